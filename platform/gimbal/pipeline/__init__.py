@@ -1,0 +1,1 @@
+"""Runs the stages of an experiment: skip, lock, execute, gate, track, remember."""

@@ -1,0 +1,74 @@
+"""Where errors become one clear message and an exit code; a traceback goes to a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gimbal.errors import GimbalError
+
+BUG_EXIT = 70
+INTERRUPTED_EXIT = 130
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space there, then run the same command again: it continues",
+    errno.EDQUOT: "your quota is used up: free some space, then run the same command again",
+    errno.EACCES: "choose a folder you may write to (platform.runs_dir=…) or mend its permissions",
+    errno.EPERM: "choose a folder you may write to (platform.runs_dir=…) or mend its permissions",
+    errno.EROFS: "that file system is read-only: choose another folder (platform.runs_dir=…)",
+}
+
+
+class Interrupted(GimbalError):
+    """The user stopped the command."""
+
+    exit_code = INTERRUPTED_EXIT
+
+
+@contextmanager
+def error_border() -> Iterator[None]:
+    """Print a `GimbalError` as its message and exit with its code; report anything else as a bug."""
+    try:
+        yield
+    except GimbalError as exc:
+        _say(str(exc))
+        sys.exit(exc.exit_code)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(INTERRUPTED_EXIT)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as exc:
+        if exc.errno not in _REMEDIES:
+            _report_bug(exc)
+        _say(f"{exc.filename or 'a file'}: {exc.strerror}\n  → {_REMEDIES[exc.errno or 0]}")
+        sys.exit(6)
+    except Exception as exc:  # the process border: a bug must not bury the user in a traceback
+        _report_bug(exc)
+
+
+def _say(message: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+    console.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+
+
+def _report_bug(exc: BaseException) -> None:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="gimbal-bug-", suffix=".txt", delete=False
+    ) as file:
+        traceback.print_exception(exc, file=file)
+    _say(
+        f"Gimbal broke: {type(exc).__name__}: {exc}\n"
+        f"  → this is a bug; the traceback is in {Path(file.name)}"
+    )
+    sys.exit(BUG_EXIT)

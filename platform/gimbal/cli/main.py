@@ -1,0 +1,98 @@
+"""Entry point of the `gimbal` command.
+
+Workloads bring their own commands (`gimbal nbv …`); their packages are imported only when such a
+command is called, so that `gimbal --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from gimbal.cli import run_commands, runs_commands
+from gimbal.cli.border import error_border
+
+_HELP = """Run 3-D vision experiments on Ray, on GPUs that are really free.
+
+A config names a workload; the workload is a short list of stages; every finished stage is kept and
+never computed twice.
+
+Examples:
+
+  gimbal run configs/nbv/quickstart.yaml
+
+  gimbal run configs/nbv/quickstart.yaml data.meshes=~/scans train.steps=2000 --json
+
+  gimbal runs list
+
+  gimbal ui
+"""
+
+
+def build_app(arguments: Sequence[str]) -> typer.Typer:
+    """Return the command tree, holding no more than `arguments` need.
+
+    Args:
+        arguments: The command line without the program's name.
+    """
+    app = typer.Typer(
+        help=_HELP,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_global_options)
+    app.command("run")(run_commands.run)
+    app.command("doctor")(runs_commands.doctor)
+    app.command("ui")(runs_commands.ui)
+    app.add_typer(runs_commands.app, name="runs")
+    own = {"run", "doctor", "ui", "runs"}
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    if command not in own:
+        _add_workloads(app, command)
+    return app
+
+
+def _add_workloads(app: typer.Typer, command: str | None) -> None:
+    from gimbal.experiment.registry import load_workload, workloads
+
+    for name in sorted(workloads()):
+        if name == command:
+            group = load_workload(name).cli()
+            if group is not None:
+                app.add_typer(group, name=name)
+        elif command is None:
+            placeholder = typer.Typer(help=f"Commands of the workload '{name}'.")
+            placeholder.callback()(lambda: None)
+            app.add_typer(placeholder, name=name, rich_help_panel="Workloads")
+
+
+def _version(value: bool) -> None:
+    if value:
+        from gimbal import __version__
+
+        typer.echo(f"gimbal {__version__}")
+        raise typer.Exit
+
+
+def _global_options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and exit.", callback=_version, is_eager=True
+    ),
+) -> None:
+    """Options that come before a command."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    with error_border():
+        from gimbal.experiment.freshness import reexec_with_submitted_code
+
+        reexec_with_submitted_code(sys.argv)
+        build_app(sys.argv[1:])(prog_name="gimbal")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Connects to Ray when, and only when, a stage has to run.
+
+Ray is started inside this process unless an address is configured or `RAY_ADDRESS` is set (a Ray
+job's driver has it). An embedded Ray authenticates its clients with a token, because a shared
+server has other users.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from gimbal.errors import StageFailed
+from gimbal.experiment import freshness
+from gimbal.experiment.settings import RaySettings
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "OMP_WAIT_POLICY": "passive",
+}
+
+
+def connect(settings: RaySettings) -> None:
+    """Initialise Ray once per process.
+
+    Raises:
+        StageFailed: No Ray answers at the configured address.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    if address is None:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import ray
+
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(**_arguments(settings, address))
+    except (ConnectionError, RuntimeError, ValueError) as exc:
+        where = f"at {address}" if address else "inside this process"
+        raise StageFailed(
+            f"Ray could not be reached or started {where}: {str(exc).splitlines()[0]}",
+            "check platform.ray.address and RAY_ADDRESS (`ray status` must answer), "
+            "and that RAY_AUTH_MODE is the same here and there",
+        ) from exc
+
+
+def disconnect() -> None:
+    """Leave Ray if this process is connected to it."""
+    import sys
+
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        ray.shutdown()
+
+
+def _arguments(settings: RaySettings, address: str | None) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "runtime_env": freshness.worker_runtime_env(),
+    }
+    if address is not None:
+        return {"address": address, **common}
+    cpus = settings.num_cpus or max(2, os.cpu_count() or 1)
+    return {"num_cpus": cpus, "include_dashboard": False, **common}

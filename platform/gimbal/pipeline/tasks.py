@@ -1,0 +1,107 @@
+"""Runs a `TaskStage` as one Ray task and relays its progress.
+
+Progress travels through a small file in the stage's folder: the task and the driver share that
+folder anyway, and a file survives either of them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from gimbal.errors import GimbalError, StageFailed
+from gimbal.experiment import freshness
+from gimbal.experiment.files import atomic_write_text
+from gimbal.experiment.stage import Progress, StageInputs, TaskStage
+
+_PROGRESS_FILE = ".progress.json"
+_POLL_S = 0.25
+
+
+def run_task(
+    stage: TaskStage, inputs: StageInputs, out_dir: Path, *, progress: Progress
+) -> dict[str, Any]:
+    """Run the stage on Ray and return its numbers.
+
+    Raises:
+        GimbalError: The one the stage raised.
+        StageFailed: The stage broke; the traceback is kept in its folder.
+    """
+    import ray
+
+    remote = ray.remote(num_cpus=stage.num_cpus, max_retries=2)(_run_in_worker)
+    reference = remote.remote(stage, dict(inputs), out_dir, freshness.submitted_identity())
+    try:
+        while not ray.wait([reference], timeout=_POLL_S)[0]:
+            _relay(out_dir, progress)
+        result: dict[str, Any] = ray.get(reference)
+    except ray.exceptions.RayTaskError as exc:
+        raise _translate(stage.name, exc, out_dir) from None
+    except ray.exceptions.RayError as exc:
+        raise StageFailed(
+            f"stage '{stage.name}' lost its worker: {str(exc).splitlines()[0]}",
+            "run the same command again; if it happens again, watch the memory of the machine",
+        ) from exc
+    finally:
+        (out_dir / _PROGRESS_FILE).unlink(missing_ok=True)
+    return result
+
+
+def run_here(
+    stage: TaskStage, inputs: StageInputs, out_dir: Path, *, progress: Progress
+) -> dict[str, Any]:
+    """Run a cheap stage in this process, with the same errors as on Ray."""
+    try:
+        return stage.run(inputs, out_dir, progress)
+    except GimbalError:
+        raise
+    except OSError:
+        raise
+    except Exception as exc:  # the border to a workload's code: any bug there becomes one message
+        import traceback
+
+        raise _broken(stage.name, exc, traceback.format_exc(), out_dir) from exc
+
+
+def _run_in_worker(
+    stage: TaskStage, inputs: StageInputs, out_dir: Path, identity: freshness.CodeIdentity
+) -> dict[str, Any]:
+    freshness.require_same_code(identity)
+    path = out_dir / _PROGRESS_FILE
+    last = 0.0
+
+    def progress(done: int, total: int, words: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > _POLL_S or done == total:
+            last = now
+            atomic_write_text(path, json.dumps([done, total, words]), durable=False)
+
+    return stage.run(inputs, out_dir, progress)
+
+
+def _relay(out_dir: Path, progress: Progress) -> None:
+    try:
+        done, total, words = json.loads((out_dir / _PROGRESS_FILE).read_text())
+    except (OSError, ValueError):
+        return
+    progress(done, total, words)
+
+
+def _translate(name: str, error: Any, out_dir: Path) -> GimbalError | OSError:
+    cause = error.cause
+    if isinstance(cause, GimbalError | OSError):
+        return cause
+    return _broken(name, cause, str(error), out_dir)
+
+
+def _broken(name: str, cause: BaseException, trace: str, out_dir: Path) -> StageFailed:
+    path = out_dir / "errors" / "traceback.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(path, trace)
+    return StageFailed(
+        f"stage '{name}' broke: {type(cause).__name__}: {cause}",
+        f"this is a bug in the stage; the traceback is in {path}",
+    )

@@ -1,0 +1,112 @@
+"""The settings of the next-best-view workload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from gimbal.experiment.settings import ExperimentSettings, Settings
+from gimbal.training.settings import TrainSettings
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class DataSettings(Settings):
+    """Which objects are looked at."""
+
+    meshes: Path | None = None
+    """Folder of obj, ply, off, stl or glb files, searched recursively; none: made objects."""
+    train_shapes: Positive = 40
+    """Made objects to train on; unused with a folder."""
+    test_shapes: Positive = 16
+    """Made objects of families never trained on; unused with a folder."""
+    test_share: Fraction = 0.3
+    """Share of a folder's families that is held out (at least one object, and one to train on)."""
+    max_bad_share: Fraction = 0.5
+    """More unusable meshes than this share stops the run."""
+
+
+class ViewSettings(Settings):
+    """Protocol `sphere-v1`: candidates on a sphere around the normalised object."""
+
+    candidates: Annotated[int, Field(ge=8, le=512)] = 64
+    """Candidate views, a Fibonacci sphere (32 cost .003 AUC, 64 are enough)."""
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 96
+    """Height and width of a rendering in pixels."""
+    radius: Annotated[float, Field(gt=0.6)] = 1.5
+    """Distance of the cameras from the centre, in bounding-box diagonals."""
+    fov_deg: Annotated[float, Field(gt=5.0, lt=120.0)] = 42.0
+    """Vertical and horizontal field of view in degrees."""
+    outputs: tuple[Literal["rgb", "depth", "normal", "mask"], ...] = (
+        "rgb",
+        "depth",
+        "normal",
+        "mask",
+    )
+    """Images kept of each candidate; depth is always among them."""
+    renderer: Literal["auto", "raster", "embree", "warp", "pytorch3d"] = "auto"
+
+    @model_validator(mode="after")
+    def _needs_depth(self) -> ViewSettings:
+        if "depth" not in self.outputs:
+            raise ValueError("views.outputs must contain 'depth': coverage is measured from it")
+        return self
+
+
+class OracleSettings(Settings):
+    """What is known about every candidate view before any decision."""
+
+    surface_samples: Annotated[int, Field(ge=100)] = 2500
+    """Points on the surface, those kept that some direction can see."""
+    depth_noise: Annotated[float, Field(ge=0.0)] = 0.0
+    """Standard deviation of Gaussian noise on depth, in bounding-box diagonals."""
+    max_single_view_coverage: Fraction = 0.95
+    """An object that one view covers beyond this share asks no question and is skipped."""
+
+
+class StateSettings(Settings):
+    """Which partial reconstructions the policy is trained on."""
+
+    per_object: Positive = 12
+    """States of each training object: 1 to 5 views, random, near-farthest or near-greedy."""
+    validation_share: Fraction = 0.15
+    """Share of the training objects kept for choosing the checkpoint."""
+
+
+class ModelSettings(Settings):
+    """The per-candidate scorer."""
+
+    hidden: Positive = 64
+    """Width of the scorer's layers."""
+    temperature: Annotated[float, Field(gt=0.0)] = 0.1
+    """Softness of the oracle targets: softmax(gain / temperature)."""
+
+
+class EvaluateSettings(Settings):
+    """How policies are compared."""
+
+    first_views: Positive = 8
+    """Seeded first views of each object."""
+    budget: Annotated[int, Field(ge=2, le=16)] = 6
+    """Views of a rollout, the first included."""
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    """Resamples of the paired bootstrap over objects."""
+    rollouts_shown: Annotated[int, Field(ge=0)] = 6
+    """Objects whose rollouts the report shows on a sphere."""
+    min_gap_closed: float | None = None
+    """Gate: the run fails when the policy closes less of the gap than this."""
+
+
+class NbvConfig(ExperimentSettings):
+    """A next-best-view experiment."""
+
+    data: DataSettings = DataSettings()
+    views: ViewSettings = ViewSettings()
+    oracle: OracleSettings = OracleSettings()
+    states: StateSettings = StateSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
