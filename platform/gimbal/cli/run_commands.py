@@ -33,7 +33,6 @@ def run(
     """Run an experiment; finished stages are not run again, a killed run continues.
 
     Examples:
-
       gimbal run configs/nbv/quickstart.yaml
 
       gimbal run configs/nbv/quickstart.yaml data.meshes=~/scans seed=3

@@ -28,7 +28,6 @@ def list_runs(
     """List runs, newest first.
 
     Examples:
-
       gimbal runs list --workload nbv
 
       gimbal runs list --json | jq -r '.[0].run_dir'
@@ -51,7 +50,6 @@ def show(
     """Show one run: its state, stages, metrics and where its files are.
 
     Examples:
-
       gimbal runs show latest
 
       gimbal runs show 20261121-0130 --json
@@ -63,7 +61,6 @@ def sync(runs_dir: RunsDir = Path("runs")) -> None:
     """Deliver to MLflow what an outage held back.
 
     Example:
-
       gimbal runs sync
     """
     from gimbal.tracking import outbox
@@ -79,7 +76,6 @@ def ui(
     """Open the MLflow page on the store that runs write to.
 
     Examples:
-
       gimbal ui
 
       gimbal ui --port 5001 --runs-dir /data/runs
@@ -93,7 +89,6 @@ def doctor(as_json: AsJson = False) -> None:
     """Check this machine: versions, import paths, git state, GPUs, optional backends.
 
     Examples:
-
       gimbal doctor
 
       gimbal doctor --json
