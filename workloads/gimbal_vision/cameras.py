@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from gimbal_vision.errors import CameraError
-from gimbal_vision.poses import invert_pose, look_at
+from gimbal_vision.poses import invert_pose, is_rigid, look_at
 
 __all__ = ["PinholeCameras", "from_integer_centres", "look_at", "to_integer_centres"]
 
@@ -62,8 +62,11 @@ class PinholeCameras:
                 f"An image of {self.height} x {self.width} pixels holds nothing",
                 "Give a height and width of at least 1.",
             )
-        if not (np.isfinite(self.K).all() and np.isfinite(self.cam2world).all()):
-            raise CameraError("K or cam2world holds NaN or inf", "Check where the poses come from.")
+        if not np.isfinite(self.K).all() or not is_rigid(self.cam2world):
+            raise CameraError(
+                "K is not finite, or cam2world is not a rotation and a translation",
+                "Check where the poses come from; they must hold no scale and no reflection.",
+            )
         canonical = np.all(self.K[:, 2] == (0.0, 0.0, 1.0)) and not self.K[:, [0, 1], [1, 0]].any()
         if not canonical or np.any(self.K[:, [0, 1], [0, 1]] <= 0):
             raise CameraError(
@@ -160,7 +163,10 @@ class PinholeCameras:
         return origins[:, None, None] + z[..., None] * directions
 
     def resized(self, height: int, width: int) -> Self:
-        """Return the cameras of the same images scaled to another size."""
+        """Return the cameras of the same images scaled to another size.
+
+        Pixel centres at +.5 make this a plain scaling of K, with no half-pixel term.
+        """
         scale = np.diag([width / self.width, height / self.height, 1.0])
         return replace(self, K=scale @ self.K, height=height, width=width)
 
