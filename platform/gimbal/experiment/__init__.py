@@ -1,0 +1,1 @@
+"""What to run: settings, workloads and stages, fingerprints, run folders and provenance."""

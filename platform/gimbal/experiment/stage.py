@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -107,6 +107,12 @@ class Stage(ABC):
 
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
     """Distributions whose version is part of the fingerprint."""
+    code_modules: ClassVar[tuple[str, ...]] = ()
+    """Modules the stage runs but imports only by a computed name; their code counts as well."""
+    bookkeeping: ClassVar[frozenset[str]] = frozenset(
+        {"name", "settings", "seed", "inputs", "gates", "num_cpus", "always"}
+    )
+    """Fields that do not enter the fingerprint by themselves; every other field does."""
 
     name: str
     settings: BaseModel
@@ -114,6 +120,13 @@ class Stage(ABC):
     inputs: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
     num_cpus: float = 1.0
+
+    def external_files(self) -> Sequence[Path]:
+        """Return the files and folders outside the runs folder that the stage reads.
+
+        Their content enters the fingerprint, and their path does not.
+        """
+        return ()
 
 
 Progress = Callable[[int, int, str], None]
