@@ -1,0 +1,92 @@
+"""Run shards as Ray Data tasks and hand back each block's record as soon as it is made.
+
+The one module here that imports Ray; importing it costs more than a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
+
+from ray.data import DataContext
+
+import ray
+from gimbal.data.building import BlockTask
+from gimbal.data.records import BlockRecord
+from gimbal.data.shards import Shard
+from gimbal.errors import GimbalError, StageFailed
+
+
+def run_shards(
+    task: BlockTask, shards: Sequence[Shard], *, num_cpus: float
+) -> Generator[tuple[int, BlockRecord]]:
+    """Yield `(shard index, record)` in the order in which blocks are finished.
+
+    Raises:
+        GimbalError: What a task reported, or that Ray could not run them.
+    """
+    if not shards:
+        return
+    with _quiet(), DataContext.current(_context(DataContext.get_current())):
+        packed = [{"shard": pickle.dumps(shard)} for shard in shards]
+        dataset = ray.data.from_items(packed, override_num_blocks=len(packed))
+        built = dataset.map(_runner(task), num_cpus=num_cpus)
+        try:
+            for row in built.iter_rows():
+                yield _unpack(row)
+        except ray.exceptions.RayError as error:
+            raise StageFailed(
+                f"stage {task.stage.name}: Ray could not run its tasks: {_first_line(error)}",
+                "start it again: finished blocks are kept; `ray status` shows the cluster",
+            ) from error
+
+
+def _runner(task: BlockTask) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def build_block(row: dict[str, Any]) -> dict[str, Any]:
+        shard: Shard = pickle.loads(row["shard"])
+        return {"result": pickle.dumps((shard.index, task(shard)))}
+
+    return build_block
+
+
+def _unpack(row: dict[str, Any]) -> tuple[int, BlockRecord]:
+    index, result = pickle.loads(row["result"])
+    if isinstance(result, GimbalError):
+        raise result
+    return index, result
+
+
+def _context(current: Any) -> Any:
+    """Ray Data's options for tasks that are few, long and return next to nothing.
+
+    Reserving a share of the cluster for each operator is meant for pipelines whose operators feed
+    one another; on a small cluster it lets the single operator here run one task at a time.
+    """
+    context = current.copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.op_resource_reservation_enabled = False
+    context.execution_options.verbose_progress = False
+    return context
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray Data's own progress notes off the terminal; they stay in its log file."""
+    logger = logging.getLogger("ray.data")
+    consoles = [h for h in logger.handlers if getattr(h, "level", 0) == logging.INFO]
+    levels = [handler.level for handler in consoles]
+    for handler in consoles:
+        handler.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for handler, level in zip(consoles, levels, strict=True):
+            handler.setLevel(level)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,202 @@
+"""Run a data stage: shards through Ray Data, blocks and manifest to a folder.
+
+One Ray Data row is one shard and one task, so that work spreads evenly over any number of CPUs and
+the blocks do not depend on how many there are. Rows never travel through Ray: each task writes its
+own block into the folder, which driver and workers share, and returns the block's small record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gimbal.data.building import BlockTask
+from gimbal.data.execution import run_shards
+from gimbal.data.records import (
+    MANIFEST,
+    BlockRecord,
+    Manifest,
+    SkippedItem,
+    make_manifest,
+    read_record,
+    write_manifest,
+)
+from gimbal.data.shards import BLOCKS_FOLDER, Shard, plan_shards
+from gimbal.data.stage import DataStage
+from gimbal.data.verifying import check_blocks
+from gimbal.errors import StageFailed
+from gimbal.experiment.files import TEMPORARY_MARK, ensure_folder, storage_errors
+from gimbal.experiment.stage import Progress, StageInputs
+
+SHOWN_REASONS = 3
+
+
+def write_stage(
+    stage: DataStage,
+    inputs: StageInputs,
+    out_dir: str | Path,
+    *,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Make every block that is not already whole, then the manifest. Ray is running.
+
+    A killed run goes on block by block. On a finished folder every byte is checked and only
+    damaged blocks are made again. A block with skipped items is tried anew until the manifest is
+    written, since the user may have mended the inputs.
+
+    Args:
+        stage: What to make.
+        inputs: Finished stages it reads.
+        out_dir: Where `blocks/`, `manifest.json` and, after a mistake in the workload, `errors/`
+            go; a folder that every worker sees under the same path.
+        progress: Told the blocks done, their total and a few words.
+
+    Returns:
+        `items`, `skipped`, `rows`, `blocks`, `built_blocks`, `size_bytes`, `cpu_s` of all blocks
+        (also those of an earlier attempt) and this run's `wall_s`.
+
+    Raises:
+        StageFailed: If too many items are bad, none gives a row, or the workload has a mistake.
+        StorageError: If the disk is full or not writable; finished blocks are kept.
+    """
+    started = time.perf_counter()
+    folder = ensure_folder(Path(out_dir).absolute())
+    shards = plan_shards(stage, inputs)
+    run = _Run(stage, folder, shards, progress)
+    run.resume()
+    task = BlockTask(stage=stage, inputs=inputs, out_dir=folder)
+    results = run_shards(task, run.missing(), num_cpus=stage.num_cpus)
+    with contextlib.closing(results):
+        for index, record in results:
+            run.finish(index, record)
+    manifest = run.seal()
+    return {
+        "items": manifest.items,
+        "skipped": len(manifest.skipped),
+        "rows": manifest.rows,
+        "blocks": len(manifest.blocks),
+        "built_blocks": run.built,
+        "size_bytes": manifest.size_bytes,
+        "cpu_s": sum(record.cpu_s for record in run.records.values()),
+        "wall_s": time.perf_counter() - started,
+    }
+
+
+class _Run:
+    """What is done and what is missing of one stage."""
+
+    def __init__(
+        self,
+        stage: DataStage,
+        folder: Path,
+        shards: Sequence[Shard],
+        progress: Progress | None,
+    ) -> None:
+        self.stage = stage
+        self.folder = folder
+        self.shards = shards
+        self.progress = progress
+        self.records: dict[int, BlockRecord] = {}
+        self.built = 0
+
+    def resume(self) -> None:
+        """Adopt the blocks that are whole and remove everything else.
+
+        Raises:
+            StorageError: If the folder cannot be written.
+        """
+        ensure_folder(self.folder / BLOCKS_FOLDER)
+        found = {shard.index: read_record(self.folder / shard.record_file) for shard in self.shards}
+        same = {
+            shard.index: record
+            for shard in self.shards
+            if (record := found[shard.index]) and record.block.shard == shard.digest
+        }
+        manifest = self.folder / MANIFEST
+        if len(same) < len(self.shards):
+            with storage_errors(manifest, "remove"):
+                manifest.unlink(missing_ok=True)
+        whole = manifest.exists()
+        wanted = {i: record for i, record in same.items() if whole or not record.skipped}
+        blocks = [record.block for record in wanted.values()]
+        bad = {block.file for block in check_blocks(self.folder, blocks, deep=True)}
+        self.records = {i: r for i, r in wanted.items() if r.block.file not in bad}
+        self._remove_leftovers()
+        self._tell()
+
+    def _remove_leftovers(self) -> None:
+        """Remove temporary files, notes, and blocks of another plan."""
+        keep = {name for shard in self.shards for name in (shard.file, shard.record_file)}
+        for path in (self.folder / BLOCKS_FOLDER).iterdir():
+            if f"{BLOCKS_FOLDER}/{path.name}" not in keep:
+                with storage_errors(path, "remove"):
+                    path.unlink(missing_ok=True)
+        for path in self.folder.glob(f".*{TEMPORARY_MARK}*"):
+            with storage_errors(path, "remove"):
+                path.unlink(missing_ok=True)
+
+    def missing(self) -> list[Shard]:
+        """The shards still to be made."""
+        return [shard for shard in self.shards if shard.index not in self.records]
+
+    def finish(self, index: int, record: BlockRecord) -> None:
+        """Take over a block that was just made.
+
+        Raises:
+            StageFailed: If too many items were bad by now.
+        """
+        self.records[index] = record
+        self.built += 1
+        self._refuse_too_many_bad()
+        self._tell()
+
+    def seal(self) -> Manifest:
+        """Write the manifest of a stage that is whole.
+
+        Raises:
+            StageFailed: If too many items were bad, or there is no row.
+            StorageError: If it cannot be written.
+        """
+        self._refuse_too_many_bad()
+        records = [self.records[shard.index] for shard in self.shards]
+        manifest = make_manifest(self.stage.name, self.stage.schema, records)
+        if not manifest.rows:
+            raise StageFailed(
+                f"stage {self.stage.name} gave no rows{_reasons(manifest.skipped)}",
+                "check its inputs and settings",
+            )
+        write_manifest(self.folder, manifest)
+        return manifest
+
+    def _skipped(self) -> list[SkippedItem]:
+        return [item for i in sorted(self.records) for item in self.records[i].skipped]
+
+    def _refuse_too_many_bad(self) -> None:
+        skipped = self._skipped()
+        items = sum(len(shard.items) for shard in self.shards)
+        if len(skipped) > self.stage.max_bad_share * items:
+            raise StageFailed(
+                f"stage {self.stage.name}: {len(skipped)} of {items} items are bad, more than the "
+                f"{self.stage.max_bad_share:.0%} allowed{_reasons(skipped)}",
+                "mend or remove those items, or raise max_bad_share",
+            )
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            rows = sum(record.block.rows for record in self.records.values())
+            bad = len(self._skipped())
+            words = f"{rows} rows" + (f", {bad} items skipped" if bad else "")
+            self.progress(len(self.records), len(self.shards), words)
+
+
+def _reasons(skipped: Sequence[SkippedItem]) -> str:
+    """The first few reasons, a line each."""
+    lines = [
+        f"\n  {item.id}: {item.message}" + (f" ({item.remedy})" if item.remedy else "")
+        for item in skipped[:SHOWN_REASONS]
+    ]
+    more = len(skipped) - SHOWN_REASONS
+    return "".join([":" if lines else "", *lines, f"\n  … and {more} more" if more > 0 else ""])
