@@ -1,0 +1,207 @@
+"""Assemble the report and write it as one file.
+
+The page forbids itself the network: its content policy allows no address at all, and only the
+three scripts whose hashes it lists may run. Should an escape ever be forgotten, a script smuggled
+in through a file name would still not start.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from gimbal.experiment.files import atomic_write_bytes
+
+from . import hero, sections
+from .figures import Figure, result_figures
+from .markup import Html, el, join, script_json
+from .object_figures import object_figures
+from .policies import ordered, policy
+from .sphere import sphere_payload
+from .tables import results_table
+from .text import mapping, records
+from .training_figures import training_figures
+from .verdict import judge
+
+
+def write_report(
+    evaluation: Mapping[str, Any],
+    run: Mapping[str, Any],
+    training: Mapping[str, Any] | None,
+    out: Path,
+) -> Path:
+    """Write the report of a next-best-view run.
+
+    Args:
+        evaluation: Result of the protocol; whatever part of it is missing is left out.
+        run: Provenance, stages, gates and config of the run.
+        training: Logged series and the gradient report; None if nothing was trained.
+        out: An HTML file, or a folder that gets `report.html`.
+
+    Returns:
+        The file written.
+
+    Raises:
+        gimbal.errors.StorageError: If the file cannot be written.
+    """
+    path = out if out.suffix == ".html" else out / "report.html"
+    atomic_write_bytes(path, render(evaluation, run, training).encode())
+    return path
+
+
+def render(
+    evaluation: Mapping[str, Any], run: Mapping[str, Any], training: Mapping[str, Any] | None
+) -> str:
+    """Return the whole page as text."""
+    # Importing plotly costs every `gimbal` command 30 ms; only this line needs it.
+    from plotly.offline import get_plotlyjs
+
+    training = mapping(training)
+    results = result_figures(evaluation)
+    objects = object_figures(evaluation)
+    learning = training_figures(training)
+    sphere = sphere_payload(evaluation)
+    plots = [*results, *objects, *learning]
+    data = {"figures": {figure.id: _drawing(figure) for figure in plots}, "sphere": sphere}
+    scripts = [_script_safe(get_plotlyjs()), _asset("page.js"), _asset("sphere.js")]
+    body = [
+        _section("results", "Results", results_table(evaluation)),
+        _section("curves", "Curves", _legend(evaluation) if results else None, _grid(results)),
+        _section("objects-all", "Object by object", _grid(objects)),
+        _section("sphere", "The sphere", _sphere_markup() if sphere else None),
+        _section("training", "Training", _grid(learning), sections.gradient_table(training)),
+        _section(
+            "tables",
+            "All objects",
+            sections.object_tables(evaluation),
+            sections.skipped_table(evaluation),
+        ),
+        _section(
+            "run",
+            "The run",
+            sections.gates_table(run),
+            sections.stages_table(run),
+            sections.reproduce(run),
+            sections.provenance(run),
+        ),
+        _section(
+            "method",
+            "Method",
+            el("div", sections.protocol_box(evaluation), sections.definitions(), class_="cards"),
+        ),
+    ]
+    return Template(_asset("page.html")).substitute(
+        title=join(_title(run)),
+        policy=_content_policy(scripts),
+        style=_asset("style.css"),
+        overline=join(" · ".join(_overline(run))),
+        nav=_navigation(body),
+        verdict=hero.verdict_block(judge(evaluation, run)),
+        gaps=join(hero.gap_scale(evaluation)),
+        facts=join(hero.key_numbers(evaluation)),
+        body=join([html for _, _, html in body]),
+        data=script_json(data),
+        plotly=scripts[0],
+        page_script=scripts[1],
+        sphere_script=scripts[2],
+    )
+
+
+Section = tuple[str, str, Html | None]
+
+
+def _section(key: str, title: str, *parts: Html | None) -> Section:
+    """Make a section, or nothing where all its parts are missing."""
+    if not any(parts):
+        return key, title, None
+    heading = el("h2", title, id=f"{key}-title")
+    return key, title, el("section", heading, parts, id=key, aria_labelledby=f"{key}-title")
+
+
+def _navigation(body: Sequence[Section]) -> Html:
+    return join([el("a", title, href=f"#{key}") for key, title, html in body if html])
+
+
+def _drawing(figure: Figure) -> dict[str, Any]:
+    return {"data": figure.data, "layout": figure.layout, "height": figure.height}
+
+
+def _grid(figures: Sequence[Figure]) -> Html | None:
+    return (
+        el("div", [_figure_markup(figure) for figure in figures], class_="grid")
+        if figures
+        else None
+    )
+
+
+def _figure_markup(figure: Figure) -> Html:
+    plot = el(
+        "div",
+        class_="plot",
+        id=f"plot-{figure.id}",
+        style=f"min-height:{figure.height}px",
+        role="img",
+        aria_label=f"{figure.title}. {figure.alt}",
+    )
+    caption = el("figcaption", el("h3", figure.title), el("p", figure.caption))
+    return el("figure", caption, plot, class_="wide" if figure.wide else None)
+
+
+def _legend(evaluation: Mapping[str, Any]) -> Html | None:
+    """Make the one key of all curves: each chip switches its policy on and off everywhere."""
+    keys = ordered(mapping(evaluation.get("coverage")) or mapping(evaluation.get("cd")))
+    chips = [
+        el(
+            "button",
+            el("span", class_=f"swatch {policy(key).dash}", aria_hidden="true"),
+            policy(key).label,
+            type="button",
+            aria_pressed="true",
+            data_policy=key,
+            title=policy(key).about or None,
+            style=f"--swatch:{policy(key).colour}",
+        )
+        for key in keys
+    ]
+    return el("div", chips, class_="chips", role="group", aria_label="Show or hide policies")
+
+
+def _sphere_markup() -> Html:
+    return Html(_asset("sphere.html"))
+
+
+def _title(run: Mapping[str, Any]) -> str:
+    name = run.get("run_id") or run.get("experiment")
+    return f"Next best view · {name}" if name else "Next best view"
+
+
+def _overline(run: Mapping[str, Any]) -> list[str]:
+    facts = ["Gimbal", "next best view"]
+    facts += [str(run[key]) for key in ("experiment", "run_id", "created") if run.get(key)]
+    if any(gate.get("passed") is False for gate in records(run.get("gates"))):
+        facts.append("a gate failed")
+    return facts
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _script_safe(source: str) -> str:
+    """Keep text inside the script from closing its element."""
+    return source.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _content_policy(scripts: Sequence[str]) -> str:
+    """Allow exactly these inline scripts and no network address of any kind."""
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in scripts)
+    allowed = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
+    )
