@@ -77,9 +77,7 @@ def reexec_with_submitted_code(argv: Sequence[str]) -> None:
         StaleCode: If it was already started anew for this tree, and still runs other code.
     """
     submitted = submitted_code()
-    if submitted is None or (
-        _is_inside(_running_package(), submitted.folder) and _on_path(submitted)
-    ):
+    if submitted is None or _is_used(submitted):
         return
     if os.environ.get(_RESTARTED) == str(submitted.folder):
         require_submitted_code()

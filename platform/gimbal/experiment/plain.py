@@ -14,7 +14,7 @@ from pydantic import BaseModel
 def to_plain(value: Any) -> Any:
     """Turn settings into mappings, lists, texts and numbers.
 
-    Paths become text with forward slashes, enums their value, sets sorted lists.
+    Paths become text with forward slashes, enums their value, sets sorted lists, arrays lists.
 
     Raises:
         TypeError: For anything that has no such form.
@@ -36,4 +36,6 @@ def to_plain(value: Any) -> Any:
         return [to_plain(item) for item in value]
     if isinstance(value, Set):
         return sorted((to_plain(item) for item in value), key=repr)
+    if hasattr(value, "tolist"):  # NumPy's arrays and numbers, without importing it
+        return to_plain(value.tolist())
     raise TypeError(f"a {type(value).__name__} is not a plain value")

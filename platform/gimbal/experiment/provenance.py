@@ -1,0 +1,158 @@
+"""What a run was made of: code, packages, machine, command and time.
+
+Collecting it never stops a run and never records a secret: environment variables are chosen by
+name, and user names and passwords are cut out of addresses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import getpass
+import os
+import platform
+import re
+import socket
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psutil
+
+from gimbal.experiment.freshness import code_digest, package_folders, submitted_code
+from gimbal.experiment.git_state import git_state
+from gimbal.experiment.run_state import utc_now
+
+_KEPT_VARIABLES = re.compile(
+    r"^(?:RAY_\w+|GIMBAL_\w+|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER|MLFLOW_TRACKING_URI"
+    r"|OMP_NUM_THREADS|PYTHONPATH|PYTHONHASHSEED|SLURM_JOB_ID|VIRTUAL_ENV)$"
+)
+_SECRET_VARIABLES = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|KEY|RAY_JOB_CONFIG_JSON")
+_CREDENTIALS = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^/\s@]*@")
+
+
+def collect(
+    command: Sequence[str] | None = None, packages: Sequence[str] = ("gimbal",)
+) -> dict[str, Any]:
+    """Return everything needed to tell, and repeat, what ran; JSON values only.
+
+    Args:
+        command: The command line; none: this process's own.
+        packages: Top-level first-party packages whose code and repository are recorded.
+    """
+    folders = package_folders(packages)
+    submitted = submitted_code()
+    return {
+        "command": [without_credentials(part) for part in command or sys.argv],
+        "time": utc_now().isoformat(),
+        "host": socket.gethostname(),
+        "user": _user(),
+        "folder": str(Path.cwd()),
+        "code": {
+            "digest": code_digest(packages),
+            "packages": {name: str(folder) for name, folder in folders.items()},
+            "submitted": str(submitted.folder) if submitted else None,
+            "repositories": _repositories(folders.values()),
+        },
+        "packages": packages_that_ran(),
+        "machine": machine(),
+        "environment": environment(os.environ),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Describe this machine and its Python."""
+    return {
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "cpus": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpus": gpu_names(),
+    }
+
+
+def gpu_names() -> list[str]:
+    """Return the names of this machine's NVIDIA GPUs; none without a working driver."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # no library, no driver, or one of another version: there is nothing to ask
+        return []
+    names: list[str] = []
+    with contextlib.suppress(pynvml.NVMLError):
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            name = pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(index))
+            names.append(name.decode() if isinstance(name, bytes) else str(name))
+    with contextlib.suppress(pynvml.NVMLError):
+        pynvml.nvmlShutdown()
+    return names
+
+
+def packages_that_ran() -> dict[str, dict[str, str]]:
+    """Return version and import path of every installed package this process has imported.
+
+    Call it where the code ran: a worker's packages are the worker's.
+    """
+    owners = _owners()
+    found: dict[str, dict[str, str]] = {}
+    for name, module in sorted(sys.modules.items()):
+        if "." in name or name not in owners:
+            continue
+        for distribution in owners[name]:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                found.setdefault(
+                    distribution,
+                    {"version": _version(distribution), "path": _place(module)},
+                )
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Keep the variables that change how a run goes, without secrets."""
+    return {
+        name: without_credentials(value)
+        for name, value in sorted(variables.items())
+        if _KEPT_VARIABLES.match(name) and not _SECRET_VARIABLES.search(name)
+    }
+
+
+def without_credentials(text: str) -> str:
+    """Cut user names and passwords out of the addresses in a text."""
+    return _CREDENTIALS.sub(r"\1", text)
+
+
+def _repositories(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    states = [git_state(folder / "__init__.py") for folder in folders]
+    distinct = {state.get("root", state.get("unavailable")): state for state in states}
+    return list(distinct.values())
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return None  # a container's user id may have no name
+
+
+def _place(module: ModuleType) -> str:
+    file = getattr(module, "__file__", None)
+    if file:
+        return str(Path(file).parent if Path(file).name == "__init__.py" else file)
+    places = list(getattr(module, "__path__", []))
+    return str(places[0]) if places else "built in"
+
+
+@functools.cache
+def _owners() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
+
+
+@functools.cache
+def _version(distribution: str) -> str:
+    return metadata.version(distribution)
