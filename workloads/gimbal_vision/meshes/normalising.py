@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gimbal_vision.errors import MeshError
 from gimbal_vision.meshes.model import Mesh, Vertices
 
 
@@ -37,7 +38,17 @@ def normalise(mesh: Mesh) -> Mesh:
 
 
 def normalise_with_similarity(mesh: Mesh) -> tuple[Mesh, Similarity]:
-    """Return the normalised mesh and the similarity that maps the old frame to the new one."""
-    low, high = mesh.bounds
-    similarity = Similarity(centre=(low + high) / 2, scale=float(1 / np.linalg.norm(high - low)))
+    """Return the normalised mesh and the similarity that maps the old frame to the new one.
+
+    Raises:
+        MeshError: The mesh has no extent, or one that is not finite.
+    """
+    low, high = mesh.bounds if len(mesh.vertices) else np.zeros((2, 3))
+    diagonal = float(np.linalg.norm(high - low))
+    if not (np.isfinite(diagonal) and diagonal > 0):
+        raise MeshError(
+            f"A mesh with a bounding-box diagonal of {diagonal} cannot be normalised",
+            "Give a mesh with at least one face that has an area.",
+        )
+    similarity = Similarity(centre=(low + high) / 2, scale=1.0 / diagonal)
     return replace(mesh, vertices=similarity.apply(mesh.vertices)), similarity
