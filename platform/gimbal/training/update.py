@@ -1,0 +1,133 @@
+"""From a summed gradient to an optimizer step, with a single wait for the device.
+
+After the reduction every worker holds the same sums and the same gradient, so all of them come to
+the same decision (finite or not, how much to clip) without another message.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+
+from gimbal.errors import StageFailed
+from gimbal.training.exact import Summed
+from gimbal.training.task import TermWeights
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a step came to, the same on every worker.
+
+    Attributes:
+        loss: Weighted sum of the terms' means.
+        terms: Mean of each term; 0 where it counted nothing.
+        norms: Gradient norm of each parameter group before clipping.
+    """
+
+    loss: float
+    terms: Mapping[str, float]
+    norms: Mapping[str, float]
+
+    @property
+    def finite(self) -> bool:
+        """Whether the loss and every gradient is finite."""
+        return math.isfinite(self.loss) and all(map(math.isfinite, self.norms.values()))
+
+
+class Update:
+    """Scales, clips and applies gradients.
+
+    Args:
+        optimizer: The optimizer.
+        groups: The parameter groups it was made from, with names.
+        clip_norm: Largest norm of each group; None: no clipping.
+        global_batch: Samples of a step.
+        find_unused: Whether parameters may be left without a gradient.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        groups: Sequence[dict[str, Any]],
+        *,
+        clip_norm: float | None,
+        global_batch: int,
+        find_unused: bool,
+    ) -> None:
+        self._optimizer = optimizer
+        self._names = [str(group["name"]) for group in groups]
+        self._parameters: list[list[nn.Parameter]] = [group["params"] for group in groups]
+        self._clip_norm = clip_norm
+        self._global_batch = global_batch
+        self._find_unused = find_unused
+        self._factors: list[float] = []
+
+    def look(self, summed: Summed, module: nn.Module, weights: TermWeights) -> Outcome:
+        """Read what the step came to; the gradients are not touched yet.
+
+        Raises:
+            StageFailed: If a parameter got no gradient and the task does not allow for that.
+        """
+        gradients = self._gradients(module)
+        norms = [get_total_norm(group, error_if_nonfinite=False) for group in gradients]
+        numbers = torch.cat([summed.stats, torch.stack(norms).to(summed.stats.dtype)]).tolist()
+        size = len(summed.terms.names)
+        sums, counts, raw = numbers[:size], numbers[size : 2 * size], numbers[2 * size :]
+        means = {}
+        for name, value, count in zip(summed.terms.names, sums, counts, strict=True):
+            divisor = count if name in summed.terms.counted else float(self._global_batch)
+            means[name] = value / divisor if divisor > 0 else (0.0 if value == 0 else math.nan)
+        scale = 1.0
+        if summed.guess is not None:
+            scale = summed.guess / counts[0] if counts[0] > 0 else 0.0
+        exact = [norm * scale for norm in raw]
+        self._factors = [scale * self._clip(norm) for norm in exact]
+        return Outcome(
+            loss=sum(weights.get(name, 1.0) * mean for name, mean in means.items()),
+            terms=means,
+            norms=dict(zip(self._names, exact, strict=True)),
+        )
+
+    def _gradients(self, module: nn.Module) -> list[list[Tensor]]:
+        found = [[p.grad for p in group if p.grad is not None] for group in self._parameters]
+        wanted = sum(map(len, self._parameters))
+        if sum(map(len, found)) != wanted and not self._find_unused:
+            raise unused_parameters(module)
+        return found
+
+    def _clip(self, norm: float) -> float:
+        limit = self._clip_norm
+        return 1.0 if limit is None or not norm > limit else limit / norm
+
+    def scale(self) -> None:
+        """Make the gradients exact and clip them, as the last `look` found."""
+        for parameters, factor in zip(self._parameters, self._factors, strict=True):
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            if factor != 1.0 and gradients:
+                torch._foreach_mul_(gradients, factor)
+
+    def apply(self) -> None:
+        """Take the optimizer's step."""
+        self._optimizer.step()
+
+    def clear(self) -> None:
+        """Forget the gradients."""
+        self._optimizer.zero_grad(set_to_none=True)
+
+
+def unused_parameters(module: nn.Module) -> StageFailed:
+    """Return the error for parameters that took no part in the loss."""
+    names = [name for name, p in module.named_parameters() if p.requires_grad and p.grad is None]
+    shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    return StageFailed(
+        f"{len(names)} parameters got no gradient: {shown}",
+        "use them in the loss, freeze them with requires_grad_(False) in the task's build(), or, "
+        "if only some steps need them, set `find_unused_parameters = True` on the task",
+    )
