@@ -8,16 +8,30 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from gimbal.errors import ConfigError
 from gimbal.experiment.nearest import nearest_key
 from gimbal.experiment.yaml_reading import KeyPath
 
 _SHOWN = 8
+_MAX_VALUE = 60
 _MAX_MODEL_DEPTH = 12
+_EXPECTED = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "a section of keys"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), "a list"),
+    "string_type": "text",
+    "path_type": "a path",
+    "none_required": "null",
+}
+"""What to call a kind of error of pydantic's; others keep pydantic's words."""
 
 
 def explain_validation(
@@ -36,39 +50,59 @@ def explain_validation(
         origins: Where each key came from.
         source: The config file.
     """
-    problems: dict[KeyPath, list[str]] = {}
-    remedies: list[str] = []
+    problems: dict[KeyPath, _Problem] = {}
     known = list(known_keys(model))
     for detail in error.errors(include_url=False):
         path = _data_path(detail["loc"], data)
-        message, remedy = _explain(detail["type"], detail["msg"], detail["input"], path, known)
-        messages = problems.setdefault(path, [])
-        if message not in messages:
-            messages.append(message)
-        if remedy and remedy not in remedies:
-            remedies.append(remedy)
-    lines = [
-        f"{_origin(path, origins, source)}: {' or '.join(messages)}"
-        for path, messages in problems.items()
+        problems.setdefault(path, _Problem(path)).add(detail, known)
+    lines = [f"{_origin(path, origins, source)}: {it}" for path, it in problems.items()]
+    remedies = [
+        f"{'.'.join(path)}: {it.remedy}" if len(problems) > 1 else it.remedy
+        for path, it in problems.items()
+        if it.remedy
     ]
     if len(lines) > _SHOWN:
         lines = [*lines[:_SHOWN], f"… and {len(lines) - _SHOWN} more"]
-    return ConfigError("\n".join(lines), "\n    ".join(remedies) or "correct the value there")
+    return ConfigError(
+        "\n".join(lines), "\n    ".join(remedies[:_SHOWN]) or "correct the value there"
+    )
 
 
-def _explain(
-    kind: str, message: str, value: Any, path: KeyPath, known: Sequence[str]
-) -> tuple[str, str]:
-    dotted = ".".join(path)
-    if kind == "extra_forbidden":
-        return f"unknown key {dotted!r}", _suggest(dotted, known)
-    if kind == "missing":
-        return f"the key {dotted!r} is missing", f"add {dotted}=… or write it in the file"
-    wanted = message.removeprefix("Value error, ").replace("Input should be", "should be")
-    if kind in ("value_error", "assertion_error"):
-        return (f"{dotted}: {wanted}" if dotted else wanted), ""
-    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}…"
-    return f"{dotted or 'the config'}: {wanted}, but is {shown}", ""
+@dataclass(slots=True)
+class _Problem:
+    """All that is wrong at one key; a union's branches each complain."""
+
+    path: KeyPath
+    statement: str = ""
+    wanted: list[str] = field(default_factory=list)
+    value: Any = None
+    remedy: str = ""
+
+    def add(self, detail: ErrorDetails, known: Sequence[str]) -> None:
+        kind, dotted = detail["type"], ".".join(self.path)
+        message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        if kind == "extra_forbidden":
+            self.statement = f"unknown key {dotted!r}"
+            self.remedy = _suggest(dotted, known)
+        elif kind == "missing":
+            self.statement = f"the key {dotted!r} is missing"
+            self.remedy = f"write it in the file, or add {dotted}=VALUE to the command"
+        elif kind in ("value_error", "assertion_error"):
+            self.statement = f"{dotted}: {message}" if dotted else message
+        else:
+            wanted = _EXPECTED.get(kind) or message.removeprefix("Input should be ")
+            if wanted not in self.wanted:
+                self.wanted.append(wanted)
+            self.value = detail["input"]
+
+    def __str__(self) -> str:
+        if not self.wanted:
+            return self.statement
+        shown = "null" if self.value is None else repr(self.value)
+        if len(shown) > _MAX_VALUE:
+            shown = f"{shown[: _MAX_VALUE - 1]}…"
+        key = ".".join(self.path) or "the config"
+        return f"{key}: should be {' or '.join(self.wanted)}, but is {shown}"
 
 
 def _suggest(dotted: str, known: Sequence[str]) -> str:
@@ -119,11 +153,11 @@ def known_keys(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _keys(model: type[BaseModel], prefix: str, depth: int) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        key = f"{prefix}{field.alias or name}"
+    for name, info in model.model_fields.items():
+        key = f"{prefix}{info.alias or name}"
         yield key
         if depth < _MAX_MODEL_DEPTH:
-            for inner, star in _models(field.annotation):
+            for inner, star in _models(info.annotation):
                 yield from _keys(inner, f"{key}.{'*.' if star else ''}", depth + 1)
 
 

@@ -94,6 +94,8 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> ConfigTree:
         with _config_errors(override.origin):
             OmegaConf.update(config, ".".join(override.keys), override.value, merge=True)
         origins[override.keys] = override.origin
+        for length in range(1, len(override.keys)):
+            origins.setdefault(override.keys[:length], override.origin)
     with _config_errors(str(path)):
         data = OmegaConf.to_container(config, resolve=True)
     return ConfigTree(dict(data), origins)  # type: ignore[arg-type]
@@ -133,7 +135,7 @@ def _config_errors(source: str) -> Iterator[None]:
 
     try:
         yield
-    except (OmegaConfBaseException, RecursionError) as error:
+    except (OmegaConfBaseException, RecursionError, ValueError) as error:
         reason = (str(error).splitlines() or ["it refers to itself"])[0]
         key = getattr(error, "full_key", None)
         raise ConfigError(

@@ -16,6 +16,7 @@ from gimbal.experiment.plain import to_plain
 from gimbal.experiment.yaml_scalars import read_scalar
 
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
+_ODD_LINE_END = re.compile("[\r\x85\u2028\u2029]")
 _STR_TAG = "tag:yaml.org,2002:str"
 
 
@@ -31,8 +32,11 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    ambiguous = not isinstance(read_scalar(text), str)
-    style = "'" if ambiguous and "\n" not in text else None
+    style = None
+    if _ODD_LINE_END.search(text):
+        style = '"'  # within other quotes a reader would fold it into a space
+    elif not isinstance(read_scalar(text), str):
+        style = "'"
     return dumper.represent_scalar(_STR_TAG, text, style=style)
 
 
