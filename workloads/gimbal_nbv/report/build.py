@@ -1,7 +1,7 @@
 """Assemble the report and write it as one file.
 
 The page forbids itself the network: its content policy allows no address at all, and only the
-three scripts whose hashes it lists may run. Should an escape ever be forgotten, a script smuggled
+scripts whose hashes it lists may run. Should an escape ever be forgotten, a script smuggled
 in through a file name would still not start.
 """
 
@@ -24,7 +24,7 @@ from .object_figures import object_figures
 from .policies import ordered, policy
 from .sphere import sphere_payload
 from .tables import results_table
-from .text import mapping, records
+from .text import mapping
 from .training_figures import training_figures
 from .verdict import judge
 
@@ -68,13 +68,19 @@ def render(
     sphere = sphere_payload(evaluation)
     plots = [*results, *objects, *learning]
     data = {"figures": {figure.id: _drawing(figure) for figure in plots}, "sphere": sphere}
-    scripts = [_script_safe(get_plotlyjs()), _asset("page.js"), _asset("sphere.js")]
+    own = [_asset(name) for name in ("page.js", "sphere_geometry.js", "sphere.js")]
+    scripts = [_script_safe(text) for text in (get_plotlyjs(), *own)]
     body = [
         _section("results", "Results", results_table(evaluation)),
         _section("curves", "Curves", _legend(evaluation) if results else None, _grid(results)),
         _section("objects-all", "Object by object", _grid(objects)),
         _section("sphere", "The sphere", _sphere_markup() if sphere else None),
-        _section("training", "Training", _grid(learning), sections.gradient_table(training)),
+        _section(
+            "training",
+            "Training",
+            _grid(learning, "grid thirds"),
+            sections.gradient_table(training),
+        ),
         _section(
             "tables",
             "All objects",
@@ -106,9 +112,7 @@ def render(
         facts=join(hero.key_numbers(evaluation)),
         body=join([html for _, _, html in body]),
         data=script_json(data),
-        plotly=scripts[0],
-        page_script=scripts[1],
-        sphere_script=scripts[2],
+        scripts=join([Html(f"<script>{text}</script>\n") for text in scripts]),
     )
 
 
@@ -131,12 +135,10 @@ def _drawing(figure: Figure) -> dict[str, Any]:
     return {"data": figure.data, "layout": figure.layout, "height": figure.height}
 
 
-def _grid(figures: Sequence[Figure]) -> Html | None:
-    return (
-        el("div", [_figure_markup(figure) for figure in figures], class_="grid")
-        if figures
-        else None
-    )
+def _grid(figures: Sequence[Figure], class_: str = "grid") -> Html | None:
+    if not figures:
+        return None
+    return el("div", [_figure_markup(figure) for figure in figures], class_=class_)
 
 
 def _figure_markup(figure: Figure) -> Html:
@@ -183,8 +185,6 @@ def _title(run: Mapping[str, Any]) -> str:
 def _overline(run: Mapping[str, Any]) -> list[str]:
     facts = ["Gimbal", "next best view"]
     facts += [str(run[key]) for key in ("experiment", "run_id", "created") if run.get(key)]
-    if any(gate.get("passed") is False for gate in records(run.get("gates"))):
-        facts.append("a gate failed")
     return facts
 
 

@@ -220,6 +220,7 @@ def _ranking(evaluation: Mapping[str, Any]) -> Figure | None:
     if not main:
         return None
     keys = sorted(main, key=lambda key: main[key])
+    shown = [value for table in tables.values() for value in table.values()]
     data = [
         {
             "type": "scatter",
@@ -247,7 +248,7 @@ def _ranking(evaluation: Mapping[str, Any]) -> Figure | None:
         layout={
             "showlegend": True,
             "yaxis": {"automargin": True},
-            "xaxis": {"range": [min(-0.02, *main.values()), 1.04]},
+            "xaxis": {"range": [min([-0.02, *shown]) - 0.04, 1.05]},
             "shapes": [reference_line(x=0.0)],
         },
     )

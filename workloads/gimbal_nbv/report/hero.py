@@ -32,7 +32,8 @@ def verdict_block(verdict: Verdict) -> Html:
     """Render the judgement: badge, headline and notes."""
     icon = el("span", ICONS[verdict.tone], class_="icon", aria_hidden="true")
     badge = el("p", icon, verdict.badge, class_="badge")
-    notes = el("ul", [el("li", note) for note in verdict.notes], class_="notes")
+    alarms = [el("li", alarm, class_="alarm") for alarm in verdict.alarms]
+    notes = el("ul", alarms, [el("li", note) for note in verdict.notes], class_="notes")
     headline = el("h1", verdict.headline)
     return el("div", badge, headline, notes, class_=f"verdict tone-{verdict.tone}")
 
@@ -102,7 +103,7 @@ def key_numbers(evaluation: Mapping[str, Any]) -> Html | None:
         if (value := finite(cost.get(key))) is not None:
             facts.append((duration(value * scale), label, ""))
     items = [
-        el("div", el("dt", label), el("dd", big, el("small", beside) if beside else None))
+        el("div", el("dt", label), el("dd", big), el("dd", beside, class_="beside"))
         for big, label, beside in facts
     ]
     return el("dl", items, class_="facts") if items else None

@@ -42,9 +42,10 @@ def _leads_by_object(objects: Sequence[Mapping[str, Any]]) -> Figure | None:
     labels: list[dict[str, Any]] = []
     for label, part in groups:
         start = xs[-1] + 2.5 if xs else 0.0
+        end = start + len(part) - 1
+        labels.append(_group_label(label, len(part), end if xs else start, last=bool(xs)))
         xs += [start + index for index in range(len(part))]
         rows += part
-        labels.append(_group_label(label, len(part), start))
     leads = [auc["policy"] - auc["farthest"] for _, auc in rows]
     wins = sum(lead > 0 for lead in leads)
     return Figure(
@@ -59,7 +60,7 @@ def _leads_by_object(objects: Sequence[Mapping[str, Any]]) -> Figure | None:
         layout={
             "showlegend": True,
             "xaxis": {"visible": False, "range": [-1.2, xs[-1] + 1.2]},
-            "yaxis": {"title": {"text": "AUC minus farthest's"}, "tickformat": "+.2f"},
+            "yaxis": {"title": {"text": "AUC minus farthest's"}, "tickformat": "+.2~f"},
             "shapes": [reference_line(y=0.0)],
             "annotations": labels if len(labels) > 1 else [],
         },
@@ -74,14 +75,14 @@ def _sorted_rows(objects: Sequence[Mapping[str, Any]]) -> list[Row]:
     return sorted(rows, key=lambda row: row[1]["farthest"] - row[1]["policy"])
 
 
-def _group_label(label: str, count: int, start: float) -> dict[str, Any]:
+def _group_label(label: str, count: int, x: float, *, last: bool) -> dict[str, Any]:
     return {
         "text": f"<b>{label}</b> ({count})",
-        "x": start - 0.5,
-        "y": 1.0,
+        "x": x,
+        "y": 0.0,
         "yref": "paper",
-        "xanchor": "left",
-        "yanchor": "bottom",
+        "xanchor": "right" if last else "left",
+        "yanchor": "top",
         "showarrow": False,
     }
 
@@ -148,7 +149,6 @@ def _gap_by_family(objects: Sequence[Mapping[str, Any]]) -> Figure | None:
         return None
     names = sorted(known, key=lambda family: known[family].value)
     labels = [f"{plot_text(name[:40])} ({known[name].objects})" for name in names]
-    values = [known[name].value for name in names]
     return Figure(
         id="families",
         title="Gap closed, family by family",
@@ -157,7 +157,7 @@ def _gap_by_family(objects: Sequence[Mapping[str, Any]]) -> Figure | None:
         alt="; ".join(f"{name} {_written(known[name])}" for name in reversed(names)) + ".",
         data=[_family_bars(labels, [known[name] for name in names])],
         layout={
-            "xaxis": {"tickformat": ".0%", "range": [min(-0.1, *values) - 0.1, _top(values)]},
+            "xaxis": {"tickformat": ".0%", "range": _scale([known[name] for name in names])},
             "yaxis": {"automargin": True},
             "shapes": [reference_line(x=0.0), reference_line(x=1.0)],
             "bargap": 0.45,
@@ -167,9 +167,12 @@ def _gap_by_family(objects: Sequence[Mapping[str, Any]]) -> Figure | None:
     )
 
 
-def _top(values: Sequence[float]) -> float:
-    """Show the oracle's line, but never let one wild interval squash the rest."""
-    return max(1.1, *values) + 0.1
+def _scale(gaps: Sequence[Gap]) -> list[float]:
+    """Show both references and every bar, but let no wild interval squash the rest."""
+    values = [gap.value for gap in gaps]
+    lows = [max(gap.ci95[0], -0.5) for gap in gaps if gap.ci95]
+    highs = [min(gap.ci95[1], 1.5) for gap in gaps if gap.ci95]
+    return [min([0.0, *values, *lows]) - 0.05, max([1.0, *values, *highs]) + 0.05]
 
 
 def _written(gap: Gap) -> str:

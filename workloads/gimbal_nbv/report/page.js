@@ -36,7 +36,7 @@
           font: { color: "var(--ink)", size: 13 }, align: "left",
         },
         legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 } },
-        margin: { l: 58, r: 14, t: 26, b: 46 },
+        margin: { l: 58, r: 14, t: 22, b: 40 },
       },
     };
   }

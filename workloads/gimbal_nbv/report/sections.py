@@ -166,7 +166,9 @@ def protocol_box(evaluation: Mapping[str, Any]) -> Html | None:
         "Objects are scaled to a bounding-box diagonal of 1. AUC of other protocols "
         "(other meshes, budgets or definitions of coverage) is not comparable.",
     )
-    return el("div", el("h3", "Protocol"), el("dl", items, class_="pairs"), note, class_="card")
+    return el(
+        "div", el("h3", "Protocol"), el("dl", items, class_="pairs"), note, class_="card protocol"
+    )
 
 
 def definitions() -> Html:
@@ -174,8 +176,8 @@ def definitions() -> Html:
     metrics = [el("div", el("dt", name), el("dd", text)) for name, text in DEFINITIONS]
     named = [el("div", el("dt", look.label), el("dd", look.about)) for look in CATALOGUE]
     return join(
-        el("div", el("h3", "Metrics"), el("dl", metrics, class_="pairs"), class_="card"),
-        el("div", el("h3", "Policies"), el("dl", named, class_="pairs"), class_="card"),
+        el("div", el("h3", "Metrics"), el("dl", metrics, class_="pairs"), class_="card metrics"),
+        el("div", el("h3", "Policies"), el("dl", named, class_="pairs"), class_="card policies"),
     )
 
 

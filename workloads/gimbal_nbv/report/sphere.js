@@ -1,16 +1,15 @@
-/* The sphere: candidates around the object in space, and the same unrolled on an equal-area map.
-   Directions are unit vectors, z up; the map is Hammer's projection, turned so that the first
-   view and its antipode both lie inside it rather than on the seam. */
+/* The sphere: candidates around the object in space, and the same unrolled on an equal-area map,
+   which is turned so that the first view and its antipode lie inside it rather than on the seam. */
 (() => {
   "use strict";
   const { data, draw, redraws } = window.gimbalReport;
+  const { COLS, ROWS, EDGE_X, EDGE_Y, project, arc, cells, creased } = window.gimbalSphere;
   const sphere = data.sphere;
   if (!sphere) return;
   const byId = (id) => document.getElementById(id);
   const [objects, layers, paths, slider] =
     ["object", "layer", "path", "step"].map((name) => byId(`sphere-${name}`));
-  const COLS = 320, ROWS = 160, EDGE_X = 2 * Math.SQRT2, EDGE_Y = Math.SQRT2;
-  const SCALE = "Viridis", HEIGHT = 430;
+  const SCALE = "Viridis", SHELL = 0.85;
 
   const canvas = document.createElement("canvas");
   const webgl = Boolean(canvas.getContext("webgl2") || canvas.getContext("webgl"));
@@ -25,68 +24,6 @@
     const before = select.value;
     select.replaceChildren(...pairs.map(([value, text]) => new Option(text, value)));
     if (pairs.some(([value]) => value === before)) select.value = before;
-  }
-
-  /* Geometry */
-  function project([x, y, z], turn) {
-    const longitude = Math.atan2(y, x) - turn;
-    const half = Math.atan2(Math.sin(longitude), Math.cos(longitude)) / 2;
-    const across = Math.hypot(x, y);
-    const scale = 1 / Math.sqrt(1 + across * Math.cos(half));
-    return [EDGE_X * across * Math.sin(half) * scale, EDGE_Y * z * scale];
-  }
-
-  function unproject(u, v, turn) {
-    const inside = 1 - (u / 4) ** 2 - (v / 2) ** 2;
-    if (inside < 0.5) return null;
-    const w = Math.sqrt(inside);
-    const longitude = 2 * Math.atan2(w * u, 2 * (2 * w * w - 1)) + turn;
-    const z = w * v, across = Math.sqrt(Math.max(0, 1 - z * z));
-    return [across * Math.cos(longitude), across * Math.sin(longitude), z];
-  }
-
-  function nearest(point, directions) {
-    let best = -2, index = -1;
-    for (let i = 0; i < directions.length; i += 1) {
-      const d = directions[i];
-      const dot = d[0] * point[0] + d[1] * point[1] + d[2] * point[2];
-      if (dot > best) { best = dot; index = i; }
-    }
-    return index;
-  }
-
-  /** Points of the great circle from a to b. */
-  function arc(a, b, count = 24) {
-    const dot = Math.min(1, Math.max(-1, a[0] * b[0] + a[1] * b[1] + a[2] * b[2]));
-    const angle = Math.acos(dot);
-    if (angle < 1e-6) return [a, b];
-    if (angle > Math.PI - 1e-3) {
-      const side = Math.abs(a[2]) < 0.9 ? [a[1], -a[0], 0] : [0, a[2], -a[1]];
-      const size = Math.hypot(...side);
-      const middle = side.map((value) => value / size);
-      return [...arc(a, middle, count / 2), ...arc(middle, b, count / 2)];
-    }
-    return Array.from({ length: count + 1 }, (_, i) => {
-      const t = i / count;
-      const p = Math.sin((1 - t) * angle) / Math.sin(angle), q = Math.sin(t * angle) / Math.sin(angle);
-      return [0, 1, 2].map((axis) => p * a[axis] + q * b[axis]);
-    });
-  }
-
-  const cells = new Map();
-  /** For each pixel of the map the nearest candidate, −1 outside; kept per object. */
-  function cellsOf(rollout, turn) {
-    const key = `${sphere.rollouts.indexOf(rollout)}:${turn.toFixed(4)}`;
-    if (!cells.has(key)) {
-      const grid = Array.from({ length: ROWS }, (_, row) =>
-        Array.from({ length: COLS }, (_, col) => {
-          const point = unproject(
-            EDGE_X * ((2 * col + 1) / COLS - 1), EDGE_Y * ((2 * row + 1) / ROWS - 1), turn);
-          return point ? nearest(point, rollout.directions) : -1;
-        }));
-      cells.set(key, grid);
-    }
-    return cells.get(key);
   }
 
   /* State */
@@ -137,7 +74,7 @@
   function overlays(state) {
     const best = state.shared && state.ranked.length ? [state.ranked[0][1]] : [];
     return [
-      { views: best, symbol: "circle-open", size: 17, colour: "var(--best)", width: 3 },
+      { views: best, symbol: "circle-open", size: 27, colour: "var(--best)", width: 3 },
       { views: state.used, symbol: "circle", size: 19, colour: "var(--used)", text: (i) => `${i + 1}` },
       { views: state.chosen === undefined ? [] : [state.chosen], symbol: "circle", size: 21,
         colour: "var(--c-policy)", text: () => `${state.used.length + 1}` },
@@ -148,7 +85,7 @@
     const { rollout, values } = state;
     const first = rollout.directions[state.used[0] ?? 0];
     const turn = Math.atan2(first[1], first[0]) + Math.PI / 2;
-    const grid = cellsOf(rollout, turn);
+    const grid = cells(rollout.directions, turn);
     const texts = rollout.directions.map((_, view) => describe(state, view));
     const flat = rollout.directions.map((point) => project(point, turn));
     const [low, high] = range(values);
@@ -163,7 +100,7 @@
         colorscale: SCALE, zmin: low, zmax: high, hovertemplate: "%{text}<extra></extra>",
         colorbar: { orientation: "h", thickness: 10, len: 0.7, y: -0.04, yanchor: "top",
           outlinewidth: 0, tickfont: { size: 11, color: "var(--muted)" }, nticks: 5,
-          title: { text: sphere.layers[layers.value], side: "bottom", font: { size: 12 } } } },
+          title: { text: sphere.layers[layers.value], side: "top", font: { size: 12 } } } },
       { type: "scatter", mode: "lines", x: around.map((a) => EDGE_X * Math.cos(a)),
         y: around.map((a) => EDGE_Y * Math.sin(a)), line: { color: "var(--rule-strong)", width: 1.5 } },
       { type: "scatter", mode: "markers", x: flat.map((p) => p[0]), y: flat.map((p) => p[1]),
@@ -181,7 +118,7 @@
     ].map((trace, i) => (i ? { ...trace, hoverinfo: "skip" } : trace));
     const blank = { visible: false, fixedrange: true };
     draw(byId("sphere-map"), traces, {
-      height: HEIGHT, margin: { l: 4, r: 4, t: 4, b: 60 }, dragmode: false,
+      height: 320, margin: { l: 4, r: 4, t: 2, b: 62 }, dragmode: false,
       xaxis: { ...blank, range: [-EDGE_X * 1.02, EDGE_X * 1.02] },
       yaxis: { ...blank, range: [-EDGE_Y * 1.05, EDGE_Y * 1.05], scaleanchor: "x" },
     });
@@ -190,7 +127,7 @@
   function drawSpace(state) {
     if (!webgl) return;
     const { rollout, values } = state;
-    const at = (points, radius = sphere.radius) => ({
+    const at = (points, radius = SHELL) => ({
       x: points.map((p) => p && p[0] * radius), y: points.map((p) => p && p[1] * radius),
       z: points.map((p) => p && p[2] * radius) });
     const [low, high] = range(values);
@@ -207,28 +144,28 @@
         hovertemplate: "%{text}<extra></extra>",
         marker: { size: 6.5, color: values, colorscale: SCALE, cmin: low, cmax: high, opacity: 1,
           line: { width: 0.5, color: "var(--muted)" } } },
-      { type: "scatter3d", mode: "lines", ...at(pathPoints(state), sphere.radius * 1.01),
+      { type: "scatter3d", mode: "lines", ...at(pathPoints(state), SHELL * 1.01),
         hoverinfo: "skip", line: { color: "var(--c-policy)", width: 6 } },
       ...overlays(state).map((mark) => ({
         type: "scatter3d", mode: mark.text ? "markers+text" : "markers", hoverinfo: "skip",
-        ...at(mark.views.map((view) => rollout.directions[view]), sphere.radius * 1.02),
+        ...at(mark.views.map((view) => rollout.directions[view]), SHELL * 1.02),
         text: mark.text ? mark.views.map((_, i) => mark.text(i)) : undefined,
         textfont: { color: "var(--ink)", size: 14 }, textposition: "top center",
-        marker: { symbol: mark.symbol, size: mark.text ? 9 : 13, color: mark.colour,
+        marker: { symbol: mark.symbol, size: mark.text ? 9 : 17, color: mark.colour,
           line: { width: mark.width ?? 1, color: mark.width ? mark.colour : "#fff" } } })),
     ];
     if (rollout.mesh) {
-      const { vertices, faces } = rollout.mesh;
+      const { vertices, faces } = creased(rollout.mesh);
       traces.push({ type: "mesh3d", ...at(vertices, 1), i: faces.map((f) => f[0]),
         j: faces.map((f) => f[1]), k: faces.map((f) => f[2]), color: "var(--mesh)",
-        flatshading: true, hoverinfo: "skip",
-        lighting: { ambient: 0.55, diffuse: 0.75, specular: 0.15, roughness: 0.7 },
-        lightposition: { x: 2000, y: -1500, z: 3000 } });
+        hoverinfo: "skip", flatshading: false,
+        lighting: { ambient: 0.5, diffuse: 0.8, specular: 0.12, roughness: 0.7 },
+        lightposition: { x: 800, y: -1200, z: 2000 } });
     }
     const axis = { visible: false, showspikes: false,
-      range: [-1.12 * sphere.radius, 1.12 * sphere.radius] };
+      range: [-1.1 * SHELL, 1.1 * SHELL] };
     draw(byId("sphere-3d"), traces, {
-      height: HEIGHT, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: objects.value,
+      autosize: true, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: objects.value,
       scene: { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "cube", dragmode: "orbit",
         camera: { eye: { x: 1.05, y: -1.05, z: 0.6 } }, uirevision: objects.value },
     });
@@ -286,9 +223,9 @@
     byId("sphere-step-label").textContent = `choosing view ${state.index + 2} of ${last}`;
     slider.setAttribute("aria-valuetext", `choosing view ${state.index + 2} of ${last}`);
     byId("sphere-readout").textContent = readout(state);
+    drawTop(state);
     drawMap(state);
     drawSpace(state);
-    drawTop(state);
   }
 
   function choose() {

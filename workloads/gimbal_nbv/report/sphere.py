@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .policies import ordered, policy
-from .text import finite, floats, mapping, records
+from .text import floats, mapping, records
 
 LAYERS = {
     "gain": "True gain",
@@ -26,8 +26,7 @@ def sphere_payload(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
     drawable = [rollout for rollout in rollouts if rollout is not None]
     if not drawable:
         return None
-    radius = finite(mapping(evaluation.get("protocol")).get("radius")) or 1.5
-    return {"radius": radius, "layers": LAYERS, "rollouts": drawable}
+    return {"layers": LAYERS, "rollouts": drawable}
 
 
 def _rollout(item: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -103,9 +103,12 @@ def _row(look: Policy, columns: Sequence[Column], best: Sequence[str] | None) ->
 
 
 def _best(column: Column, keys: Sequence[str]) -> str:
-    """Return the best value as written, so that ties at the shown precision are all bold."""
+    """Return the best value as written, so that ties at the shown precision are all bold.
+
+    Where every policy shows the same number nothing is best.
+    """
     values = [value for key in keys if (value := column.read(key)) is not None]
-    if not values:
+    if len({column.write(value) for value in values}) < 2:
         return ""
     return column.write(max(values) if column.higher_is_better else min(values))
 
@@ -126,7 +129,7 @@ def _columns(evaluation: Mapping[str, Any]) -> list[Column]:
             title="AUC",
             hint="Mean coverage over the budget",
             read=auc.get,
-            write=lambda v: number(v, 4),
+            write=number,
             bounds=lambda key: interval(auc_ci.get(key)),
         ),
         *_coverage_columns(evaluation),

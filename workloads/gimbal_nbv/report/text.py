@@ -9,6 +9,7 @@ from typing import Any
 MISSING = "–"
 NARROW = "\u202f"
 """Narrow no-break space between a number and its unit."""
+NO_BREAK = "\u00a0"
 
 
 def finite(value: object) -> float | None:
@@ -68,7 +69,7 @@ def interval(bounds: object, *, digits: int = 3, share: bool = False) -> str:
     if len(pair) != 2 or pair[0] is None or pair[1] is None:
         return ""
     scale = 100 if share else 1
-    return f"[{number(pair[0] * scale, digits)}, {number(pair[1] * scale, digits)}]"
+    return f"[{number(pair[0] * scale, digits)},{NO_BREAK}{number(pair[1] * scale, digits)}]"
 
 
 def compact(value: object) -> str:

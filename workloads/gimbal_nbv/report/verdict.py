@@ -27,19 +27,22 @@ class Verdict:
         badge: The judgement in a few words.
         headline: One sentence with the numbers.
         notes: What a careful reader should know besides.
+        alarms: What must not be overlooked, whatever the headline says.
     """
 
     tone: Tone
     badge: str
     headline: str
     notes: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
 
 
 def judge(evaluation: Mapping[str, Any], run: Mapping[str, Any]) -> Verdict:
     """Turn an evaluation into the headline, its badge and the notes below it."""
     objects = records(evaluation.get("per_object"))
     gaps = gaps_of(evaluation)
-    notes = (*_blind_note(objects, gaps), *_caution_notes(evaluation, objects, run))
+    notes = (*_blind_note(objects, gaps), *_caution_notes(evaluation, objects))
+    alarms = _alarms(run)
     if "policy" not in gaps or "farthest" not in mapping(evaluation.get("auc")):
         return Verdict(
             tone="unknown",
@@ -48,6 +51,7 @@ def judge(evaluation: Mapping[str, Any], run: Mapping[str, Any]) -> Verdict:
             "it needs the policy, farthest and the oracle on the same objects, "
             "and an oracle that beats farthest.",
             notes=notes,
+            alarms=alarms,
         )
     value, bounds = gaps["policy"]
     size = f"{percent(value)} {interval(bounds, digits=0, share=True)}".strip()
@@ -66,7 +70,7 @@ def judge(evaluation: Mapping[str, Any], run: Mapping[str, Any]) -> Verdict:
             headline += f"; the blind control closes {blind_size}."
     else:
         headline += "."
-    return Verdict(tone=tone, badge=badge, headline=headline, notes=notes)
+    return Verdict(tone=tone, badge=badge, headline=headline, notes=notes, alarms=alarms)
 
 
 def _reading(
@@ -118,7 +122,7 @@ def _blind_note(
 
 
 def _caution_notes(
-    evaluation: Mapping[str, Any], objects: Sequence[Mapping[str, Any]], run: Mapping[str, Any]
+    evaluation: Mapping[str, Any], objects: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     notes: list[str] = []
     lead = paired(objects, "policy", "farthest")
@@ -128,9 +132,14 @@ def _caution_notes(
         notes.append(f"Only {plural(len(objects), 'object')}: read the intervals with care.")
     if skipped := len(records(evaluation.get("skipped"))):
         notes.append(f"{plural(skipped, 'object')} skipped; the reasons are listed below.")
+    return notes
+
+
+def _alarms(run: Mapping[str, Any]) -> tuple[str, ...]:
+    alarms: list[str] = []
     if failed := [gate for gate in records(run.get("gates")) if gate.get("passed") is False]:
         names = ", ".join(str(gate.get("name", "unnamed")) for gate in failed)
-        notes.append(f"Failed {'gate' if len(failed) == 1 else 'gates'}: {names}.")
+        alarms.append(f"Failed {'gate' if len(failed) == 1 else 'gates'}: {names}.")
     if run.get("dirty"):
-        notes.append("The working tree had uncommitted changes.")
-    return notes
+        alarms.append("The working tree had uncommitted changes.")
+    return tuple(alarms)
