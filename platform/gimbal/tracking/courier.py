@@ -30,7 +30,7 @@ POLL_S = 0.5
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _LAST_ATTEMPTS = 3
-_NICENESS = 10
+_NICENESS = 5
 
 Connect = Callable[[], Store]
 

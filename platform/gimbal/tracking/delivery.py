@@ -142,6 +142,7 @@ class Delivery:
             self._save()
         else:
             run_id = known.run_id
+            known.status = "running"
             self._store.set_tags(run_id, tags)
         self._store.reopen(run_id)
 

@@ -69,6 +69,7 @@ def clean_name(name: str) -> str:
 
 def cut(text: str, limit: int) -> str:
     """Return the text, or its beginning and a hash of the whole when it is too long."""
+    text = text.encode("utf-8", "replace").decode()
     if len(text) <= limit:
         return text
     tail = f"… sha256:{_digest(text)}"
@@ -108,4 +109,4 @@ def _is_sequence(value: Any) -> bool:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:_HASH_DIGITS]

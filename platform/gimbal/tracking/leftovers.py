@@ -8,7 +8,7 @@ from pathlib import Path
 from gimbal.tracking import outbox
 from gimbal.tracking.clock import now_ms
 from gimbal.tracking.outbox import Outbox
-from gimbal.tracking.records import Finish, OpenRun, OpenStage
+from gimbal.tracking.records import PARENT, Finish, OpenRun
 from gimbal.tracking.state import Identity, load_identity, remaining
 
 
@@ -23,7 +23,7 @@ def runs_with_leftovers(runs_dir: Path) -> Iterator[tuple[Path, Identity]]:
 
 def mark_killed(run_dir: Path) -> None:
     """Record that the run and its open stages were killed: their process can no longer do so."""
-    if not _open_runs(run_dir):
+    if not _is_open(run_dir):
         return
     box = Outbox(run_dir)
     try:
@@ -32,12 +32,12 @@ def mark_killed(run_dir: Path) -> None:
         box.close()
 
 
-def _open_runs(run_dir: Path) -> set[str]:
-    still_open: set[str] = set()
+def _is_open(run_dir: Path) -> bool:
+    is_open = False
     for entry in outbox.read_entries(outbox.outbox_file(run_dir), 0):
         record = entry.record
-        if isinstance(record, OpenRun | OpenStage):
-            still_open.add(record.run)
-        elif isinstance(record, Finish):
-            still_open.discard(record.run)
-    return still_open
+        if isinstance(record, OpenRun):
+            is_open = True
+        elif isinstance(record, Finish) and record.run == PARENT:
+            is_open = False
+    return is_open

@@ -49,7 +49,7 @@ class _Sender:
     def send(self, record: Record) -> None:
         try:
             self._box.append(record)
-        except OSError as exc:
+        except (OSError, ValueError) as exc:
             if not self._warned:
                 self._warned = True
                 self._on_warning(f"tracking cannot write {self._box.path}: {exc}; the run goes on")
