@@ -1,0 +1,233 @@
+"""Z-buffer rasterisation of one view, or a band of its rows.
+
+A face is kept as the three planes through the optical centre and one edge each (homogeneous
+rasterisation; Olano and Greer, 1997). For corners p0, p1, p2 in camera space, a pixel's ray d hits
+the face where the three weights (p1 x p2).d, (p2 x p0).d and (p0 x p1).d share a sign; divided by
+their sum they are the barycentric coordinates in space, and z = p0.(p1 x p2) / sum. Three things
+follow that a rasteriser in the image plane has to work for:
+
+- depth is perspective-correct by construction;
+- faces that cross the camera plane need no clipping, because no corner is ever divided by its z
+  (only the box of pixels to visit has to be found with care);
+- `a x b == -(b x a)` to the last bit, so neighbours agree on every pixel of a shared edge: no
+  cracks. A pixel exactly on an edge belongs to both and the smaller z, then the smaller face id,
+  wins.
+
+A pixel is one 64-bit key: the bits of its float32 z above the face id. Positive floats order like
+integers, so the smaller key is the nearer face, then the smaller id, in whatever order faces come
+and however rows are shared among threads; and a pixel is updated by a minimum without a branch.
+Rounding has to be the same for both neighbours of an edge: no fastmath here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gimbal_vision.rendering.base import Array
+from gimbal_vision.rendering.jit import Index, Real, kernel
+from gimbal_vision.rendering.views import View
+
+Vector = tuple[float, float, float]
+
+FAR_PIXEL = 1e8
+"""Pixel coordinates beyond this are clamped; every image ends long before."""
+
+SPAN_MIN_PIXELS = 12
+"""Rows at least this wide are first cut to the part inside the face."""
+
+LANES = 4
+"""Pixels tested at once without a branch: what AVX2 holds in float64."""
+
+EMPTY = 0x7F800000 << 32
+"""The key of a pixel without a hit: z = inf."""
+
+
+@kernel(inline=True)
+def _cross(ax: float, ay: float, az: float, bx: float, by: float, bz: float) -> Vector:
+    return ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+
+
+@kernel()
+def project(vertices: Array, view: View, points: Array, pixels: Array) -> None:
+    """Bring vertices into the view.
+
+    Args:
+        vertices: [V, 3] float64, world.
+        view: `View`.
+        points: Out, [V, 3] float64: (fx X, fy Y, Z) in the camera.
+        pixels: Out, [V, 2] float32: column and row, where pixel centres are whole numbers; NaN for
+            a vertex that is not in front of the camera.
+    """
+    matrix, eye, cx, cy = view.matrix, view.eye, view.cx, view.cy
+    for i in range(len(vertices)):
+        dx = vertices[i, 0] - eye[0]
+        dy = vertices[i, 1] - eye[1]
+        dz = vertices[i, 2] - eye[2]
+        x = matrix[0, 0] * dx + matrix[0, 1] * dy + matrix[0, 2] * dz
+        y = matrix[1, 0] * dx + matrix[1, 1] * dy + matrix[1, 2] * dz
+        z = matrix[2, 0] * dx + matrix[2, 1] * dy + matrix[2, 2] * dz
+        points[i, 0] = x
+        points[i, 1] = y
+        points[i, 2] = z
+        if z > 0.0:
+            pixels[i, 0] = min(max(x / z + cx, -FAR_PIXEL), FAR_PIXEL)
+            pixels[i, 1] = min(max(y / z + cy, -FAR_PIXEL), FAR_PIXEL)
+        else:
+            pixels[i, 0] = np.nan
+            pixels[i, 1] = np.nan
+
+
+@kernel()
+def _crossing_box(
+    points: Array, corners: tuple[Index, Index, Index], axis: int, centre: float
+) -> tuple[Real, Real]:
+    """Return the lowest and highest pixel of a face of which some corners lie behind.
+
+    Towards the camera plane an edge runs off to one side of the image: to the side its crossing
+    point lies on. Without a corner in front the interval is empty (low > high).
+    """
+    low = np.float32(np.inf)
+    high = np.float32(-np.inf)
+    for k in range(3):
+        a = corners[k]
+        b = corners[(k + 1) % 3]
+        za = points[a, 2]
+        zb = points[b, 2]
+        if za > 0.0:
+            pixel = np.float32(min(max(points[a, axis] / za + centre, -FAR_PIXEL), FAR_PIXEL))
+            low = min(low, pixel)
+            high = max(high, pixel)
+        if (za > 0.0) != (zb > 0.0):
+            side = points[a, axis] * zb - points[b, axis] * za
+            side = side if zb > 0.0 else -side
+            if not side > 0.0:
+                low = np.float32(-FAR_PIXEL)
+            if not side < 0.0:
+                high = np.float32(FAR_PIXEL)
+    return low, high
+
+
+@kernel()
+def _fill(
+    planes: tuple[Vector, Vector, Vector],
+    volume: float,
+    box: tuple[int, int, int, int],
+    cy: float,
+    row0: int,
+    columns: Array,
+    face: int,
+    keys: Array,
+) -> None:
+    """Lower the keys of the pixels of `box` (x0, x1, y0, y1) that lie inside the face.
+
+    Rows are walked in groups of `LANES`: what lies right of the box fails the test by itself.
+    """
+    (a0, b0, c0), (a1, b1, c1), (a2, b2, c2) = planes
+    x0, x1, y0, y1 = box
+    for y in range(y0, y1 + 1):
+        dy = y - cy
+        r0 = b0 * dy + c0
+        r1 = b1 * dy + c1
+        r2 = b2 * dy + c2
+        first, last = x0, x1
+        if x1 - x0 >= SPAN_MIN_PIXELS:
+            low, high = columns[x0] - 1.0, columns[x1] + 1.0
+            for a, r in ((a0, r0), (a1, r1), (a2, r2)):
+                if a > 0.0:
+                    low = max(low, -r / a)
+                elif a < 0.0:
+                    high = min(high, -r / a)
+            if not low <= high + 2.0:
+                continue
+            first = max(x0, x0 + int(np.floor(low - columns[x0])))
+            last = min(x1, x0 + int(np.ceil(high - columns[x0])))
+        row = np.uint64(y - row0)
+        for x in range(first, last + 1, LANES):
+            start = np.uint64(x)
+            for lane in range(LANES):
+                i = start + np.uint64(lane)
+                dx = columns[i]
+                w0 = a0 * dx + r0
+                w1 = a1 * dx + r1
+                w2 = a2 * dx + r2
+                z = np.float32(volume / (w0 + w1 + w2))
+                key = (np.int64(z.view(np.int32)) << 32) | face
+                old = keys[row, i]
+                nearer = (min(w0, min(w1, w2)) >= 0.0) & (key < old)
+                keys[row, i] = key if nearer else old
+
+
+@kernel()
+def _planes(
+    points: Array, i0: Index, i1: Index, i2: Index
+) -> tuple[tuple[Vector, Vector, Vector], float]:
+    """Return the three edge planes, turned so that inside is positive, and p0.(p1 x p2)."""
+    x0, y0, z0 = points[i0, 0], points[i0, 1], points[i0, 2]
+    x1, y1, z1 = points[i1, 0], points[i1, 1], points[i1, 2]
+    x2, y2, z2 = points[i2, 0], points[i2, 1], points[i2, 2]
+    a0, b0, c0 = _cross(x1, y1, z1, x2, y2, z2)
+    a1, b1, c1 = _cross(x2, y2, z2, x0, y0, z0)
+    a2, b2, c2 = _cross(x0, y0, z0, x1, y1, z1)
+    volume = x0 * a0 + y0 * b0 + z0 * c0
+    s = 1.0 if volume > 0.0 else -1.0
+    planes = (s * a0, s * b0, s * c0), (s * a1, s * b1, s * c1), (s * a2, s * b2, s * c2)
+    return planes, s * volume
+
+
+@kernel()
+def _pixel_box(
+    points: Array, pixels: Array, i: Index, j: Index, k: Index, view: View
+) -> tuple[Real, Real, Real, Real]:
+    """Return the least and greatest column, then row, that a face can cover."""
+    u0, u1, u2 = pixels[i, 0], pixels[j, 0], pixels[k, 0]
+    if np.isnan(u0 + u1 + u2):
+        left, right = _crossing_box(points, (i, j, k), 0, view.cx)
+        top, bottom = _crossing_box(points, (i, j, k), 1, view.cy)
+        return left, right, top, bottom
+    v0, v1, v2 = pixels[i, 1], pixels[j, 1], pixels[k, 1]
+    return (
+        min(u0, min(u1, u2)),
+        max(u0, max(u1, u2)),
+        min(v0, min(v1, v2)),
+        max(v0, max(v1, v2)),
+    )
+
+
+@kernel()
+def rasterise(
+    faces: Array,
+    points: Array,
+    pixels: Array,
+    view: View,
+    rows: tuple[int, int],
+    columns: Array,
+    keys: Array,
+) -> None:
+    """Draw all faces into a band of rows.
+
+    Args:
+        faces: [F, 3] int32, indices within bounds.
+        points: [V, 3] float64 from `project`.
+        pixels: [V, 2] float32 from `project`.
+        view: `View`.
+        rows: Image row of the band's first row, and of the row after its last.
+        columns: [W + LANES] float64: column index - cx.
+        keys: In and out, [at least as many rows, W + LANES] int64, filled with EMPTY beforehand.
+            The last LANES columns are scratch.
+    """
+    row0, row1 = rows
+    right_end = np.float32(len(columns) - LANES - 1)
+    top_end, bottom_end = np.float32(row0), np.float32(row1 - 1)
+    margin = np.float32(1e-3 + 4e-7 * max(right_end, bottom_end))
+    for f in range(len(faces)):
+        i, j, k = np.uint64(faces[f, 0]), np.uint64(faces[f, 1]), np.uint64(faces[f, 2])
+        left, right, top, bottom = _pixel_box(points, pixels, i, j, k, view)
+        x0 = int(np.ceil(max(left - margin, np.float32(0.0))))
+        x1 = int(np.floor(min(right + margin, right_end)))
+        y0 = int(np.ceil(max(top - margin, top_end)))
+        y1 = int(np.floor(min(bottom + margin, bottom_end)))
+        if x0 > x1 or y0 > y1:
+            continue
+        planes, volume = _planes(points, i, j, k)
+        if volume > 0.0:
+            _fill(planes, volume, (x0, x1, y0, y1), view.cy, row0, columns, f, keys)
