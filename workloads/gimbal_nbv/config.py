@@ -108,5 +108,5 @@ class NbvConfig(ExperimentSettings):
     oracle: OracleSettings = OracleSettings()
     states: StateSettings = StateSettings()
     model: ModelSettings = ModelSettings()
-    train: TrainSettings = TrainSettings()
+    train: TrainSettings
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -1,1 +1,1 @@
-"""The `gimbal` command. Every import of ray, torch and mlflow is inside the command that needs it."""
+"""The `gimbal` command; ray, torch and mlflow are imported by the commands that need them."""

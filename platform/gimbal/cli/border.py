@@ -33,7 +33,7 @@ class Interrupted(GimbalError):
 
 @contextmanager
 def error_border() -> Iterator[None]:
-    """Print a `GimbalError` as its message and exit with its code; report anything else as a bug."""
+    """Turn a `GimbalError` into its message and exit code, anything else into a bug report."""
     try:
         yield
     except GimbalError as exc:
@@ -51,7 +51,10 @@ def error_border() -> Iterator[None]:
         _say(f"{exc.filename or 'a file'}: {exc.strerror}\n  → {_REMEDIES[exc.errno or 0]}")
         sys.exit(6)
     except Exception as exc:  # the process border: a bug must not bury the user in a traceback
-        _report_bug(exc)
+        if not isinstance(getattr(exc, "remedy", None), str):
+            _report_bug(exc)
+        _say(str(exc))  # a workload's own error, which speaks for itself in the same two fields
+        sys.exit(1)
 
 
 def _say(message: str) -> None:

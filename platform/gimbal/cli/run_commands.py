@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gimbal.cli.border import Interrupted
+
+if TYPE_CHECKING:
+    from gimbal.pipeline.events import Observer
 
 
 def run(
@@ -41,24 +47,43 @@ def run(
 
       gimbal run configs/nbv/quickstart.yaml --json | tail -n 1 | jq .metrics.evaluate
     """
-    from gimbal.cli.progress import ConsoleObserver
     from gimbal.experiment.loading import load_experiment
     from gimbal.pipeline.runner import RunOptions, run_experiment
 
     workload, settings = load_experiment(config, overrides or [])
     options = RunOptions(only=stage, force=tuple(force or ()), command=tuple(sys.argv))
+    with running() as observer:
+        result = run_experiment(workload, settings, options, observer)
+    report_result(result.run_dir, result.stages, result.metrics, as_json=as_json)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Observer]:
+    """Show a run on the terminal; a stopped one says how it is continued.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM came.
+    """
+    from gimbal.cli.progress import ConsoleObserver
+
     terminate_as_interrupt()
     with ConsoleObserver() as observer:
         try:
-            result = run_experiment(workload, settings, options, observer)
+            yield observer
         except KeyboardInterrupt:
             raise Interrupted(
                 "interrupted; everything finished so far is kept",
                 "run the same command again: it continues",
             ) from None
-    _summarise(result.run_dir, result.metrics, as_json=as_json)
+
+
+def report_result(
+    run_dir: str, stages: dict[str, Any], metrics: dict[str, Any], *, as_json: bool
+) -> None:
+    """Print the results table, where the report is and how to open MLflow; then the JSON line."""
+    _summarise(run_dir, as_json=as_json)
     if as_json:
-        print_json({"run_dir": result.run_dir, "stages": result.stages, "metrics": result.metrics})
+        print_json({"run_dir": run_dir, "stages": stages, "metrics": metrics})
 
 
 def terminate_as_interrupt() -> None:
@@ -70,15 +95,24 @@ def terminate_as_interrupt() -> None:
     signal.signal(signal.SIGTERM, handler)
 
 
-def print_json(value: dict[str, Any]) -> None:
+def print_json(value: Any) -> None:
     """Print one line of strict JSON on standard output."""
-    from gimbal.experiment.files import to_json
-
-    sys.stdout.write(to_json(value) + "\n")
+    sys.stdout.write(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 
-def _summarise(run_dir: str, metrics: dict[str, Any], *, as_json: bool) -> None:
+def _finite(value: Any) -> Any:
+    """Strict JSON has no NaN and no infinity: they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _summarise(run_dir: str, *, as_json: bool) -> None:
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gimbal.cli.run_commands import print_json
+
+if TYPE_CHECKING:
+    from gimbal.experiment.run_finding import RunEntry
+    from gimbal.experiment.run_state import RunState
 
 app = typer.Typer(help="List and show runs.", no_args_is_help=True)
 
@@ -32,13 +36,16 @@ def list_runs(
 
       gimbal runs list --json | jq -r '.[0].run_dir'
     """
-    from gimbal.experiment import run_folder
+    from gimbal.experiment.run_finding import list_runs as find_all
 
-    listing = run_folder.list_runs(runs_dir, workload=workload)
+    entries = find_all(runs_dir, workload=workload)
     if as_json:
-        print_json([_row(entry) for entry in listing.runs])
+        print_json([_row(entry) for entry in entries])
         return
-    _print_listing(listing, runs_dir)
+    if not entries:
+        typer.echo(f"no runs in {runs_dir}; start one: gimbal run configs/nbv/quickstart.yaml")
+        return
+    _print_table(entries)
 
 
 @app.command("show")
@@ -54,6 +61,14 @@ def show(
 
       gimbal runs show 20261121-0130 --json
     """
+    from gimbal.experiment import run_finding
+
+    folder = run_finding.find(runs_dir, run)
+    state = folder.state()
+    if as_json:
+        print_json({"run_dir": str(folder.path.absolute()), **state.model_dump(mode="json")})
+        return
+    _print_run(folder.path, state)
 
 
 @app.command("sync")
@@ -63,9 +78,9 @@ def sync(runs_dir: RunsDir = Path("runs")) -> None:
     Example:
       gimbal runs sync
     """
-    from gimbal.tracking import outbox
+    from gimbal.tracking.syncing import sync as deliver
 
-    typer.echo(outbox.sync(runs_dir))
+    typer.echo(str(deliver(runs_dir, on_warning=lambda words: typer.echo(words, err=True))))
 
 
 def ui(
@@ -98,9 +113,65 @@ def doctor(as_json: AsJson = False) -> None:
     raise typer.Exit(doctor_command(json=as_json))
 
 
-def _row(entry: Any) -> dict[str, Any]:
-    return {}
+def _row(entry: RunEntry) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "run_id": entry.folder.id,
+        "run_dir": str(entry.folder.path.absolute()),
+        "experiment": entry.experiment,
+        "status": str(entry.status),
+    }
+    if entry.state is None:
+        return row | {"problem": entry.problem}
+    state = entry.state
+    return row | {
+        "workload": state.workload,
+        "started_at": state.started_at.isoformat(),
+        "ended_at": state.ended_at.isoformat() if state.ended_at else None,
+        "stages": {name: str(stage.status) for name, stage in state.stages.items()},
+        "message": state.message,
+    }
 
 
-def _print_listing(listing: Any, runs_dir: Path) -> None:
-    return None
+def _print_table(entries: list[RunEntry]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "experiment", "workload", "status", "started (UTC)", "run_dir"):
+        table.add_column(name, overflow="fold", no_wrap=name != "run_dir")
+    for entry in entries:
+        state = entry.state
+        table.add_row(
+            entry.folder.id,
+            entry.experiment,
+            state.workload if state else "?",
+            str(entry.status),
+            f"{state.started_at:%Y-%m-%d %H:%M}" if state else "?",
+            str(entry.folder.path),
+        )
+    Console(highlight=False).print(table)
+
+
+def _print_run(path: Path, state: RunState) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(f"{state.experiment}/{state.id}  {state.workload}  [bold]{state.status}")
+    if state.message:
+        console.print(state.message, style="red", markup=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("stage", "status", "seconds", "fingerprint", "folder"):
+        table.add_column(name, justify="right" if name == "seconds" else "left")
+    for name, stage in state.stages.items():
+        table.add_row(
+            name,
+            str(stage.status),
+            "" if stage.seconds is None else f"{stage.seconds:.1f}",
+            (stage.fingerprint or "")[:12],
+            f"stages/{name}",
+        )
+    console.print(table)
+    for name in ("report.html", "config.yaml", "provenance.json"):
+        if (path / name).exists():
+            console.print(str(path / name), soft_wrap=True)

@@ -14,6 +14,7 @@ from typing import Any
 from gimbal.errors import StageFailed
 from gimbal.experiment import freshness
 from gimbal.experiment.settings import RaySettings
+from gimbal.pipeline.code import CodeIdentity
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -23,8 +24,13 @@ _ENVIRONMENT = {
 }
 
 
-def connect(settings: RaySettings) -> None:
+def connect(settings: RaySettings, code: CodeIdentity) -> None:
     """Initialise Ray once per process.
+
+    Args:
+        settings: Which Ray.
+        code: The code workers must run. It is sent to them, also on this machine, so that editing
+            a checkout while a run goes on changes nothing in that run.
 
     Raises:
         StageFailed: No Ray answers at the configured address.
@@ -39,7 +45,7 @@ def connect(settings: RaySettings) -> None:
     if ray.is_initialized():
         return
     try:
-        ray.init(**_arguments(settings, address))
+        ray.init(**_arguments(settings, code, address))
     except (ConnectionError, RuntimeError, ValueError) as exc:
         where = f"at {address}" if address else "inside this process"
         raise StageFailed(
@@ -58,11 +64,11 @@ def disconnect() -> None:
         ray.shutdown()
 
 
-def _arguments(settings: RaySettings, address: str | None) -> dict[str, Any]:
+def _arguments(settings: RaySettings, code: CodeIdentity, address: str | None) -> dict[str, Any]:
     common: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
-        "runtime_env": freshness.worker_runtime_env(),
+        "runtime_env": freshness.worker_runtime_env(code.packages),
     }
     if address is not None:
         return {"address": address, **common}

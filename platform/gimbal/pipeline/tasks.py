@@ -12,16 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from gimbal.errors import GimbalError, StageFailed
-from gimbal.experiment import freshness
-from gimbal.experiment.files import atomic_write_text
+from gimbal.experiment.files import atomic_write_text, ensure_folder
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
+from gimbal.pipeline.code import CodeIdentity
 
 _PROGRESS_FILE = ".progress.json"
 _POLL_S = 0.25
 
 
 def run_task(
-    stage: TaskStage, inputs: StageInputs, out_dir: Path, *, progress: Progress
+    stage: TaskStage,
+    inputs: StageInputs,
+    out_dir: Path,
+    *,
+    code: CodeIdentity,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Run the stage on Ray and return its numbers.
 
@@ -32,7 +37,7 @@ def run_task(
     import ray
 
     remote = ray.remote(num_cpus=stage.num_cpus, max_retries=2)(_run_in_worker)
-    reference = remote.remote(stage, dict(inputs), out_dir, freshness.submitted_identity())
+    reference = remote.remote(stage, dict(inputs), out_dir, code)
     try:
         while not ray.wait([reference], timeout=_POLL_S)[0]:
             _relay(out_dir, progress)
@@ -55,9 +60,7 @@ def run_here(
     """Run a cheap stage in this process, with the same errors as on Ray."""
     try:
         return stage.run(inputs, out_dir, progress)
-    except GimbalError:
-        raise
-    except OSError:
+    except (GimbalError, OSError):
         raise
     except Exception as exc:  # the border to a workload's code: any bug there becomes one message
         import traceback
@@ -66,9 +69,9 @@ def run_here(
 
 
 def _run_in_worker(
-    stage: TaskStage, inputs: StageInputs, out_dir: Path, identity: freshness.CodeIdentity
+    stage: TaskStage, inputs: StageInputs, out_dir: Path, code: CodeIdentity
 ) -> dict[str, Any]:
-    freshness.require_same_code(identity)
+    code.require()
     path = out_dir / _PROGRESS_FILE
     last = 0.0
 
@@ -77,7 +80,7 @@ def _run_in_worker(
         now = time.monotonic()
         if now - last > _POLL_S or done == total:
             last = now
-            atomic_write_text(path, json.dumps([done, total, words]), durable=False)
+            atomic_write_text(path, json.dumps([done, total, words]))
 
     return stage.run(inputs, out_dir, progress)
 
@@ -99,7 +102,7 @@ def _translate(name: str, error: Any, out_dir: Path) -> GimbalError | OSError:
 
 def _broken(name: str, cause: BaseException, trace: str, out_dir: Path) -> StageFailed:
     path = out_dir / "errors" / "traceback.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    ensure_folder(path.parent)
     atomic_write_text(path, trace)
     return StageFailed(
         f"stage '{name}' broke: {type(cause).__name__}: {cause}",

@@ -1,0 +1,74 @@
+"""Executes one stage of whatever kind on Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gimbal.data.stage import DataStage
+from gimbal.errors import GimbalError, StageFailed
+from gimbal.experiment.settings import ExperimentSettings
+from gimbal.experiment.stage import Progress, Stage, StageInputs, TaskStage
+from gimbal.pipeline import ray_session
+from gimbal.pipeline.code import CodeIdentity
+from gimbal.pipeline.tasks import run_task
+from gimbal.tracking.ports import StageTrackerPort
+from gimbal.training.stage import TrainStage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """Everything but the stage itself that its execution needs."""
+
+    settings: ExperimentSettings
+    code: CodeIdentity
+    fingerprint: str
+    progress: Progress
+
+    def run(self, stage: Stage, inputs: StageInputs, out_dir: Path) -> dict[str, Any]:
+        """Run a stage into a folder and return its numbers.
+
+        Raises:
+            GimbalError: The stage failed; what it had finished is kept for the next attempt.
+        """
+        ray_session.connect(self.settings.platform.ray, self.code)
+        if isinstance(stage, DataStage):
+            from gimbal.data.writing import write_stage
+
+            return write_stage(stage, inputs, out_dir, progress=self.progress)
+        if isinstance(stage, TrainStage):
+            from gimbal.training.running import run_training
+
+            return run_training(
+                stage,
+                inputs,
+                out_dir,
+                self.settings.resources,
+                progress=self.progress,
+                expected_digest=self.code.digest,
+            )
+        if isinstance(stage, TaskStage):
+            return run_task(stage, inputs, out_dir, code=self.code, progress=self.progress)
+        raise StageFailed(
+            f"stage '{stage.name}' is a {type(stage).__name__}, which nothing can run",
+            "derive it from DataStage, TrainStage or TaskStage",
+        )
+
+    def follow(self, stage: Stage, out_dir: Path, tracked: StageTrackerPort) -> None:
+        """Let the tracker read what the stage appends to its folder."""
+        if isinstance(stage, TrainStage):
+            tracked.follow(out_dir / "metrics.jsonl")
+            tracked.checkpoints(out_dir / "checkpoints" / "index.json")
+
+
+def damaged_blocks(stage: Stage, folder: Path) -> list[str]:
+    """Return a sentence for each damaged block of a finished data stage."""
+    if not isinstance(stage, DataStage):
+        return []
+    from gimbal.data.verifying import verify
+
+    try:
+        return [f"{folder / bad.file}: {bad.reason}" for bad in verify(folder)]
+    except GimbalError as error:
+        return [error.message]

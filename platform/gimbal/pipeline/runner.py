@@ -1,0 +1,343 @@
+"""Runs an experiment: its stages in order, each once, in a run folder that remembers everything.
+
+A run that was killed is continued by running the same config again: its folder is taken over, its
+finished stages are skipped and the unfinished one goes on from what it has on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gimbal.errors import GateFailed, GimbalError
+from gimbal.experiment import provenance
+from gimbal.experiment.fingerprint import explain, stage_fingerprint
+from gimbal.experiment.plain import to_plain
+from gimbal.experiment.run_finding import resumable
+from gimbal.experiment.run_folder import RunFolder
+from gimbal.experiment.run_state import RunStatus, StageState, StageStatus
+from gimbal.experiment.settings import ExperimentSettings
+from gimbal.experiment.stage import Stage, StageOutput, TaskStage
+from gimbal.experiment.stage_store import Holder, StageKey, StageStore, StoredStage
+from gimbal.experiment.workload import Workload
+from gimbal.pipeline import ray_session
+from gimbal.pipeline.code import identify_code
+from gimbal.pipeline.events import Observer, SilentObserver
+from gimbal.pipeline.execution import Execution, damaged_blocks
+from gimbal.pipeline.plan import Plan, make_plan
+from gimbal.pipeline.tasks import run_here
+from gimbal.tracking.ports import TrackerPort
+from gimbal.tracking.tracker import Tracker
+
+_FLUSH_S = 30.0
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """How a run is asked for.
+
+    Attributes:
+        only: Run this stage and what it needs.
+        force: Stages to run anew.
+        command: The command line, for the provenance.
+        given: Finished outputs of other runs that stages may read.
+    """
+
+    only: str | None = None
+    force: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    given: Mapping[str, StageOutput] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """What a run gave."""
+
+    run_dir: str
+    stages: dict[str, dict[str, Any]]
+    metrics: dict[str, Any]
+
+
+def run_experiment(
+    workload: Workload[Any],
+    settings: ExperimentSettings,
+    options: RunOptions | None = None,
+    observer: Observer | None = None,
+) -> RunResult:
+    """Run an experiment, or continue the interrupted run of the same config.
+
+    Args:
+        workload: Gives the stages.
+        settings: The checked config.
+        options: What to run and what to run anew.
+        observer: Told what happens.
+
+    Raises:
+        GimbalError: A stage failed, missed a gate, or a file could not be written. Everything
+            finished before is kept.
+        KeyboardInterrupt: The user stopped it; the run is recorded as interrupted.
+    """
+    options = options or RunOptions()
+    plan = make_plan(
+        workload.stages(settings),
+        given=tuple(options.given),
+        only=options.only,
+        force=options.force,
+    )
+    run = _Run(workload.name, settings, plan, options, observer or SilentObserver())
+    return run.go()
+
+
+class _Run:
+    """One attempt at a run: the folder, the tracker and what is finished so far."""
+
+    def __init__(
+        self,
+        workload: str,
+        settings: ExperimentSettings,
+        plan: Plan,
+        options: RunOptions,
+        observer: Observer,
+    ) -> None:
+        self.workload = workload
+        self.settings = settings
+        self.plan = plan
+        self.options = options
+        self.observer = observer
+        self.runs_dir = settings.platform.runs_dir.expanduser().absolute()
+        self.store = StageStore(self.runs_dir)
+        self.code = identify_code(plan.stages)
+        self.outputs: dict[str, StageOutput] = dict(options.given)
+
+    def go(self) -> RunResult:
+        """Run every stage of the plan."""
+        resumed = resumable(self.runs_dir, self.settings)
+        self.folder = resumed or RunFolder.create(
+            self.runs_dir, self.settings, list(self.options.command)
+        )
+        names = tuple(stage.name for stage in self.plan.stages)
+        self.observer.run_started(str(self.folder.path), names, resumed is not None)
+        with self._recorded(), self.folder.alive(), self._tracked() as self.tracker:
+            self._write_provenance()
+            try:
+                for stage in self.plan.stages:
+                    self._run_stage(stage)
+            finally:
+                ray_session.disconnect()
+        return self._result()
+
+    def _run_stage(self, stage: Stage) -> None:
+        if isinstance(stage, TaskStage) and stage.always:
+            self._run_always(stage)
+            return
+        inputs = {name: self.outputs[name].fingerprint for name in stage.inputs}
+        key = StageKey(self.workload, stage.name, stage_fingerprint(stage, inputs))
+        stored = self._usable(stage, key)
+        reused = stored is not None
+        if stored is None:
+            with self.store.lock(
+                key,
+                run=str(self.folder.path),
+                on_wait=lambda holder, _: self._waiting(stage.name, holder),
+            ):
+                stored = self._usable(stage, key)
+                reused = stored is not None
+                stored = stored or self._build(stage, key)
+        self._accept(stage, stored, reused=reused)
+
+    def _usable(self, stage: Stage, key: StageKey) -> StoredStage | None:
+        if stage.name in self.plan.forced:
+            return None
+        stored = self.store.finished(key)
+        if stored is None:
+            return None
+        damaged = damaged_blocks(stage, stored.path)
+        if damaged:
+            self.observer.notice(f"{damaged[0]}; it is rebuilt")
+            return None
+        return stored
+
+    def _build(self, stage: Stage, key: StageKey) -> StoredStage:
+        forced = stage.name in self.plan.forced
+        stored = self.store.finished(key)
+        folder = stored.path if stored and not forced else self.store.begin(key, force=forced)
+        self.folder.set_stage(
+            stage.name, StageState(status=StageStatus.RUNNING, fingerprint=key.fingerprint.digest)
+        )
+        self.folder.link_stage(stage.name, folder)
+        self.observer.stage_started(stage.name, self._why(stage, key, forced))
+        began = time.monotonic()
+        execution = Execution(
+            settings=self.settings,
+            code=self.code,
+            fingerprint=key.fingerprint.digest,
+            progress=lambda done, total, words: self.observer.stage_progress(
+                stage.name, done, total, words
+            ),
+        )
+        inputs = {name: self.outputs[name] for name in stage.inputs}
+        tracked = self.tracker.stage(stage.name, params=to_plain(stage.settings))
+        execution.follow(stage, folder, tracked)
+        try:
+            metrics = execution.run(stage, inputs, folder)
+        except BaseException:
+            tracked.finish("failed")
+            raise
+        seconds = time.monotonic() - began
+        self.observer.stage_finished(stage.name, seconds)
+        return self.store.commit(
+            key,
+            folder,
+            metrics=metrics,
+            seconds=seconds,
+            gates=[asdict(gate.check(metrics)) for gate in stage.gates],
+            provenance=str(self.folder.path),
+        )
+
+    def _why(self, stage: Stage, key: StageKey, forced: bool) -> str:
+        if forced:
+            return "forced"
+        previous = self.store.previous(key)
+        if previous is None:
+            return ""
+        changes = explain(previous.record.parts, key.fingerprint.parts)
+        return "; ".join(changes[:3]) + (f"; and {len(changes) - 3} more" if changes[3:] else "")
+
+    def _accept(self, stage: Stage, stored: StoredStage, *, reused: bool) -> None:
+        record = stored.record
+        self.folder.link_stage(stage.name, stored.path)
+        self.outputs[stage.name] = StageOutput(
+            name=stage.name,
+            path=stored.path,
+            fingerprint=stored.identity,
+            metrics=record.metrics,
+        )
+        if reused:
+            self.observer.stage_skipped(stage.name, f"finished before, {record.fingerprint[:8]}")
+        self.folder.set_stage(
+            stage.name,
+            StageState(
+                status=StageStatus.SKIPPED if reused else StageStatus.FINISHED,
+                fingerprint=stored.identity,
+                seconds=record.seconds,
+                metrics=record.metrics,
+            ),
+        )
+        self._check_gates(stage, record.metrics, reused=reused)
+
+    def _check_gates(self, stage: Stage, metrics: Mapping[str, Any], *, reused: bool) -> None:
+        tracked = self.tracker.stage(stage.name, tags={"gimbal.reused": str(reused).lower()})
+        tracked.metrics(metrics)
+        failed = None
+        for gate in stage.gates:
+            result = gate.check(metrics)
+            self.observer.gate_checked(stage.name, result)
+            tracked.gate(result)
+            if not result.passed and failed is None:
+                failed = GateFailed(f"gate {stage.name}/{gate.name}: {result.message}", gate.hint)
+        tracked.finish("failed" if failed else "reused" if reused else "finished")
+        if failed:
+            raise failed
+
+    def _run_always(self, stage: TaskStage) -> None:
+        folder = self.folder.stages / stage.name
+        folder.mkdir(parents=True, exist_ok=True)
+        self.observer.stage_started(stage.name, "")
+        began = time.monotonic()
+        inputs = {name: self.outputs[name] for name in stage.inputs}
+        metrics = run_here(
+            stage,
+            inputs,
+            folder,
+            progress=lambda done, total, words: self.observer.stage_progress(
+                stage.name, done, total, words
+            ),
+        )
+        seconds = time.monotonic() - began
+        self.observer.stage_finished(stage.name, seconds)
+        self.outputs[stage.name] = StageOutput(
+            name=stage.name, path=folder, fingerprint="", metrics=metrics
+        )
+        self.folder.set_stage(
+            stage.name,
+            StageState(status=StageStatus.FINISHED, seconds=seconds, metrics=metrics),
+        )
+        if (folder / REPORT).exists():
+            shutil.copyfile(folder / REPORT, self.folder.report)
+
+    def _waiting(self, name: str, holder: Holder | None) -> None:
+        self.observer.stage_waiting(name, holder.run if holder else "another process")
+
+    def _write_provenance(self) -> None:
+        record = provenance.collect(list(self.options.command))
+        self.folder.write_provenance(record)
+        self.tracker.tags({"gimbal.commit": record.get("git", {}).get("commit")})
+
+    @contextlib.contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """Record how the run ended, whatever ends it."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._end(RunStatus.INTERRUPTED, "stopped by the user")
+            raise
+        except GimbalError as error:
+            self._end(RunStatus.FAILED, error.message)
+            raise
+        except BaseException as error:
+            self._end(RunStatus.FAILED, f"{type(error).__name__}: {error}")
+            raise
+        self._end(RunStatus.FINISHED, "")
+
+    def _end(self, status: RunStatus, message: str) -> None:
+        with contextlib.suppress(GimbalError):
+            for name, state in self.folder.state().stages.items():
+                if state.status is StageStatus.RUNNING:
+                    update = {"status": StageStatus.FAILED, "message": message}
+                    self.folder.set_stage(name, state.model_copy(update=update))
+            self.folder.finish(status, message)
+
+    @contextlib.contextmanager
+    def _tracked(self) -> Iterator[TrackerPort]:
+        tracker = Tracker.open(
+            self.folder.path,
+            self.settings.platform.tracking,
+            self.runs_dir,
+            experiment=self.settings.experiment,
+            run_name=self.folder.id,
+            params=to_plain(self.settings),
+            tags={"gimbal.run_id": self.folder.id, "gimbal.workload": self.workload},
+            on_warning=self.observer.notice,
+        )
+        status = "failed"
+        try:
+            yield tracker
+            status = "finished"
+        except KeyboardInterrupt:
+            status = "killed"
+            raise
+        finally:
+            for path in (self.folder.config_file, self.folder.provenance_file, self.folder.report):
+                if path.exists():
+                    tracker.artifact(path)
+            tracker.finish(status)
+            tracker.close(_FLUSH_S)
+
+    def _result(self) -> RunResult:
+        stages = {
+            name: {
+                "status": str(state.status),
+                "seconds": state.seconds,
+                "fingerprint": state.fingerprint,
+                "path": str(self.outputs[name].path),
+            }
+            for name, state in self.folder.state().stages.items()
+            if name in self.outputs
+        }
+        metrics = {stage.name: dict(self.outputs[stage.name].metrics) for stage in self.plan.stages}
+        return RunResult(run_dir=str(self.folder.path), stages=stages, metrics=metrics)

@@ -1,0 +1,51 @@
+"""The commands under `gimbal nbv`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="Next best view: judge a trained policy.", no_args_is_help=True)
+
+
+@app.callback()
+def _nbv() -> None:
+    """Next best view: judge a trained policy."""
+
+
+@app.command("evaluate")
+def evaluate(
+    run: Annotated[str, typer.Option("--run", help="Run id, folder, experiment or 'latest'.")],
+    meshes: Annotated[Path, typer.Option("--meshes", help="Folder of obj, ply, off, stl, glb.")],
+    runs_dir: Annotated[
+        Path, typer.Option("--runs-dir", envvar="GIMBAL_RUNS_DIR", help="The folder of all runs.")
+    ] = Path("runs"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object as the last line.")
+    ] = False,
+) -> None:
+    """Judge a trained policy on meshes it never saw, beside all its baselines.
+
+    Examples:
+      gimbal nbv evaluate --run latest --meshes ~/scans
+
+      gimbal nbv evaluate --run nbv-quickstart --meshes ~/scans --json | jq .metrics.evaluate
+    """
+    from gimbal.cli.run_commands import report_result, running
+    from gimbal_nbv.judging import evaluate_run
+
+    with running() as observer:
+        result = evaluate_run(run, meshes, runs_dir, tuple(sys.argv), observer)
+    report_result(result.run_dir, result.stages, _with_objects(result), as_json=as_json)
+
+
+def _with_objects(result: Any) -> dict[str, Any]:
+    from gimbal.experiment.files import read_json
+    from gimbal_nbv.stages.evaluating import EVALUATION_FILE
+
+    full = read_json(Path(result.stages["evaluate"]["path"]) / EVALUATION_FILE)
+    evaluate = {**result.metrics["evaluate"], "per_object": full["per_object"]}
+    return {**result.metrics, "evaluate": evaluate | {"skipped": full["skipped"]}}

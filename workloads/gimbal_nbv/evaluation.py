@@ -1,0 +1,92 @@
+"""From rollouts to the numbers of protocol `sphere-v1`: means, intervals, gap closed, per object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gimbal_nbv.gap import Interval, difference, gap_closed
+from gimbal_nbv.metrics import ObjectScore, average
+
+BASE, TOP = "farthest", "oracle"
+"""The policies between which the gap lies."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredObject:
+    """One object with every policy's score.
+
+    Attributes:
+        object_id: Name of the object.
+        family: Objects of one family are never split.
+        source: `folder` or `procedural`.
+        chamfer_floor_e3: Chamfer distance with all candidates, in thousandths of a diagonal.
+        scores: By policy.
+    """
+
+    object_id: str
+    family: str
+    source: str
+    chamfer_floor_e3: float
+    scores: Mapping[str, ObjectScore]
+
+
+def evaluate(objects: Sequence[ScoredObject], *, draws: int, seed: int) -> dict[str, Any]:
+    """Return every number of an evaluation, ready for JSON.
+
+    Args:
+        objects: Held-out objects, all with the same policies.
+        draws: Bootstrap draws over objects.
+        seed: Seed of the draws.
+    """
+    policies = list(objects[0].scores)
+    mean = {name: average([o.scores[name] for o in objects]) for name in policies}
+    auc = {name: np.array([o.scores[name].auc for o in objects]) for name in policies}
+    zeros = np.zeros(len(objects))
+    gaps = {
+        name: gap_closed(auc[name], auc[BASE], auc[TOP], draws=draws, seed=seed)
+        for name in policies
+    }
+    return {
+        "auc": {name: score.auc for name, score in mean.items()},
+        "auc_ci95": {
+            name: _ci(difference(auc[name], zeros, draws=draws, seed=seed)) for name in policies
+        },
+        "coverage": {name: list(score.coverage) for name, score in mean.items()},
+        "cd": {name: list(score.chamfer_e3) for name, score in mean.items()},
+        "cd_floor": float(np.mean([o.chamfer_floor_e3 for o in objects])),
+        "rri": {name: list(score.rri) for name, score in mean.items()},
+        "regret": {name: list(score.regret) for name, score in mean.items()},
+        "views_to_90": {name: score.views_to_90 for name, score in mean.items()},
+        "spearman": {name: score.spearman for name, score in mean.items()},
+        "ndcg5": {name: score.ndcg5 for name, score in mean.items()},
+        "decision_ms": {name: 1e3 * score.cpu_s for name, score in mean.items()},
+        "gap_closed": {
+            **gaps["policy"].to_dict(),
+            "per_policy": {name: gap.to_dict() for name, gap in gaps.items()},
+        },
+        "over_farthest": difference(auc["policy"], auc[BASE], draws=draws, seed=seed).to_dict(),
+        "over_blind": difference(auc["policy"], auc["blind"], draws=draws, seed=seed).to_dict(),
+        "per_object": [_object(o) for o in objects],
+    }
+
+
+def _object(scored: ScoredObject) -> dict[str, Any]:
+    auc = {name: score.auc for name, score in scored.scores.items()}
+    room = auc[TOP] - auc[BASE]
+    return {
+        "object_id": scored.object_id,
+        "family": scored.family,
+        "source": scored.source,
+        "auc": auc,
+        "gap_closed": (auc["policy"] - auc[BASE]) / room if room > 1e-6 else None,
+        "coverage": {name: list(score.coverage) for name, score in scored.scores.items()},
+        "cd": {name: list(score.chamfer_e3) for name, score in scored.scores.items()},
+    }
+
+
+def _ci(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]

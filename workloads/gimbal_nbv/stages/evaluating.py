@@ -1,0 +1,139 @@
+"""Stage `evaluate`: the numbers of the protocol, and all a report needs, in `evaluation.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gimbal.data.reading import BlockReader
+from gimbal.data.records import read_manifest
+from gimbal.experiment.files import atomic_write_json
+from gimbal.experiment.stage import Progress, StageInputs, TaskStage
+from gimbal_nbv.config import EvaluateSettings, OracleSettings, ViewSettings
+from gimbal_nbv.evaluation import ScoredObject, evaluate
+from gimbal_nbv.metrics import score_rollout
+from gimbal_nbv.protocol import test_list_digest
+from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle
+from gimbal_nbv.stages.rollouts import row_rollout
+from gimbal_nbv.stages.showing import shown_rollout
+from gimbal_nbv.stages.summary import summary_table
+
+EVALUATION_FILE = "evaluation.json"
+HEADLINE = ("auc", "gap_closed", "coverage")
+_MORE = ("cd", "rri", "regret", "views_to_90", "spearman", "over_farthest", "over_blind")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateStage(TaskStage):
+    """Aggregates rollouts over the held-out objects."""
+
+    settings: EvaluateSettings
+    views: ViewSettings
+    oracle: OracleSettings
+    inputs: tuple[str, ...] = ("meshes", "views", "oracle", "train", "rollouts")
+
+    def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
+        """Write `evaluation.json` and `summary.json`; return the headline numbers."""
+        rows = open_rows(inputs, "rollouts")
+        objects = _scored(rows, progress)
+        result = evaluate(objects, draws=self.settings.bootstrap, seed=self.seed)
+        result["protocol"] = self._protocol([o.object_id for o in objects])
+        result["cost"] = _cost(inputs, result)
+        result["skipped"] = _skipped(inputs)
+        result["rollouts"] = self._shown(inputs, objects)
+        atomic_write_json(out_dir / EVALUATION_FILE, result)
+        atomic_write_json(out_dir / "summary.json", summary_table(result))
+        return {name: result[name] for name in (*HEADLINE, *_MORE)} | {
+            "objects": len(objects),
+            "skipped": len(result["skipped"]),
+        }
+
+    def _protocol(self, ids: Sequence[str]) -> dict[str, Any]:
+        protocol = protocol_of(self.views, self.oracle)
+        count = self.settings.first_views
+        digest = test_list_digest(protocol, ids, first_view_count=count, seed=self.seed)
+        return {
+            "name": protocol.name,
+            "candidates": protocol.views,
+            "radius": protocol.radius,
+            "fov_deg": protocol.fov_deg,
+            "image_size": protocol.image_size,
+            "first_views": count,
+            "budget": self.settings.budget,
+            "objects": len(ids),
+            "test_list_sha256": digest,
+        }
+
+    def _shown(self, inputs: StageInputs, objects: Sequence[ScoredObject]) -> list[dict[str, Any]]:
+        """Prepare some objects for the sphere: those whose result is nearest the quantiles."""
+        if self.settings.rollouts_shown == 0:
+            return []
+        won = np.array([o.scores["policy"].auc - o.scores["farthest"].auc for o in objects])
+        places = np.linspace(len(objects) - 1, 0, min(self.settings.rollouts_shown, len(objects)))
+        chosen = [objects[i].object_id for i in np.argsort(won)[places.round().astype(int)]]
+        protocol = protocol_of(self.views, self.oracle)
+        meshes, oracles = open_rows(inputs, "meshes"), open_rows(inputs, "oracle")
+        rollouts = open_rows(inputs, "rollouts")
+        mesh_rows, oracle_rows = _row_of(meshes), _row_of(oracles)
+        return [
+            shown_rollout(
+                meshes[mesh_rows[name]],
+                read_oracle(oracles, oracle_rows[name], protocol),
+                {p: rollouts[row] for p, row in _policy_rows(rollouts, name).items()},
+            )
+            for name in chosen
+        ]
+
+
+def _scored(rows: BlockReader, progress: Progress) -> list[ScoredObject]:
+    ids = [str(name) for name in rows.column("object_id")]
+    objects: dict[str, dict[str, Any]] = {}
+    for index, name in enumerate(ids):
+        row = rows[index]
+        entry = objects.setdefault(name, {"row": row, "scores": {}})
+        entry["scores"][str(row["policy"])] = score_rollout(row_rollout(row))
+        progress(index + 1, len(ids), f"{len(objects)} objects")
+    return [
+        ScoredObject(
+            object_id=name,
+            family=str(entry["row"]["family"]),
+            source=str(entry["row"]["source"]),
+            chamfer_floor_e3=1e3 * float(entry["row"]["chamfer_floor"]),
+            scores=entry["scores"],
+        )
+        for name, entry in objects.items()
+    ]
+
+
+def _row_of(rows: BlockReader) -> dict[str, int]:
+    return {str(name): row for row, name in enumerate(rows.column("object_id"))}
+
+
+def _policy_rows(rows: BlockReader, object_id: str) -> dict[str, int]:
+    names = np.asarray(rows.column("object_id"), dtype=str)
+    policies = rows.column("policy")
+    return {str(policies[int(row)]): int(row) for row in np.flatnonzero(names == object_id)}
+
+
+def _skipped(inputs: StageInputs) -> list[dict[str, str]]:
+    """Return what no policy was judged on, with the reason and the remedy."""
+    return [
+        {"id": item.id, "reason": item.message, "remedy": item.remedy}
+        for name in ("meshes", "views", "oracle")
+        for item in read_manifest(inputs[name].path).skipped
+    ]
+
+
+def _cost(inputs: StageInputs, result: Mapping[str, Any]) -> dict[str, float]:
+    rows = float(inputs["oracle"].metrics["rows"])
+    spent = sum(float(inputs[name].metrics["cpu_s"]) for name in ("views", "oracle"))
+    cost = {
+        "oracle_cpu_s_per_mesh": spent / rows,
+        "decision_ms": float(result["decision_ms"]["policy"]),
+    }
+    trained = inputs["train"].metrics.get("cpu_s")
+    return cost | ({"train_cpu_s": float(trained)} if trained is not None else {})

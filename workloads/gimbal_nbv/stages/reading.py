@@ -1,0 +1,62 @@
+"""Opens what earlier stages wrote; each worker process opens a folder once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gimbal.data.reading import BlockReader
+from gimbal.data.stage import Item
+from gimbal.experiment.stage import StageInputs
+from gimbal_nbv.config import OracleSettings, ViewSettings
+from gimbal_nbv.oracle import ARRAYS, OracleMap
+from gimbal_nbv.protocol import SphereProtocol
+
+
+def protocol_of(views: ViewSettings, oracle: OracleSettings) -> SphereProtocol:
+    """Return the protocol that a config describes."""
+    return SphereProtocol(
+        views=views.candidates,
+        radius=views.radius,
+        fov_deg=views.fov_deg,
+        image_size=views.image_size,
+        samples=oracle.surface_samples,
+        max_single_coverage=oracle.max_single_view_coverage,
+        depth_noise=oracle.depth_noise,
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _open(path: Path) -> BlockReader:
+    return BlockReader(path)
+
+
+def open_rows(inputs: StageInputs, name: str) -> BlockReader:
+    """Open the rows of an earlier data stage."""
+    return _open(inputs[name].path)
+
+
+def object_items(inputs: StageInputs, name: str) -> list[Item]:
+    """Return one item for each object that an earlier stage has a row of."""
+    rows = open_rows(inputs, name)
+    ids = [str(value) for value in rows.column("object_id")]
+    return [{"id": object_id, "row": row} for row, object_id in enumerate(ids)]
+
+
+def rows_of_split(
+    rows: BlockReader, splits: Sequence[str]
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the row numbers of the objects in some splits."""
+    return np.flatnonzero(np.isin(np.asarray(rows.column("split"), dtype=str), list(splits)))
+
+
+def read_oracle(rows: BlockReader, row: int, protocol: SphereProtocol) -> OracleMap:
+    """Rebuild the oracle map of one row, without copying its large arrays."""
+    record = rows[row]
+    arrays = {name: record[name] for name in ARRAYS}
+    for name in ("visible", "free", "surface"):
+        arrays[name] = np.ascontiguousarray(arrays[name]).view(np.uint64)
+    return OracleMap.from_arrays(arrays, protocol)

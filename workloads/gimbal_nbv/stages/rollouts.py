@@ -1,0 +1,114 @@
+"""Stage `rollouts`: every policy on every held-out object, from the same first views."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gimbal.data.schema import BlockSchema, Column
+from gimbal.data.stage import DataStage, Item
+from gimbal.errors import ConfigError
+from gimbal.experiment.stage import StageInputs
+from gimbal.training.checkpoints import best
+from gimbal_nbv.config import EvaluateSettings, ModelSettings, OracleSettings, ViewSettings
+from gimbal_nbv.features import FeatureCache
+from gimbal_nbv.policies import FirstFramePolicy, Policy, baselines
+from gimbal_nbv.policies.learned import BlindPolicy, LearnedPolicy
+from gimbal_nbv.protocol import first_views
+from gimbal_nbv.rollout import Rollout, roll_out
+from gimbal_nbv.scorer import NbvModel
+from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, rows_of_split
+from gimbal_nbv.stages.training import load_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutsStage(DataStage):
+    """Runs all policies on one object; one row a policy."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "numba", "torch")
+
+    settings: EvaluateSettings
+    views: ViewSettings
+    oracle: OracleSettings
+    model: ModelSettings
+    inputs: tuple[str, ...] = ("oracle", "constant", "train")
+    items_per_block: int = 2
+
+    @property
+    def schema(self) -> BlockSchema:
+        """One row a policy and object: R first views, K views, M candidates."""
+        R, K, M = self.settings.first_views, self.settings.budget, self.views.candidates
+        return BlockSchema.of(
+            Column("object_id", "string"),
+            Column("family", "string"),
+            Column("source", "string"),
+            Column("policy", "string"),
+            Column("views", "int32", (R, K), description="in the order taken"),
+            Column("coverage", "float64", (R, K), unit="share of samples"),
+            Column("chamfer", "float64", (R, K), unit="bbox diagonal"),
+            Column("scores", "float32", (R, K - 1, M)),
+            Column("gains", "float32", (R, K - 1, M), unit="share of samples"),
+            Column("used", "bool", (R, K - 1, M)),
+            Column("cpu_s", "float64", unit="s", description="of one decision"),
+            Column("chamfer_floor", "float64", unit="bbox diagonal", description="all M views"),
+        )
+
+    def items(self, inputs: StageInputs) -> Sequence[Item]:
+        """One item a held-out object.
+
+        Raises:
+            ConfigError: Nothing is held out.
+        """
+        if self.settings.budget > self.views.candidates:
+            raise ConfigError(
+                f"evaluate.budget is {self.settings.budget}, but there are only "
+                f"{self.views.candidates} candidates",
+                "lower evaluate.budget or raise views.candidates",
+            )
+        rows = open_rows(inputs, "oracle")
+        ids = list(rows.column("object_id"))
+        return [{"id": str(ids[row]), "row": int(row)} for row in rows_of_split(rows, ["test"])]
+
+    def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
+        """Run every policy on one object."""
+        rows = open_rows(inputs, "oracle")
+        protocol = protocol_of(self.views, self.oracle)
+        oracle = read_oracle(rows, item["row"], protocol)
+        record = rows[item["row"]]
+        starts = first_views(protocol, item["id"], self.settings.first_views, self.seed)
+        cache = FeatureCache(oracle, capacity=256)
+        floor = oracle.floor()
+        for policy in self._policies(inputs):
+            rollout = roll_out(policy, oracle, starts, self.settings.budget, cache)
+            yield {name: str(record[name]) for name in ("object_id", "family", "source")} | {
+                "policy": rollout.policy,
+                **rollout.to_arrays(),
+                "cpu_s": rollout.cpu_s,
+                "chamfer_floor": floor,
+            }
+
+    def _policies(self, inputs: StageInputs) -> Sequence[Policy]:
+        model = _model(inputs["train"].path, self.model)
+        constant = FirstFramePolicy(np.load(inputs["constant"].path / "directions.npy"))
+        return (*baselines(self.seed), constant, BlindPolicy(model), LearnedPolicy(model))
+
+
+@functools.lru_cache(maxsize=2)
+def _model(train_dir: Path, settings: ModelSettings) -> NbvModel:
+    return load_model(best(train_dir), settings)
+
+
+def row_rollout(row: Mapping[str, Any]) -> Rollout:
+    """Rebuild the rollout of a row."""
+    names = ("views", "coverage", "chamfer", "scores", "gains")
+    return Rollout(
+        policy=str(row["policy"]),
+        **{name: np.asarray(row[name]) for name in names},
+        used=np.asarray(row["used"], dtype=np.bool_),
+        cpu_s=float(row["cpu_s"]),
+    )

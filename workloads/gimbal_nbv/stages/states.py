@@ -1,0 +1,76 @@
+"""Stage `states`: partial reconstructions of the training objects, described for the scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from zlib import crc32
+
+from gimbal.data.schema import BlockSchema, Column
+from gimbal.data.stage import DataStage, Item
+from gimbal.experiment.stage import StageInputs
+from gimbal_nbv.config import OracleSettings, StateSettings, ViewSettings
+from gimbal_nbv.features import ANGLE_FEATURES, SIGHTED_FEATURES
+from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, rows_of_split
+from gimbal_nbv.training_data import state_rows
+
+LONGEST = 5
+"""Views of the longest training state: one fewer than the default budget."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatesStage(DataStage):
+    """Draws states of each training object and computes features and true gains."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "numba")
+
+    settings: StateSettings
+    views: ViewSettings
+    oracle: OracleSettings
+    inputs: tuple[str, ...] = ("oracle",)
+    items_per_block: int = 8
+
+    @property
+    def schema(self) -> BlockSchema:
+        """One row a state."""
+        M = self.views.candidates
+        return BlockSchema.of(
+            Column("object_id", "string"),
+            Column("split", "string", description="train, or val to choose the checkpoint by"),
+            Column("features", "float32", (M, SIGHTED_FEATURES)),
+            Column("blind", "float32", (M, ANGLE_FEATURES), description="angles only"),
+            Column("gains", "float32", (M,), unit="share of samples"),
+            Column("used", "bool", (M,), description="candidates already taken"),
+            Column("views", "int32", (LONGEST,), description="in the order taken, then -1"),
+        )
+
+    def items(self, inputs: StageInputs) -> Sequence[Item]:
+        """One item a training object."""
+        rows = open_rows(inputs, "oracle")
+        ids = list(rows.column("object_id"))
+        chosen = rows_of_split(rows, ["train"])
+        held = self._validation([str(ids[row]) for row in chosen])
+        return [
+            {
+                "id": str(ids[row]),
+                "row": int(row),
+                "split": "val" if str(ids[row]) in held else "train",
+            }
+            for row in chosen
+        ]
+
+    def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
+        """Describe the states of one object."""
+        protocol = protocol_of(self.views, self.oracle)
+        oracle = read_oracle(open_rows(inputs, "oracle"), item["row"], protocol)
+        for row in state_rows(
+            oracle, self.settings.per_object, self.item_seed(item), longest=LONGEST
+        ):
+            yield {**row, "object_id": item["id"], "split": item["split"]}
+
+    def _validation(self, ids: Sequence[str]) -> set[str]:
+        """Choose validation objects by hash; one of two or more objects at least."""
+        count = round(self.settings.validation_share * len(ids))
+        count = min(max(count, 1), len(ids) - 1)
+        return set(sorted(ids, key=lambda name: crc32(f"{self.seed}/{name}".encode()))[:count])

@@ -1,0 +1,122 @@
+"""The workload `nbv`: train a next-best-view policy and compare it honestly with its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from gimbal.experiment.stage import Gate, Stage
+from gimbal.experiment.workload import Workload
+from gimbal_nbv.config import EvaluateSettings, NbvConfig
+from gimbal_nbv.stages.constant import ConstantStage
+from gimbal_nbv.stages.evaluating import EvaluateStage
+from gimbal_nbv.stages.meshes import MeshesStage
+from gimbal_nbv.stages.oracle import OracleStage
+from gimbal_nbv.stages.reporting import ReportStage
+from gimbal_nbv.stages.rollouts import RolloutsStage
+from gimbal_nbv.stages.states import StatesStage
+from gimbal_nbv.stages.training import ScorerSettings, ScorerStage
+from gimbal_nbv.stages.views import ViewsStage
+
+
+class NbvWorkload(Workload[NbvConfig]):
+    """Meshes → views → oracle → states → train → rollouts → evaluate → report."""
+
+    name: ClassVar[str] = "nbv"
+    config = NbvConfig
+
+    def stages(self, config: NbvConfig) -> Sequence[Stage]:
+        """Return all stages of a training run."""
+        return (
+            *data_stages(config, evaluate_only=False),
+            StatesStage(
+                name="states",
+                settings=config.states,
+                seed=config.seed,
+                views=config.views,
+                oracle=config.oracle,
+            ),
+            ScorerStage(
+                name="train",
+                settings=ScorerSettings(model=config.model, train=config.train),
+                seed=config.seed,
+            ),
+            ConstantStage(
+                name="constant",
+                settings=config.evaluate,
+                seed=config.seed,
+                views=config.views,
+                oracle=config.oracle,
+            ),
+            *judging_stages(config),
+            ReportStage(name="report", settings=config.evaluate),
+        )
+
+    def cli(self) -> Any:
+        """Return the commands under `gimbal nbv`."""
+        from gimbal_nbv.cli import app
+
+        return app
+
+
+def data_stages(config: NbvConfig, *, evaluate_only: bool) -> tuple[Stage, ...]:
+    """Return the stages that describe the objects.
+
+    Args:
+        config: The experiment.
+        evaluate_only: Every object of `data.meshes` is held out.
+    """
+    return (
+        MeshesStage(
+            name="meshes",
+            settings=config.data,
+            seed=config.seed,
+            max_bad_share=config.data.max_bad_share,
+            evaluate_only=evaluate_only,
+        ),
+        ViewsStage(name="views", settings=config.views, seed=config.seed),
+        OracleStage(
+            name="oracle",
+            settings=config.oracle,
+            seed=config.seed,
+            max_bad_share=config.data.max_bad_share,
+            views=config.views,
+        ),
+    )
+
+
+def judging_stages(config: NbvConfig) -> tuple[Stage, ...]:
+    """Return the stages that roll policies out and measure them."""
+    return (
+        RolloutsStage(
+            name="rollouts",
+            settings=config.evaluate,
+            seed=config.seed,
+            views=config.views,
+            oracle=config.oracle,
+            model=config.model,
+        ),
+        EvaluateStage(
+            name="evaluate",
+            settings=config.evaluate,
+            seed=config.seed,
+            views=config.views,
+            oracle=config.oracle,
+            gates=_gates(config.evaluate),
+        ),
+    )
+
+
+def _gates(settings: EvaluateSettings) -> tuple[Gate, ...]:
+    if settings.min_gap_closed is None:
+        return ()
+    return (
+        Gate(
+            name="gap_closed",
+            metric="gap_closed.value",
+            op=">=",
+            threshold=settings.min_gap_closed,
+            hint="train on more objects (data.train_shapes) or longer (train.steps); if the blind "
+            "control is as good, the policy ignores its input: look at the report",
+        ),
+    )
