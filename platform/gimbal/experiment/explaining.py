@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -48,10 +49,17 @@ def _values(key: str, old: Any, new: Any) -> Iterator[str]:
         yield f"{key} is new: {_shown(new)}"
     elif new is _ABSENT:
         yield f"{key} is gone"
-    elif _is_content(old) and _is_content(new) and old != new:
+    elif _same(old, new):
+        return
+    elif _is_content(old) and _is_content(new):
         yield f"content of {key} changed"
-    elif old != new:
+    else:
         yield f"{key}: {_shown(old)} → {_shown(new)}"
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Return whether two values are the same in JSON, where 1 and true are not."""
+    return json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
 
 
 def _is_content(value: Any) -> bool:

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from pydantic import Field
 
 from gimbal.experiment.plain import to_plain
 from gimbal.experiment.settings import ExperimentSettings, Settings
@@ -19,8 +20,8 @@ from gimbal.experiment.yaml_writing import dump_yaml
 
 
 class Inner(Settings):
-    texts: dict[str, str] = {}
-    numbers: list[float] = []
+    texts: dict[str, str] = Field(default_factory=dict)
+    numbers: tuple[float, ...] = ()
     place: Path | None = None
 
 
@@ -44,7 +45,7 @@ _configs = st.builds(
     inner=st.builds(
         Inner,
         texts=st.dictionaries(_texts, _texts, max_size=4),
-        numbers=st.lists(st.floats(allow_nan=False), max_size=4),
+        numbers=st.lists(st.floats(allow_nan=False), max_size=4).map(tuple),
         place=st.none() | _texts.filter(lambda t: "\0" not in t).map(Path),
     ),
 )
@@ -62,7 +63,7 @@ def test_a_dump_reads_back_to_the_same_settings(config: Config) -> None:
 
 
 def test_nan_survives_the_dump() -> None:
-    config = Config(workload="w", experiment="e", inner=Inner(numbers=[math.nan, math.inf]))
+    config = Config(workload="w", experiment="e", inner=Inner(numbers=(math.nan, math.inf)))
     numbers = reload(dump_yaml(config)).inner.numbers
     assert math.isnan(numbers[0])
     assert numbers[1] == math.inf
