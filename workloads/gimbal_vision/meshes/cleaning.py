@@ -24,19 +24,20 @@ _MIXERS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9],
 def clean(soup: Soup) -> Mesh:
     """Return the mesh of a soup and, in its report, what was dropped; it may have no faces."""
     sound = np.all(np.abs(soup.vertices) <= MAX_COORDINATE, axis=1)  # False for NaN
-    keep = np.flatnonzero(sound[soup.faces].all(axis=1))
+    keep = np.flatnonzero(np.all(sound[soup.faces], axis=1))
     invalid = soup.invalid_faces + len(soup.faces) - len(keep)
 
-    first, point_of = unique_rows(np.where(sound[:, None], soup.vertices, 0.0))
-    corners = point_of[soup.faces[keep]]
-    solid = ~_degenerate(soup.vertices[first], corners)
+    vertices = soup.vertices[sound] + 0.0  # + 0 turns -0.0 into 0.0
+    first, point_of = unique_rows(vertices)
+    points = vertices[first]
+    corners = point_of[(np.cumsum(sound) - 1)[soup.faces[keep]]]
+    solid = ~_degenerate(points, corners)
     keep, corners = keep[solid], corners[solid]
     distinct = np.sort(unique_rows(np.sort(corners, axis=1))[0])
 
-    vertices, faces, colors = _compact(soup, first, keep[distinct], corners[distinct])
-    points = len(np.unique(point_of[sound]))
+    used, faces, colors = _compact(soup.corner_colors, keep[distinct], corners[distinct])
     return Mesh(
-        vertices=vertices,
+        vertices=points[used],
         faces=faces,
         vertex_colors=colors,
         uv=None if soup.uv is None else np.ascontiguousarray(soup.uv[keep[distinct]], np.float32),
@@ -46,8 +47,8 @@ def clean(soup: Soup) -> Mesh:
             invalid_faces=invalid,
             degenerate_faces=int((~solid).sum()),
             duplicate_faces=len(corners) - len(distinct),
-            unreferenced_vertices=points - len(np.unique(corners)),
-            merged_vertices=int(sound.sum()) - points,
+            unreferenced_vertices=len(points) - len(np.unique(corners)),
+            merged_vertices=len(vertices) - len(points),
             warnings=tuple(soup.warnings),
         ),
     )
@@ -57,12 +58,12 @@ def unique_rows(rows: np.ndarray[Any, Any]) -> tuple[Indices, Indices]:
     """Find equal rows, fast, in the order of their first appearance.
 
     Args:
-        rows: [N, 3] float64 or int64 without NaN.
+        rows: [N, 3] float64 or int64, compared bit by bit.
 
     Returns:
         The index of the first of each kind [K], and for each row which kind it is [N].
     """
-    bits = np.ascontiguousarray(rows + 0).view(np.uint64)  # + 0 makes -0.0 and 0.0 the same bits
+    bits = np.ascontiguousarray(rows).view(np.uint64)
     mixed = bits * _MIXERS
     key = (mixed ^ (mixed >> np.uint64(29))) @ np.roll(_MIXERS, 1)
     _, first, kind = np.unique(key, return_index=True, return_inverse=True)
@@ -83,14 +84,17 @@ def _degenerate(points: np.ndarray[Any, Any], corners: Indices) -> np.ndarray[An
     return degenerate
 
 
-def _compact(soup: Soup, first: Indices, keep: Indices, corners: Indices) -> tuple[Any, Any, Any]:
-    """Number the used vertices anew; with colours, a vertex is a point of one colour."""
-    if soup.corner_colors is None:
+def _compact(corner_colors: Any, keep: Indices, corners: Indices) -> tuple[Any, Any, Any]:
+    """Number the used points anew; with colours, a vertex is a point of one colour.
+
+    Returns:
+        The point of each vertex [V], the faces [F, 3] int32, the colours [V, 3] or None.
+    """
+    if corner_colors is None:
         used, faces = np.unique(corners, return_inverse=True)
-        return soup.vertices[first[used]] + 0.0, faces.reshape(-1, 3).astype(np.int32), None
-    rgb = soup.corner_colors[keep].reshape(-1, 3).astype(np.int64)
+        return used, faces.reshape(-1, 3).astype(np.int32), None
+    rgb = corner_colors[keep].reshape(-1, 3).astype(np.int64)
     code = corners.ravel() << 24 | rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2]
     used, faces = np.unique(code, return_inverse=True)
-    shades = np.stack([used >> 16 & 255, used >> 8 & 255, used & 255], axis=-1).astype(np.uint8)
-    vertices = soup.vertices[first[used >> 24]] + 0.0
-    return vertices, faces.reshape(-1, 3).astype(np.int32), shades
+    shades = np.stack([used >> 16 & 255, used >> 8 & 255, used & 255], axis=-1)
+    return used >> 24, faces.reshape(-1, 3).astype(np.int32), shades.astype(np.uint8)

@@ -49,7 +49,7 @@ def is_watertight(mesh: Mesh) -> bool:
 
     Points decide, not vertex indices, so seams of colour do not count as holes.
     """
-    point = unique_rows(mesh.vertices)[1]
+    point = unique_rows(mesh.vertices + 0.0)[1]
     corners = point[mesh.faces]
     forward = _edge_codes(corners, np.roll(corners, -1, axis=1), len(point))
     backward = _edge_codes(np.roll(corners, -1, axis=1), corners, len(point))

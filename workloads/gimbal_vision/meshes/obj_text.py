@@ -12,12 +12,14 @@ _HAS_RELATIVE = re.compile(rb"^\s*f\b[^\n]*[\s/]-\d", re.MULTILINE)
 _COUNTED = {b"v": 0, b"vt": 1, b"vn": 2}
 
 
-def with_absolute_indices(text: bytes) -> bytes:
-    """Return the text with every negative face index replaced; the same text if there is none."""
+def plain_obj(text: bytes) -> bytes:
+    """Return the text with Unix line ends and every negative face index replaced."""
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if _HAS_RELATIVE.search(text) is None:
         return text
     counts = [0, 0, 0]
-    lines = text.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines()
+    lines = text.replace(b"\\\n", b" ").splitlines()
     for number, line in enumerate(lines):
         words = line.split()
         if not words:

@@ -16,15 +16,17 @@ import numpy as np
 import trimesh
 from PIL import Image
 from trimesh.visual.color import DEFAULT_COLOR
+from trimesh.visual.material import color_image
 from trimesh.visual.texture import TextureVisuals
 
 from gimbal_vision.errors import MeshError
 from gimbal_vision.meshes.atlas import Texture
 from gimbal_vision.meshes.model import Bytes
-from gimbal_vision.meshes.obj_text import with_absolute_indices
+from gimbal_vision.meshes.obj_text import plain_obj
 from gimbal_vision.meshes.parts import Indices, Part
+from gimbal_vision.meshes.ply_polygons import with_triangles_only
 from gimbal_vision.meshes.ply_strips import ply_strips
-from gimbal_vision.meshes.side_files import SideFiles, quiet_trimesh
+from gimbal_vision.meshes.side_files import SideFiles, first_line, quiet_trimesh
 
 MAX_TEXTURE_PIXELS = 2**26
 """A larger image is left out: 8192 x 8192 decodes to 200 MB, and a few kilobytes can claim more."""
@@ -58,10 +60,8 @@ def read_parts(path: Path) -> tuple[list[Part], list[str]]:
 def _load(path: Path, side_files: SideFiles) -> Any:
     kind = path.suffix.lower().removeprefix(".")
     try:
-        with path.open("rb") as file:
-            content = with_absolute_indices(file.read()) if kind == "obj" else file.read()
-        stream = io.BytesIO(content)
-        return trimesh.load_scene(stream, file_type=kind, resolver=side_files, process=False)
+        content = path.read_bytes()
+        return _parse(plain_obj(content) if kind == "obj" else content, kind, side_files)
     except Exception as error:  # trimesh raises whatever its parsers stumble over
         if side_files.missing:
             names = ", ".join(side_files.missing)
@@ -69,11 +69,21 @@ def _load(path: Path, side_files: SideFiles) -> Any:
                 f"{path} needs {names}, which is not in its folder",
                 "Put the missing files beside the mesh, or export it as one .glb.",
             ) from error
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise MeshError(
-            f"{path} is damaged or no {kind} file: {reason}",
+            f"{path} is damaged or no {kind} file: {first_line(error)}",
             "Open it in a mesh editor and export it again.",
         ) from error
+
+
+def _parse(content: bytes, kind: str, side_files: SideFiles) -> Any:
+    stream = io.BytesIO(content)
+    try:
+        return trimesh.load_scene(stream, file_type=kind, resolver=side_files, process=False)
+    except Exception:
+        triangles = with_triangles_only(content) if kind == "ply" else None
+        if triangles is None:
+            raise
+        return _parse(triangles, kind, side_files)
 
 
 def _no_faces(path: Path, points: int) -> MeshError:
@@ -181,7 +191,7 @@ class _Images:
         try:
             pixels = np.array(image.convert("RGB"), np.uint8)
         except Exception as error:  # a decoder may raise nearly anything on a damaged image
-            self.refused.append((str(error) or type(error).__name__).splitlines()[0])
+            self.refused.append(first_line(error))
             return None
         if (factor == 255).all():
             return pixels
@@ -190,6 +200,4 @@ class _Images:
 
 def _is_placeholder(image: Image.Image) -> bool:
     """Tell whether this is the grey 2 x 2 image trimesh makes up where there is none."""
-    return image.size == (2, 2) and bool(
-        np.all(np.array(image.convert("RGB")) == DEFAULT_COLOR[:3])
-    )
+    return image.size == (2, 2) and np.array_equal(np.asarray(image), np.asarray(color_image()))

@@ -14,7 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
+from PIL import UnidentifiedImageError
 from trimesh.resolvers import Resolver
+
+_GLTF_JSON = "model.gltf"
+"""Trimesh asks for this when a glTF's own JSON cannot be parsed; no file ever named it."""
 
 
 class SideFiles(Resolver):
@@ -43,7 +47,7 @@ class SideFiles(Resolver):
             path = (self._folder / candidate).resolve()
             if path.is_relative_to(self._folder) and path.is_file():
                 return path.read_bytes()
-        if key not in self.missing:
+        if key not in self.missing and key != _GLTF_JSON:
             self.missing.append(key)
         raise FileNotFoundError(key)
 
@@ -102,5 +106,12 @@ class _DroppedImages(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if "image" not in str(record.msg) or isinstance(error, FileNotFoundError):
             return
-        reason = str(error) if error is not None else record.getMessage()
-        self._dropped.append(reason.splitlines()[0] if reason else type(error).__name__)
+        self._dropped.append(record.getMessage() if error is None else first_line(error))
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says in one line of moderate length, the same on every run."""
+    if isinstance(error, UnidentifiedImageError):  # its text holds an address in memory
+        return "not an image, or a damaged one"
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__
