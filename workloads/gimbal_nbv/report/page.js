@@ -4,7 +4,7 @@
   const data = JSON.parse(document.getElementById("report-data").textContent);
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const redraws = [];
+  const redraws = [], curves = [];
   const hidden = new Set();
 
   /** Replace every "var(--name)" in a figure by the colour it has now. */
@@ -56,12 +56,14 @@
 
   for (const [id, figure] of Object.entries(data.figures)) {
     const element = document.getElementById(`plot-${id}`);
-    redraws.push(() => {
+    const one = () => {
       const traces = figure.data.map((trace) => ({
         ...trace, visible: !hidden.has(trace.meta?.policy),
       }));
       draw(element, traces, { ...figure.layout, height: figure.height });
-    });
+    };
+    redraws.push(one);
+    if (figure.data.some((trace) => trace.meta?.policy)) curves.push(one);
   }
   const redraw = () => redraws.forEach((one) => one());
 
@@ -81,7 +83,7 @@
       const shown = chip.getAttribute("aria-pressed") !== "true";
       chip.setAttribute("aria-pressed", String(shown));
       hidden[shown ? "delete" : "add"](chip.dataset.policy);
-      redraw();
+      curves.forEach((one) => one());
     });
   }
 

@@ -167,7 +167,7 @@
     draw(byId("sphere-3d"), traces, {
       autosize: true, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: objects.value,
       scene: { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "cube", dragmode: "orbit",
-        camera: { eye: { x: 1.05, y: -1.05, z: 0.6 } }, uirevision: objects.value },
+        camera: { eye: { x: 1.2, y: -1.2, z: 0.75 }, projection: { type: "orthographic" } }, uirevision: objects.value },
     });
   }
 
