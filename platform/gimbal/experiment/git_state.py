@@ -36,7 +36,7 @@ def git_state(source: Path) -> dict[str, Any]:
     try:
         _git(folder, "ls-files", "--error-unmatch", "--", source.name)
         root = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
-        diff, cut = _capped(root, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--binary")
+        diff = _run(root, "diff", "HEAD", "--no-ext-diff", "--no-textconv")
         names = _git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
         untracked = [name for name in names if name]
         return {
@@ -44,8 +44,8 @@ def git_state(source: Path) -> dict[str, Any]:
             "commit": _git(root, "rev-parse", "HEAD").strip(),
             "branch": _branch(root),
             "dirty": bool(diff or untracked),
-            "diff": diff,
-            "diff_cut": cut,
+            "diff": diff[:MAX_DIFF_BYTES].decode("utf-8", "replace"),
+            "diff_cut": len(diff) > MAX_DIFF_BYTES,
             "untracked": untracked[:MAX_UNTRACKED],
         }
     except _GitError as failure:
@@ -60,12 +60,10 @@ def _branch(root: Path) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    text, _ = _capped(folder, *arguments, limit=None)
-    return text
+    return _run(folder, *arguments).decode("utf-8", "replace")
 
 
-def _capped(folder: Path, *arguments: str, limit: int | None = MAX_DIFF_BYTES) -> tuple[str, bool]:
-    """Run git and return at most `limit` bytes of what it says, and whether more was cut."""
+def _run(folder: Path, *arguments: str) -> bytes:
     command = ["git", *_QUIET, "-C", str(folder), *arguments]
     env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
@@ -81,6 +79,4 @@ def _capped(folder: Path, *arguments: str, limit: int | None = MAX_DIFF_BYTES) -
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise _GitError(said[-1] if said else f"git {arguments[0]} failed")
-    output = done.stdout
-    cut = limit is not None and len(output) > limit
-    return output[:limit].decode("utf-8", "replace"), cut
+    return done.stdout
