@@ -64,7 +64,8 @@ def read_index(path: Path) -> CheckpointIndex | None:
     """Read an index; None while there is none or it is unreadable.
 
     The file is an object whose `checkpoints` is a list of `{path, sha256, step, metrics}`, paths
-    relative to the index's folder, and whose `best` is the path or step of one of them.
+    relative to the index's folder, and whose `best` is the path of one of them; without
+    validation there is no best one, and `last` stands for it.
     """
     try:
         data = path.read_bytes()
@@ -72,7 +73,7 @@ def read_index(path: Path) -> CheckpointIndex | None:
         kept = tuple(_checkpoint(entry, path.parent) for entry in tree["checkpoints"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    best = _best(tree.get("best"), kept)
+    best = _named(tree.get("best") or tree.get("last"), kept)
     return CheckpointIndex(digest=hashlib.sha256(data).hexdigest(), kept=kept, best=best)
 
 
@@ -95,8 +96,6 @@ def _checkpoint(entry: Mapping[str, Any], folder: Path) -> KeptCheckpoint:
     )
 
 
-def _best(pointer: Any, kept: tuple[KeptCheckpoint, ...]) -> KeptCheckpoint | None:
-    for checkpoint in kept:
-        if pointer == checkpoint.step or Path(str(pointer)).name == checkpoint.name:
-            return checkpoint
-    return None
+def _named(path: Any, kept: tuple[KeptCheckpoint, ...]) -> KeptCheckpoint | None:
+    name = Path(str(path)).name
+    return next((checkpoint for checkpoint in kept if checkpoint.name == name), None)
