@@ -98,7 +98,7 @@ def save(
 
     Args:
         out_dir: The stage's folder.
-        state: What `load_state` gives back: tensors and plain values; must hold `step`.
+        state: What `load` gives back: tensors and plain values; must hold `step`.
         card: Further plain values for checkpoint.json.
         metrics: Numbers of the last validation.
 
@@ -158,24 +158,23 @@ def _into_place(draft: Path, place: Path) -> None:
 
 def listed(out_dir: Path) -> list[Checkpoint]:
     """Return the checkpoints in place, oldest first; their content is not checked here."""
-    found = []
-    for path in sorted(folder_of(out_dir).glob("step-*")):
-        try:
-            card = read_json(path / CARD_FILE)
-            found.append(
-                Checkpoint(
-                    path=path,
-                    step=int(card["step"]),
-                    sha256=str(card["sha256"]),
-                    metrics=card["metrics"],
-                    card=card,
-                )
-            )
-        except (StorageError, KeyError, TypeError, ValueError):
-            found.append(
-                Checkpoint(path=path, step=_step_in(path.name), sha256="unreadable", metrics={})
-            )
+    found = [_at(path) for path in sorted(folder_of(out_dir).glob("step-*"))]
     return [checkpoint for checkpoint in found if checkpoint.step >= 0]
+
+
+def _at(path: Path) -> Checkpoint:
+    """Return the checkpoint of a folder; one without a readable card cannot be verified."""
+    try:
+        card = read_json(path / CARD_FILE)
+        return Checkpoint(
+            path=path,
+            step=int(card["step"]),
+            sha256=str(card["sha256"]),
+            metrics=card["metrics"],
+            card=card,
+        )
+    except (StorageError, KeyError, TypeError, ValueError):
+        return Checkpoint(path=path, step=_step_in(path.name), sha256="", metrics={})
 
 
 def _step_in(name: str) -> int:
@@ -185,7 +184,7 @@ def _step_in(name: str) -> int:
 
 def damage(checkpoint: Checkpoint) -> str | None:
     """Return what is wrong with a checkpoint's files, or None."""
-    if checkpoint.sha256 == "unreadable":
+    if not checkpoint.sha256:
         return f"{checkpoint.path / CARD_FILE} is missing or damaged"
     path = checkpoint.path / STATE_FILE
     try:
@@ -219,22 +218,22 @@ def newest_whole(out_dir: Path, *, set_aside: bool = True) -> tuple[Checkpoint |
     return None, complaints
 
 
-def load_state(checkpoint: Checkpoint, *, verified: bool = False) -> dict[str, Any]:
-    """Return what `save` was given, with tensors on the CPU.
+def load(path: Path, *, verified: bool = False) -> dict[str, Any]:
+    """Return what `save` was given, with tensors on the CPU; the weights are under `model`.
 
     Args:
-        checkpoint: Which one.
+        path: The checkpoint's folder.
         verified: The hash was checked already.
 
     Raises:
-        StorageError: If its files are damaged.
+        StorageError: If its files are missing or damaged.
     """
-    problem = None if verified else damage(checkpoint)
+    problem = None if verified else damage(_at(path))
     if problem is not None:
         raise StorageError(problem, "load an older checkpoint of the same folder")
-    path = checkpoint.path / STATE_FILE
-    with storage_errors(path, "read"):
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    file = path / STATE_FILE
+    with storage_errors(file, "read"):
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     return state
 
 
@@ -278,29 +277,15 @@ def clean(out_dir: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def best(out_dir: Path) -> Checkpoint:
-    """Return the best checkpoint of a finished or running stage.
+def best(out_dir: Path) -> Path:
+    """Return the folder of the best checkpoint of a finished or running stage.
 
     Raises:
         StorageError: If there is none.
     """
-    try:
-        name = read_json(folder_of(out_dir) / INDEX_FILE)["best"]
-    except (KeyError, TypeError):
-        name = None
-    for checkpoint in listed(out_dir):
-        if checkpoint.path.name == name:
-            return checkpoint
-    raise StorageError(
-        f"{folder_of(out_dir)} names no best checkpoint", "run the training stage first"
-    )
-
-
-def load_module_state(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """Return the module's weights alone, for evaluation.
-
-    Raises:
-        StorageError: If the checkpoint is damaged.
-    """
-    weights: dict[str, torch.Tensor] = load_state(checkpoint)["model"]
-    return weights
+    index = folder_of(out_dir) / INDEX_FILE
+    content = read_json(index)
+    name = content.get("best") if isinstance(content, dict) else None
+    if not name:
+        raise StorageError(f"{index} names no best checkpoint", "run the training stage first")
+    return folder_of(out_dir) / str(name)

@@ -131,7 +131,7 @@ class Keeper:
         if found is None:
             return 0
         # The first worker has just checked the hash.
-        self._restore(checkpoints.load_state(found, verified=True), progress, str(found.path))
+        self._restore(checkpoints.load(found.path, verified=True), progress, str(found.path))
         self.resumed_from = found.step
         return found.step
 

@@ -136,9 +136,15 @@ def keyed_dropout(
     return values * (drawn >= probability).to(values.dtype) / (1.0 - probability)
 
 
-def seed_torch(seed: int, *parts: int | str) -> None:
-    """Seed torch's own generators, for modules that draw from them while they are built."""
-    torch.manual_seed(_signed(key(seed, *parts)))
+def seed_torch(device: torch.device, seed: int, *parts: int | str) -> None:
+    """Seed torch's own generators of the CPU and of `device`.
+
+    Not `torch.manual_seed`: where CUDA was never used, that keeps a stack trace of every call.
+    """
+    number = _signed(key(seed, *parts))
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(number)
 
 
 def depends_on_share(module: nn.Module) -> list[str]:

@@ -88,7 +88,7 @@ class Loop:
         set_rates(kit.optimizer, kit.peaks, factor)
         pieces = kit.batches.at(step)
         # Keyed by the share's first sample, not by the worker's number.
-        seed_torch(self.plan.seed, step, _first_sample(pieces))
+        seed_torch(self.world.device, self.plan.seed, step, _first_sample(pieces))
         summed = kit.gradient.run(pieces, step)
         outcome = kit.update.look(summed, kit.module, weights_at(self.task, step))
         if self.progress.nonfinite.admit(outcome):

@@ -76,7 +76,7 @@ def build(task: TrainTask, plan: Plan, world: World) -> Kit:
         StageFailed: If the task cannot be trained as it is.
     """
     settings = plan.settings
-    seed_torch(plan.seed, "build")
+    seed_torch(world.device, plan.seed, "build")
     module, given = task.build()
     module.to(world.device)
     groups = checked_groups(module, given)

@@ -13,7 +13,6 @@ from gimbal.training.keeping import Keeper, Progress, best_step
 from gimbal.training.setup import Plan
 from gimbal.training.world import World
 
-SUMMARY_FILE = "training.json"
 _DURATIONS_KEPT = 100_000
 
 

@@ -117,26 +117,41 @@ def own_device() -> torch.device:
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
+def packed(stage: TrainStage, inputs: StageInputs) -> bytes:
+    """Pickle a stage and its inputs, classes of a script or notebook included."""
+    from ray import cloudpickle
+
+    content: bytes = cloudpickle.dumps((stage, dict(inputs)))  # type: ignore[no-untyped-call]
+    return content
+
+
 def unpacked(stage: bytes) -> tuple[TrainStage, StageInputs]:
     """Return the stage and inputs that `packed` was given."""
     content: tuple[TrainStage, StageInputs] = pickle.loads(stage)
     return content
 
 
-def work_under_ray_train(orders: Orders) -> dict[str, Any]:
-    """Train as one worker of a Ray Train group."""
+def work_under_ray_train(config: dict[Any, Any]) -> dict[str, Any]:
+    """Train as one worker of a Ray Train group; `config` holds the `orders`."""
     import ray.train
     import ray.train.torch
 
     context = ray.train.get_context()
     cuda = torch.cuda.is_available()
     device = ray.train.torch.get_device() if cuda else torch.device("cpu")
-    return work(orders, _context(context.get_world_rank(), context.get_world_size()), device)
+    return work(
+        config["orders"], _context(context.get_world_rank(), context.get_world_size()), device
+    )
 
 
 def work_alone(orders: Orders) -> dict[str, Any]:
     """Train as the only worker, in a Ray task."""
     return work(orders, _context(0, 1), own_device())
+
+
+def work_here(orders: Orders) -> dict[str, Any]:
+    """Train as the only worker, in this process."""
+    return work(orders, WorkerContext(rank=0, workers=1, gpus=0.0), own_device())
 
 
 def _context(rank: int, workers: int) -> WorkerContext:

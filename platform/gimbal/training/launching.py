@@ -1,0 +1,204 @@
+"""Getting workers from Ray and bringing their result, or their error, home.
+
+One worker is one Ray task: it starts in about a second, Ray starts it anew when it is killed, and
+it takes up its last checkpoint. Several workers are a Ray Train group with torch's process group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError, TaskCancelledError
+
+import ray
+from gimbal.errors import GimbalError, StageFailed
+from gimbal.experiment.settings import Resources
+from gimbal.training.failures import WorkerFailure
+from gimbal.training.worker import Orders, work_alone, work_here
+
+logger = logging.getLogger(__name__)
+
+RAY_TRAIN_FOLDER = ".ray-train"
+_POLL_S = 0.25
+_ENVIRONMENT = {
+    # Two seconds by default: the time until a lost worker is noticed and a finished run ends.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # Relative paths of a config mean the same in workers as in the driver.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+def gpus_each(resources: Resources) -> float:
+    """Return the GPUs to ask for per worker: with `auto`, one where there are enough."""
+    if resources.gpus_per_worker != "auto":
+        return resources.gpus_per_worker
+    return 1.0 if _present().get("GPU", 0.0) >= resources.workers else 0.0
+
+
+def _present() -> dict[str, float]:
+    present: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return present
+
+
+def lacking(resources: Resources) -> str | None:
+    """Return what the cluster has too little of for these workers, in words, or None."""
+    total = _present()
+    for kind, each in (("CPU", resources.cpus_per_worker), ("GPU", gpus_each(resources))):
+        wanted, present = each * resources.workers, total.get(kind, 0.0)
+        if wanted > present:
+            return f"{resources.workers} workers want {wanted:g} {kind}s, Ray has {present:g}"
+    return None
+
+
+def train_alone(orders: Orders, resources: Resources, watch: Callable[[], None]) -> dict[str, Any]:
+    """Train in one Ray task.
+
+    Args:
+        orders: What the worker is told.
+        resources: What it may use.
+        watch: Called a few times a second while waiting.
+
+    Raises:
+        GimbalError: What ended the run.
+    """
+    task = ray.remote(work_alone).options(
+        num_cpus=resources.cpus_per_worker,
+        num_gpus=gpus_each(resources),
+        max_retries=resources.max_worker_failures,
+        retry_exceptions=False,
+        name="gimbal-train",
+    )
+    reference = task.remote(orders)
+    try:
+        while True:
+            with contextlib.suppress(GetTimeoutError):
+                numbers: dict[str, Any] = ray.get(reference, timeout=_POLL_S)
+                return numbers
+            watch()
+    except KeyboardInterrupt:
+        ray.cancel(reference, force=True)
+        raise
+    except RayTaskError as error:
+        raise _told(error.cause, resources) from None
+    except (RayError, TaskCancelledError) as error:
+        raise _lost(error, resources) from None
+
+
+def train_here(orders: Orders, watch: Callable[[], None]) -> dict[str, Any]:
+    """Train in this process, where no Ray runs; see `train_alone`.
+
+    Raises:
+        GimbalError: What ended the run.
+    """
+    try:
+        with _watching(watch):
+            return work_here(replace(orders, threads=None))
+    except WorkerFailure as failure:
+        raise failure.for_user() from None
+
+
+def train_together(
+    orders: Orders, resources: Resources, watch: Callable[[], None]
+) -> dict[str, Any]:
+    """Train in a Ray Train group; see `train_alone`.
+
+    Raises:
+        GimbalError: What ended the run.
+    """
+    # Importing Ray Train takes seconds, and a single worker never needs it.
+    from gimbal.training.ray_train import fit
+
+    storage = orders.plan.out_dir / RAY_TRAIN_FOLDER
+    with _environment(), _watching(watch), _scratch(storage), _interrupt_kept():
+        ended = fit(orders, resources, gpus_each(resources), storage, uuid.uuid4().hex[:8])
+    if isinstance(ended, dict):
+        return ended
+    raise _told(ended, resources) from None
+
+
+def _told(error: BaseException | None, resources: Resources) -> GimbalError:
+    """Return what the user is told of a worker's error."""
+    if isinstance(error, WorkerFailure):
+        return error.for_user()
+    if isinstance(error, GimbalError):
+        return error
+    return _lost(error, resources)
+
+
+def _lost(error: BaseException | None, resources: Resources) -> StageFailed:
+    missing = lacking(resources)
+    if missing is not None:
+        return StageFailed(
+            f"training found no place: {missing}",
+            "lower resources.workers, cpus_per_worker or gpus_per_worker, or join more nodes",
+        )
+    reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return StageFailed(
+        f"training lost its workers more than max_worker_failures = "
+        f"{resources.max_worker_failures} times ({reason})",
+        "run again to go on from the last checkpoint; if memory ran out, lower "
+        "resources.max_batch_per_worker",
+    )
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """Set Ray Train's switches for the time of a run, where the user has not."""
+    added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _watching(watch: Callable[[], None]) -> Iterator[None]:
+    """Call `watch` from a thread, since the main one waits for Ray Train."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(_POLL_S):
+            watch()
+
+    thread = threading.Thread(target=follow, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _scratch(storage: Path) -> Iterator[None]:
+    """Give Ray Train a folder of its own and leave nothing of it."""
+    shutil.rmtree(storage, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(storage, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _interrupt_kept() -> Iterator[None]:
+    """Put back the handler of Ctrl-C, which Ray Train replaces."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

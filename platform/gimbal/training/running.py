@@ -1,0 +1,179 @@
+"""Running a training stage from the driver.
+
+A stage that was trained to its last step returns at once. Anything else starts workers, which take
+up the newest whole checkpoint; so running the same thing again is also how it is continued.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gimbal.experiment.files import atomic_write_json, ensure_folder, read_json
+from gimbal.experiment.settings import Resources
+from gimbal.experiment.stage import Progress, StageInputs
+from gimbal.training.hooks import FreshCode, WorkerHook
+from gimbal.training.metrics import METRICS_FILE, MetricsTail, read_metrics
+from gimbal.training.stage import TrainStage
+
+if TYPE_CHECKING:
+    from gimbal.training.worker import Orders
+
+SUMMARY_FILE = "training.json"
+
+
+def run_training(
+    stage: TrainStage,
+    inputs: StageInputs,
+    out_dir: Path,
+    resources: Resources,
+    *,
+    progress: Progress,
+    expected_digest: str | None = None,
+    packages: Sequence[str] = ("gimbal",),
+    hooks: Sequence[WorkerHook] = (),
+) -> dict[str, Any]:
+    """Train a stage, or go on with it.
+
+    With Ray initialised the workers are Ray's; without, the one worker is this process.
+
+    Args:
+        stage: What to train.
+        inputs: The finished stages it reads.
+        out_dir: Where everything is written; with several nodes, a folder they share.
+        resources: Workers and their size; never changes the result.
+        progress: Called with steps done, all steps and a few words; with several workers from a
+            thread, one call at a time.
+        expected_digest: `freshness.code_digest(packages)` of this process; workers whose code
+            differs refuse to train. None: not checked.
+        packages: What `expected_digest` is a digest of.
+        hooks: Further first acts of every worker.
+
+    Returns:
+        `steps`, `loss`, `val` (the last validation), `best` (`step`, `metric`, `value`, `path`),
+        `first_step_s` (from this call to the end of the first step), `step_ms` (median),
+        `samples_per_s`, `resumed_from`, `set_aside`, `skipped`, `workers`, `device`, `gradients`.
+
+    Raises:
+        StageFailed: If a guard stopped the run or its workers failed.
+        ConfigError: If out_dir holds another run, or the settings do not fit the task.
+        StorageError: If a file could not be written.
+    """
+    started_at = time.time()
+    out_dir = Path(ensure_folder(out_dir)).resolve()
+    finished = finished_summary(out_dir, stage)
+    if finished is not None:
+        return finished
+    first = [FreshCode(expected_digest, _own_place(), tuple(packages))] if expected_digest else []
+    watch = _Watch(out_dir, stage, progress)
+    orders = _orders(stage, inputs, out_dir, resources, [*first, *hooks], started_at)
+    watch()
+    numbers = _trained(orders, resources, watch)
+    # A run that lost workers restarted its own clock; the first line of all tells the truth.
+    lines = (float(line["time_s"]) for line in read_metrics(out_dir / METRICS_FILE))
+    begun = next((at for at in lines if at >= started_at), None)
+    numbers["first_step_s"] = None if begun is None else begun - started_at
+    atomic_write_json(out_dir / SUMMARY_FILE, numbers)
+    progress(stage.train.steps, stage.train.steps, "trained")
+    return numbers
+
+
+def finished_summary(out_dir: Path, stage: TrainStage) -> dict[str, Any] | None:
+    """Return the numbers of a run that reached its last step, if its checkpoint is still whole."""
+    if not (out_dir / SUMMARY_FILE).exists():
+        return None
+    from gimbal.training.checkpoints import newest_whole
+
+    newest, _ = newest_whole(out_dir, set_aside=False)
+    if newest is None or newest.step != stage.train.steps:
+        return None
+    numbers: dict[str, Any] = read_json(out_dir / SUMMARY_FILE)
+    if numbers.get("steps") != stage.train.steps:
+        return None
+    return {**numbers, "resumed_from": newest.step}
+
+
+def _orders(
+    stage: TrainStage,
+    inputs: StageInputs,
+    out_dir: Path,
+    resources: Resources,
+    hooks: Sequence[WorkerHook],
+    started_at: float,
+) -> Orders:
+    from gimbal.training.setup import Plan
+    from gimbal.training.worker import Orders, packed
+
+    return Orders(
+        plan=Plan(
+            settings=stage.train,
+            seed=stage.seed,
+            out_dir=out_dir,
+            largest=resources.max_batch_per_worker,
+            input_fingerprints=tuple((name, out.fingerprint) for name, out in inputs.items()),
+            started_at=started_at,
+        ),
+        hooks=tuple(hooks),
+        threads=max(1, int(resources.cpus_per_worker)),
+        stage=packed(stage, inputs),
+    )
+
+
+def _trained(orders: Orders, resources: Resources, watch: _Watch) -> dict[str, Any]:
+    import ray
+    from gimbal.training.launching import train_alone, train_here, train_together
+
+    if not ray.is_initialized():
+        return train_here(orders, watch)
+    launch = train_alone if resources.workers == 1 else train_together
+    return launch(orders, resources, watch)
+
+
+class _Watch:
+    """Turns new lines of metrics.jsonl into progress."""
+
+    def __init__(self, out_dir: Path, stage: TrainStage, progress: Progress) -> None:
+        self._tail = MetricsTail(out_dir / METRICS_FILE)
+        self._steps = stage.train.steps
+        self._progress = progress
+        self._said = False
+        self._start: tuple[int, float] | None = None
+
+    def __call__(self) -> None:
+        """Report what is new."""
+        lines = [line for line in self._tail.new() if "train/loss" in line["values"]]
+        if not lines:
+            if not self._said:
+                self._progress(0, self._steps, "starting workers")
+                self._said = True
+            return
+        self._said = True
+        last = lines[-1]
+        step, values = int(last["step"]), last["values"]
+        if self._start is None or step < self._start[0]:
+            self._start = (step, float(last["time_s"]))
+        words = f"loss {values['train/loss']:.4g}" if values["train/loss"] is not None else "loss ?"
+        eta = self._eta(step, float(last["time_s"]))
+        self._progress(step, self._steps, f"{words}{f', {eta} left' if eta else ''}")
+
+    def _eta(self, step: int, now: float) -> str:
+        assert self._start is not None
+        done, since = step - self._start[0], now - self._start[1]
+        return in_words((self._steps - step) * since / done) if done > 0 and since > 0 else ""
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration for a person, such as `40 s` or `2 h 5 min`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _own_place() -> str:
+    import gimbal
+
+    return os.fspath(Path(gimbal.__file__).resolve().parent)
