@@ -75,9 +75,10 @@
     const best = state.shared && state.ranked.length ? [state.ranked[0][1]] : [];
     return [
       { views: best, symbol: "circle-open", size: 27, colour: "var(--best)", width: 3 },
-      { views: state.used, symbol: "circle", size: 19, colour: "var(--used)", text: (i) => `${i + 1}` },
+      { views: state.used, symbol: "circle", size: 19, colour: "var(--used)",
+        on: "#fff", text: (i) => `${i + 1}` },
       { views: state.chosen === undefined ? [] : [state.chosen], symbol: "circle", size: 21,
-        colour: "var(--c-policy)", text: () => `${state.used.length + 1}` },
+        colour: "var(--c-policy)", on: "var(--on-policy)", text: () => `${state.used.length + 1}` },
     ];
   }
 
@@ -111,7 +112,7 @@
         type: "scatter", mode: mark.text ? "markers+text" : "markers",
         x: mark.views.map((view) => flat[view][0]), y: mark.views.map((view) => flat[view][1]),
         text: mark.text ? mark.views.map((_, i) => mark.text(i)) : undefined,
-        textfont: { color: "#fff", size: 11, weight: 700 },
+        textfont: { color: mark.on, size: 11, weight: 700 },
         marker: { symbol: mark.symbol, size: mark.size, color: mark.colour,
           line: { width: mark.width ?? 1.5, color: mark.width ? mark.colour : "#fff" } },
       })),
@@ -147,13 +148,19 @@
       { type: "scatter3d", mode: "lines", ...at(pathPoints(state), SHELL * 1.01),
         hoverinfo: "skip", line: { color: "var(--c-policy)", width: 6 } },
       ...overlays(state).map((mark) => ({
-        type: "scatter3d", mode: mark.text ? "markers+text" : "markers", hoverinfo: "skip",
+        type: "scatter3d", mode: "markers", hoverinfo: "skip",
         ...at(mark.views.map((view) => rollout.directions[view]), SHELL * 1.02),
-        text: mark.text ? mark.views.map((_, i) => mark.text(i)) : undefined,
-        textfont: { color: "var(--ink)", size: 14 }, textposition: "top center",
         marker: { symbol: mark.symbol, size: mark.text ? 9 : 17, color: mark.colour,
           line: { width: mark.width ?? 1, color: mark.width ? mark.colour : "#fff" } } })),
     ];
+    // Text inside a WebGL scene comes out in odd sizes; badges above it are plain SVG.
+    const badges = overlays(state).filter((mark) => mark.text).flatMap((mark) =>
+      mark.views.map((view, i) => {
+        const [x, y, z] = rollout.directions[view].map((value) => value * SHELL * 1.02);
+        return { x, y, z, text: `<b>${mark.text(i)}</b>`, showarrow: false, bgcolor: mark.colour,
+          bordercolor: "var(--surface)", borderwidth: 1, borderpad: 2,
+          font: { size: 12, color: mark.on } };
+      }));
     if (rollout.mesh) {
       const { vertices, faces } = creased(rollout.mesh);
       traces.push({ type: "mesh3d", ...at(vertices, 1), i: faces.map((f) => f[0]),
@@ -167,7 +174,7 @@
     draw(byId("sphere-3d"), traces, {
       autosize: true, margin: { l: 0, r: 0, t: 0, b: 0 }, uirevision: objects.value,
       scene: { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "cube", dragmode: "orbit",
-        camera: { eye: { x: 1.2, y: -1.2, z: 0.75 }, projection: { type: "orthographic" } }, uirevision: objects.value },
+        annotations: badges, camera: { eye: { x: 1.02, y: -1.02, z: 0.62 } }, uirevision: objects.value },
     });
   }
 
