@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -56,6 +56,10 @@ class BlockTask:
         target = self.out_dir / shard.file
         for leftover in target.parent.glob(f".{target.name}{TEMPORARY_MARK}*"):
             leftover.unlink(missing_ok=True)
+
+
+Execute = Callable[[BlockTask, Sequence[Shard]], Generator[tuple[int, BlockRecord], None, None]]
+"""Runs a task for each shard and yields `(shard index, record)` as blocks are finished."""
 
 
 @dataclass
@@ -164,6 +168,21 @@ def _code_failure(task: BlockTask, item_id: str, error: Exception) -> StageFaile
         remedy = "run this item by itself: its traceback could not be written"
     name = type(error).__name__
     return StageFailed(f"stage {task.stage.name}: item {item_id!r} raised {name}: {reason}", remedy)
+
+
+def run_here(
+    task: BlockTask, shards: Sequence[Shard]
+) -> Generator[tuple[int, BlockRecord], None, None]:
+    """Build blocks one after another in this process: for tests, benchmarks and debuggers.
+
+    Raises:
+        GimbalError: What a task reported.
+    """
+    for shard in shards:
+        result = task(shard)
+        if isinstance(result, GimbalError):
+            raise result
+        yield shard.index, result
 
 
 class _HashingFile:

@@ -20,26 +20,24 @@ from gimbal.data.shards import Shard
 from gimbal.errors import GimbalError, StageFailed
 
 
-def run_shards(
-    task: BlockTask, shards: Sequence[Shard], *, num_cpus: float
-) -> Generator[tuple[int, BlockRecord]]:
+def run_on_ray(
+    task: BlockTask, shards: Sequence[Shard]
+) -> Generator[tuple[int, BlockRecord], None, None]:
     """Yield `(shard index, record)` in the order in which blocks are finished.
 
     Raises:
         GimbalError: What a task reported, or that Ray could not run them.
     """
-    if not shards:
-        return
     with _quiet(), DataContext.current(_context(DataContext.get_current())):
         packed = [{"shard": pickle.dumps(shard)} for shard in shards]
         dataset = ray.data.from_items(packed, override_num_blocks=len(packed))
-        built = dataset.map(_runner(task), num_cpus=num_cpus)
+        built = dataset.map(_runner(task), num_cpus=task.stage.num_cpus)
         try:
             for row in built.iter_rows():
                 yield _unpack(row)
         except ray.exceptions.RayError as error:
             raise StageFailed(
-                f"stage {task.stage.name}: Ray could not run its tasks: {_first_line(error)}",
+                f"stage {task.stage.name}: Ray could not run its tasks: {_last_line(error)}",
                 "start it again: finished blocks are kept; `ray status` shows the cluster",
             ) from error
 
@@ -75,12 +73,12 @@ def _context(current: Any) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Ray Data's own progress notes off the terminal; they stay in its log file."""
+    """Keep Ray Data's notes and tracebacks off the terminal; they stay in its log file."""
     logger = logging.getLogger("ray.data")
     consoles = [h for h in logger.handlers if getattr(h, "level", 0) == logging.INFO]
     levels = [handler.level for handler in consoles]
     for handler in consoles:
-        handler.setLevel(logging.ERROR)
+        handler.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
@@ -88,5 +86,7 @@ def _quiet() -> Iterator[None]:
             handler.setLevel(level)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _last_line(error: BaseException) -> str:
+    """The line of a remote error that says what happened; those before it are the traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -65,7 +65,7 @@ def plan_shards(stage: DataStage, inputs: StageInputs) -> list[Shard]:
 
 
 def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _check_items(stage: str, items: Sequence[dict[str, Any]]) -> None:

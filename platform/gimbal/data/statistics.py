@@ -103,6 +103,8 @@ def _measure_chunk(part: NDArray[np.generic]) -> ColumnStatistics:
     low, high = float(numbers.min()), float(numbers.max())
     mean = float(numbers.mean())
     numbers -= mean
+    with np.errstate(over="ignore"):  # numbers near the end of float64: `summary` leaves m2 out
+        m2 = float(numbers @ numbers)
     return ColumnStatistics(
         count=part.size,
         nan=nan,
@@ -110,7 +112,7 @@ def _measure_chunk(part: NDArray[np.generic]) -> ColumnStatistics:
         minimum=low,
         maximum=high,
         mean=mean,
-        m2=float(numbers @ numbers),
+        m2=m2,
     )
 
 

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gimbal.data.building import BlockTask
-from gimbal.data.execution import run_shards
+from gimbal.data.building import BlockTask, Execute
 from gimbal.data.records import (
     MANIFEST,
     BlockRecord,
@@ -40,8 +39,9 @@ def write_stage(
     out_dir: str | Path,
     *,
     progress: Progress | None = None,
+    execute: Execute | None = None,
 ) -> dict[str, Any]:
-    """Make every block that is not already whole, then the manifest. Ray is running.
+    """Make every block that is not already whole, then the manifest.
 
     A killed run goes on block by block. On a finished folder every byte is checked and only
     damaged blocks are made again. A block with skipped items is tried anew until the manifest is
@@ -53,6 +53,7 @@ def write_stage(
         out_dir: Where `blocks/`, `manifest.json` and, after a mistake in the workload, `errors/`
             go; a folder that every worker sees under the same path.
         progress: Told the blocks done, their total and a few words.
+        execute: How to run the shards; none: on the running Ray. `building.run_here` needs none.
 
     Returns:
         `items`, `skipped`, `rows`, `blocks`, `built_blocks`, `size_bytes`, `cpu_s` of all blocks
@@ -68,10 +69,11 @@ def write_stage(
     run = _Run(stage, folder, shards, progress)
     run.resume()
     task = BlockTask(stage=stage, inputs=inputs, out_dir=folder)
-    results = run_shards(task, run.missing(), num_cpus=stage.num_cpus)
-    with contextlib.closing(results):
-        for index, record in results:
-            run.finish(index, record)
+    if missing := run.missing():
+        run_shards = execute or _on_ray()
+        with contextlib.closing(run_shards(task, missing)) as results:
+            for index, record in results:
+                run.finish(index, record)
     manifest = run.seal()
     return {
         "items": manifest.items,
@@ -83,6 +85,12 @@ def write_stage(
         "cpu_s": sum(record.cpu_s for record in run.records.values()),
         "wall_s": time.perf_counter() - started,
     }
+
+
+def _on_ray() -> Execute:
+    from gimbal.data.execution import run_on_ray  # imports Ray, which takes more than a second
+
+    return run_on_ray
 
 
 class _Run:
