@@ -2,9 +2,10 @@
 
 Imports are read from the syntax tree; nothing is imported. First-party is what lies beside the
 module (its own source root) and beside `gimbal`; in a folder of installed packages only what the
-same distribution installed. Imports inside functions count, those under `TYPE_CHECKING` do not, and
-a module named in a literal `import_module("…")` does. Files are named relative to their root, so
-that the result is the same on every machine.
+same distribution installed. Imports inside functions count, those under `TYPE_CHECKING` do not.
+What `import_module` is given counts; where its last name is computed (`f"{__package__}.{name}"`),
+every module of that package does. Files are named relative to their root, so that the result is the
+same on every machine.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import gimbal
 from gimbal.errors import ConfigError
 
 BOOKKEEPING = (
@@ -33,6 +33,7 @@ BOOKKEEPING = (
 """Platform code that decides where and when a stage runs, never what it computes."""
 
 _INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
+_ANY = "*"
 _DYNAMIC = frozenset({"import_module", "__import__"})
 
 
@@ -62,8 +63,14 @@ def code_hashes(module: str, extra: Iterable[str] = ()) -> dict[str, str]:
         ConfigError: If a starting module has no source file, or a source file cannot be parsed.
     """
     starts = [module, *extra]
-    roots = tuple(dict.fromkeys([*(_root(name) for name in starts), _gimbal_root()]))
+    roots = tuple(dict.fromkeys(filter(None, map(_root, (*starts, "gimbal")))))
     tops = frozenset(name.partition(".")[0] for name in (*starts, "gimbal"))
+    for start in starts:
+        if _locate(start, roots, tops) is None:
+            raise ConfigError(
+                f"the module {start} has no source file, so its code cannot be fingerprinted",
+                "define the stage in a .py file of the workload's package",
+            )
     waiting = list(starts)
     seen: set[str] = set(starts)
     hashes: dict[str, str] = {}
@@ -76,7 +83,7 @@ def code_hashes(module: str, extra: Iterable[str] = ()) -> dict[str, str]:
         source = _read(file, _package(name, file))
         hashes[file.relative_to(root).as_posix()] = source.sha256
         for imported in source.imports:
-            for part in _with_parents(imported):
+            for part in _meant(imported, roots, tops):
                 if part not in seen and not _is_bookkeeping(part):
                     seen.add(part)
                     waiting.append(part)
@@ -89,8 +96,15 @@ def _is_bookkeeping(name: str) -> bool:
     )
 
 
-def _with_parents(name: str) -> Iterator[str]:
+def _meant(name: str, roots: Iterable[Path], tops: frozenset[str]) -> Iterator[str]:
+    """Yield a module and the packages above it; for `package.*` every module in it too."""
     parts = name.split(".")
+    if parts[-1] == _ANY:
+        parts.pop()
+        package = ".".join(parts)
+        place = _locate(package, roots, tops)
+        beside = place[1].parent.glob("*.py") if place else ()
+        yield from (f"{package}.{file.stem}" for file in beside if file.stem != "__init__")
     for length in range(1, len(parts) + 1):
         yield ".".join(parts[:length])
 
@@ -99,28 +113,18 @@ def _package(name: str, file: Path) -> str:
     return name if file.name == "__init__.py" else name.rpartition(".")[0]
 
 
-def _gimbal_root() -> Path:
-    return Path(gimbal.__file__).resolve().parent.parent
-
-
-def _root(module: str) -> Path:
-    """Return the folder that a module's top-level package lies in."""
-    loaded = sys.modules.get(module)
-    file = getattr(loaded, "__file__", None)
-    if file is None:
-        try:
-            spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError):
-            spec = None
+def _root(module: str) -> Path | None:
+    """Return the folder that a module's top-level package lies in, without importing it."""
+    top = module.partition(".")[0]
+    places = getattr(sys.modules.get(top), "__path__", None)
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if places is None and file is None:
+        spec = importlib.util.find_spec(top)
+        places = spec.submodule_search_locations if spec else None
         file = spec.origin if spec else None
-    if file is None or not file.endswith(".py"):
-        raise ConfigError(
-            f"the module {module} has no source file, so its code cannot be fingerprinted",
-            "define the stage in a .py file of the workload's package",
-        )
-    path = Path(file).resolve()
-    depth = module.count(".") + (1 if path.name == "__init__.py" else 0)
-    return path.parents[depth]
+    for place in places or ():
+        return Path(place).resolve().parent
+    return Path(file).resolve().parent if file and file.endswith(".py") else None
 
 
 def _locate(name: str, roots: Iterable[Path], tops: frozenset[str]) -> tuple[Path, Path] | None:
@@ -157,16 +161,18 @@ def _read(file: Path, package: str) -> _Source:
         raise ConfigError(
             f"{file}, line {line}: is not valid Python: {error}", "correct that file"
         ) from error
-    imports = tuple(dict.fromkeys(_imports(tree.body, package, b"import" in data)))
+    calls = any(name.encode() in data for name in _DYNAMIC)
+    imports = tuple(dict.fromkeys(_imports(tree, package, into_expressions=calls)))
     digest = hashlib.sha256(data).hexdigest()
     source = _Source(status.st_mtime_ns, status.st_size, digest, imports)
     _parsed[file, package] = source
     return source
 
 
-def _imports(body: Iterable[ast.AST], package: str, any_at_all: bool) -> Iterator[str]:
-    """Yield the absolute names a body of statements imports, at any depth."""
-    stack = list(body) if any_at_all else []
+def _imports(tree: ast.Module, package: str, *, into_expressions: bool) -> Iterator[str]:
+    """Yield the absolute names a module imports, at any depth."""
+    children = ast.iter_child_nodes if into_expressions else _statements_in
+    stack: list[ast.AST] = list(tree.body)
     while stack:
         node = stack.pop()
         if isinstance(node, ast.Import):
@@ -177,8 +183,14 @@ def _imports(body: Iterable[ast.AST], package: str, any_at_all: bool) -> Iterato
             stack.extend(node.orelse)
         else:
             if isinstance(node, ast.Call):
-                yield from _dynamic_import(node)
-            stack.extend(ast.iter_child_nodes(node))
+                yield from _dynamic_import(node, package)
+            stack.extend(children(node))
+
+
+def _statements_in(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements directly inside one; expressions, the bulk of a tree, are skipped."""
+    for name in ("body", "orelse", "handlers", "finalbody", "cases"):
+        yield from getattr(node, name, ())
 
 
 def _imported_from(node: ast.ImportFrom, package: str) -> Iterator[str]:
@@ -195,10 +207,32 @@ def _is_type_checking(test: ast.expr) -> bool:
     return name == "TYPE_CHECKING"
 
 
-def _dynamic_import(node: ast.Call) -> Iterator[str]:
+def _dynamic_import(node: ast.Call, package: str) -> Iterator[str]:
+    """Yield what `import_module` is given; a computed last name may be any module there."""
     function = node.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
-    if name in _DYNAMIC and node.args and isinstance(node.args[0], ast.Constant):
-        value = node.args[0].value
-        if isinstance(value, str) and not value.startswith("."):
-            yield value
+    if name not in _DYNAMIC or not node.args:
+        return
+    value = node.args[0]
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        yield value.value if value.value[:1] != "." else f"{package}{value.value}"
+    elif isinstance(value, ast.JoinedStr):
+        known = _known_beginning(value, package)
+        if "." in known:
+            yield f"{known.rpartition('.')[0]}.{_ANY}"
+
+
+def _known_beginning(text: ast.JoinedStr, package: str) -> str:
+    known = ""
+    for part in text.values:
+        if isinstance(part, ast.Constant):
+            known += str(part.value)
+        elif isinstance(part, ast.FormattedValue) and _is_package_name(part.value):
+            known += package
+        else:
+            break
+    return known
+
+
+def _is_package_name(value: ast.expr) -> bool:
+    return isinstance(value, ast.Name) and value.id == "__package__"

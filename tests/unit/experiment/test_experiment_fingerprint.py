@@ -47,7 +47,13 @@ class Build(Stage):
         return [self.settings.place] if self.settings.place else []
 """,
     "kin/features.py": "def go():\n    import friend.tool\n    return __import__('kin.dynamic')\n",
-    "kin/dynamic.py": "",
+    "kin/dynamic.py": "import kin.backends\n",
+    "kin/backends/__init__.py": """
+import importlib
+def get(name):
+    return importlib.import_module(f"{__package__}.{name}")
+""",
+    "kin/backends/fast.py": "",
     "kin/unused.py": "",
     "kin/only_types.py": "",
     "kin/deep/__init__.py": "",
@@ -80,6 +86,8 @@ def test_the_code_part_is_the_import_closure_by_relative_names(stage: Stage) -> 
         "friend/__init__.py",
         "friend/tool.py",
         "kin/__init__.py",
+        "kin/backends/__init__.py",
+        "kin/backends/fast.py",
         "kin/deep/__init__.py",
         "kin/deep/inner.py",
         "kin/dynamic.py",
