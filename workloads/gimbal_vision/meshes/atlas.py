@@ -17,7 +17,7 @@ from PIL import Image
 from gimbal_vision.meshes.model import Bytes, Floats
 
 MAX_SIDE = 8192
-"""Pixels of the longer side of an atlas, and of one repeated texture in it."""
+"""Pixels of the longer side of an atlas; 8192 x 8192 is what any GPU takes."""
 _BORDER = 2
 _MAX_REPEATS = 64
 _PALETTE_LEVELS = 32
@@ -37,20 +37,23 @@ class Texture:
     uv: Floats
 
 
-def pack(surfaces: Sequence[Texture | Bytes]) -> tuple[Texture, list[str]]:
+def pack(
+    surfaces: Sequence[Texture | Bytes], max_side: int = MAX_SIDE
+) -> tuple[Texture, list[str]]:
     """Return one texture for all surfaces and warnings about lost detail.
 
     Args:
         surfaces: For each part its texture, or the plain colours [F, 3, 3] uint8 of its faces'
             corners. At least one part is textured.
+        max_side: Pixels of the longer side of the result, and of one repeated texture in it.
     """
     first = surfaces[0]
     if isinstance(first, Texture) and _all_show(surfaces, first.image):
         uv = [surface.uv for surface in surfaces if isinstance(surface, Texture)]
         return Texture(first.image, np.concatenate(uv)), []
-    tiles = [_unroll(s) if isinstance(s, Texture) else _palette(s) for s in surfaces]
+    tiles = [_unroll(s, max_side) if isinstance(s, Texture) else _palette(s) for s in surfaces]
     images, slot_of = _distinct([tile.image for tile in tiles])
-    images, scale = _fit([_with_border(image) for image in images])
+    images, scale = _fit([_with_border(image) for image in images], max_side)
     corners, height, width = _shelves([image.shape[:2] for image in images])
     atlas = np.zeros((height, width, 3), np.uint8)
     for image, (top, left) in zip(images, corners, strict=True):
@@ -71,7 +74,7 @@ def _all_show(surfaces: Sequence[Texture | Bytes], image: Bytes) -> bool:
     )
 
 
-def _unroll(texture: Texture) -> Texture:
+def _unroll(texture: Texture, max_side: int) -> Texture:
     """Return the texture with coordinates inside [0, 1], repeating the image where a face does."""
     uv = texture.uv - np.floor(texture.uv.min(axis=1, keepdims=True))
     repeats = np.clip(np.ceil(uv.reshape(-1, 2).max(axis=0, initial=1.0)), 1, _MAX_REPEATS)
@@ -79,7 +82,7 @@ def _unroll(texture: Texture) -> Texture:
     if across == up == 1:
         return Texture(texture.image, uv)
     height, width = texture.image.shape[:2]
-    size = (max(1, min(width, MAX_SIDE // across)), max(1, min(height, MAX_SIDE // up)))
+    size = (max(1, min(width, max_side // across)), max(1, min(height, max_side // up)))
     image = np.tile(_resized(texture.image, size), (up, across, 1))
     return Texture(image, (uv / repeats).clip(0.0, 1.0).astype(np.float32))
 
@@ -119,10 +122,10 @@ def _with_border(image: Bytes) -> Bytes:
     return np.pad(image, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)), mode="edge")
 
 
-def _fit(images: list[Bytes]) -> tuple[list[Bytes], float]:
+def _fit(images: list[Bytes], max_side: int) -> tuple[list[Bytes], float]:
     """Halve bordered images until their shelves fit; return them and the scale."""
     scale = 1.0
-    while max(_shelves([image.shape[:2] for image in images])[1:]) > MAX_SIDE:
+    while max(_shelves([image.shape[:2] for image in images])[1:]) > max_side:
         scale /= 2
         inner = [image[_BORDER:-_BORDER, _BORDER:-_BORDER] for image in images]
         if all(max(image.shape[:2]) == 1 for image in inner):

@@ -43,11 +43,13 @@ class SideFiles(Resolver):
         Raises:
             FileNotFoundError: There is no such file in the mesh's folder.
         """
+        if key == _GLTF_JSON:
+            raise FileNotFoundError("its JSON cannot be parsed")
         for candidate in self._candidates(key):
             path = (self._folder / candidate).resolve()
             if path.is_relative_to(self._folder) and path.is_file():
                 return path.read_bytes()
-        if key not in self.missing and key != _GLTF_JSON:
+        if key not in self.missing:
             self.missing.append(key)
         raise FileNotFoundError(key)
 
