@@ -71,7 +71,7 @@ def reexec_with_submitted_code(argv: Sequence[str]) -> None:
     Returns only when nothing has to change; otherwise this process becomes the new one.
 
     Args:
-        argv: The arguments after the program's name.
+        argv: This process's `sys.argv`; the first item, the program's name, is not passed on.
 
     Raises:
         StaleCode: If it was already started anew for this tree, and still runs other code.
@@ -90,7 +90,7 @@ def reexec_with_submitted_code(argv: Sequence[str]) -> None:
     }
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, "-m", _CLI, *argv], env)
+    os.execve(sys.executable, [sys.executable, "-m", _CLI, *argv[1:]], env)
 
 
 def require_submitted_code() -> None:
@@ -111,7 +111,9 @@ def require_submitted_code() -> None:
 
 
 def package_folders(packages: Sequence[str]) -> dict[str, Path]:
-    """Return the folder each top-level package is, or would be, imported from.
+    """Return where each top-level package is, or would be, imported from.
+
+    A module of a single file is that file.
 
     Raises:
         StaleCode: If a package cannot be found at all.
@@ -128,9 +130,10 @@ def code_digest(packages: Sequence[str]) -> str:
         StaleCode: If a package cannot be found.
     """
     digest = hashlib.sha256()
-    for package, folder in sorted(package_folders(packages).items()):
-        for file in sorted(folder.rglob("*.py")):
-            name = PurePosixPath(package, file.relative_to(folder).as_posix())
+    for package, place in sorted(package_folders(packages).items()):
+        files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+        for file in files:
+            name = PurePosixPath(package, file.relative_to(place).as_posix())
             content = hashlib.sha256(file.read_bytes()).hexdigest()
             digest.update(f"{name} {content}\n".encode())
     return digest.hexdigest()
@@ -172,11 +175,13 @@ def require_same_code(
 def _folder(package: str) -> Path:
     module = sys.modules.get(package)
     places = getattr(module, "__path__", None)
-    if places is None:
-        spec = importlib.util.find_spec(package)
-        places = spec.submodule_search_locations if spec else None
+    file = getattr(module, "__file__", None)
+    if module is None and (spec := importlib.util.find_spec(package)) is not None:
+        places, file = spec.submodule_search_locations, spec.origin
     for place in places or ():
         return Path(place)
+    if file and file.endswith(".py"):
+        return Path(file)
     raise StaleCode(f"the package {package} cannot be found", f"install {package}")
 
 

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict
 HEARTBEAT_S = 20.0
 SILENT_S = 180.0
 """A heartbeat older than this belongs to a dead process; clocks of hosts may differ a little."""
-_CLOCK_STEP_S = 2.0
+_CLOCK_STEP_S = 60.0
+"""How far the clock may have been set since; no id is used again within that time of its birth."""
 
 
 class ProcessIdentity(BaseModel):

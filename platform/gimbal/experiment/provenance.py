@@ -128,7 +128,8 @@ def without_credentials(text: str) -> str:
 
 
 def _repositories(folders: Iterable[Path]) -> list[dict[str, Any]]:
-    states = [git_state(folder / "__init__.py") for folder in folders]
+    files = [place if place.is_file() else place / "__init__.py" for place in folders]
+    states = [git_state(file) for file in files]
     distinct = {state.get("root", state.get("unavailable")): state for state in states}
     return list(distinct.values())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
+import shutil
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -70,20 +71,23 @@ class RunFolder:
         experiment = ensure_folder(runs_dir / config.experiment)
         path = _make_unique(experiment)
         run = cls(path)
-        with storage_errors(path, "create the folder"):
-            run.stages.mkdir()
-        atomic_write_text(run.config_file, dump_yaml(config))
-        run._own(
-            RunState(
-                id=path.name,
-                experiment=config.experiment,
-                workload=config.workload,
-                status=RunStatus.RUNNING,
-                owner=this_process(),
-                command=sys.argv if command is None else command,
-                started_at=utc_now(),
+        try:
+            ensure_folder(run.stages)
+            atomic_write_text(run.config_file, dump_yaml(config))
+            run._own(
+                RunState(
+                    id=path.name,
+                    experiment=config.experiment,
+                    workload=config.workload,
+                    status=RunStatus.RUNNING,
+                    owner=this_process(),
+                    command=sys.argv if command is None else command,
+                    started_at=utc_now(),
+                )
             )
-        )
+        except StorageError:
+            shutil.rmtree(path, ignore_errors=True)  # half a run would be listed as damaged
+            raise
         return run
 
     @property

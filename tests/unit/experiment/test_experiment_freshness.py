@@ -34,7 +34,7 @@ from gimbal.errors import GimbalError
 
 def main():
     try:
-        freshness.reexec_with_submitted_code(sys.argv[1:])
+        freshness.reexec_with_submitted_code(sys.argv)
         freshness.require_submitted_code()
     except GimbalError as error:
         sys.exit(f"{type(error).__name__}: {error}")
@@ -198,7 +198,7 @@ def test_nothing_is_submitted_in_an_ordinary_process(monkeypatch: pytest.MonkeyP
     for name in (SUBMITTED_CODE, "RAY_JOB_CONFIG_JSON_ENV_VAR"):
         monkeypatch.delenv(name, raising=False)
     assert uploaded_roots() == ()
-    freshness.reexec_with_submitted_code(["run"])
+    freshness.reexec_with_submitted_code(["gimbal", "run"])
     require_submitted_code()
 
 
@@ -223,6 +223,14 @@ def test_a_worker_with_other_code_refuses_naming_both_paths() -> None:
         require_same_code("0" * 64, "/driver/gimbal")
     assert str(PLATFORM / "gimbal") in caught.value.message
     assert "/driver/gimbal" in caught.value.message
+
+
+def test_a_workload_of_a_single_file_is_sent_and_compared(toy: Path) -> None:
+    file = toy / "toy_workload.py"
+    assert worker_runtime_env(["toy_workload"]) == {"py_modules": [str(file)]}
+    before = code_digest(["toy_workload"])
+    file.write_text(file.read_text() + "x = 1\n")
+    assert code_digest(["toy_workload"]) != before
 
 
 def test_workers_are_sent_the_running_packages() -> None:
