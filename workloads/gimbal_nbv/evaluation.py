@@ -1,4 +1,4 @@
-"""From rollouts to the numbers of protocol `sphere-v1`: means, intervals, gap closed, per object."""
+"""From rollouts to the numbers of protocol `sphere-v1`: means, intervals, gap closed."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def evaluate(objects: Sequence[ScoredObject], *, draws: int, seed: int) -> dict[
     mean = {name: average([o.scores[name] for o in objects]) for name in policies}
     auc = {name: np.array([o.scores[name].auc for o in objects]) for name in policies}
     zeros = np.zeros(len(objects))
+    means = {name: difference(auc[name], zeros, draws=draws, seed=seed) for name in policies}
     gaps = {
         name: gap_closed(auc[name], auc[BASE], auc[TOP], draws=draws, seed=seed)
         for name in policies

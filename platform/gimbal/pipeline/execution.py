@@ -47,6 +47,7 @@ class Execution:
                 self.settings.resources,
                 progress=self.progress,
                 expected_digest=self.code.digest,
+                packages=self.code.packages,
             )
         if isinstance(stage, TaskStage):
             return run_task(stage, inputs, out_dir, code=self.code, progress=self.progress)

@@ -46,7 +46,7 @@ def connect(settings: RaySettings, code: CodeIdentity) -> None:
         return
     try:
         ray.init(**_arguments(settings, code, address))
-    except (ConnectionError, RuntimeError, ValueError) as exc:
+    except Exception as exc:  # Ray raises bare exceptions when a node does not come up in time
         where = f"at {address}" if address else "inside this process"
         raise StageFailed(
             f"Ray could not be reached or started {where}: {str(exc).splitlines()[0]}",

@@ -16,7 +16,7 @@ from gimbal.experiment.stage import Progress, StageInputs, TaskStage
 from gimbal_nbv.config import EvaluateSettings, OracleSettings, ViewSettings
 from gimbal_nbv.evaluation import ScoredObject, evaluate
 from gimbal_nbv.metrics import score_rollout
-from gimbal_nbv.protocol import test_list_digest
+from gimbal_nbv.protocol import frozen_list_digest
 from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle
 from gimbal_nbv.stages.rollouts import row_rollout
 from gimbal_nbv.stages.showing import shown_rollout
@@ -55,7 +55,7 @@ class EvaluateStage(TaskStage):
     def _protocol(self, ids: Sequence[str]) -> dict[str, Any]:
         protocol = protocol_of(self.views, self.oracle)
         count = self.settings.first_views
-        digest = test_list_digest(protocol, ids, first_view_count=count, seed=self.seed)
+        digest = frozen_list_digest(protocol, ids, first_view_count=count, seed=self.seed)
         return {
             "name": protocol.name,
             "candidates": protocol.views,

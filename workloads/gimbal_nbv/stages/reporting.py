@@ -78,5 +78,6 @@ def training_curves(train_dir: Path) -> dict[str, Any] | None:
     }
 
 
-def _latest(report: Any) -> Mapping[str, Any] | None:
-    return report
+def _latest(report: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    entries = report["entries"]
+    return entries[-1]["modules"] if entries else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from gimbal.data.reading import BlockReader
-    from gimbal.training.checkpoints import Checkpoint
     from gimbal.training.task import Batch, LossTerms, ParameterGroups
     from gimbal_nbv.scorer import NbvModel
 
@@ -129,20 +129,20 @@ class StateSource:
         return rows | {"used": rows["used"].astype(np.bool_)}
 
 
-def load_model(checkpoint: Checkpoint, settings: ModelSettings) -> NbvModel:
+def load_model(checkpoint: Path, settings: ModelSettings) -> NbvModel:
     """Rebuild the networks from a checkpoint, ready to score.
 
     Args:
-        checkpoint: A checkpoint of this stage.
+        checkpoint: Folder of a checkpoint of this stage.
         settings: The model settings it was trained with.
 
     Raises:
         StorageError: The checkpoint is damaged.
     """
-    from gimbal.training.checkpoints import load_module_state
+    from gimbal.training.checkpoints import load
     from gimbal_nbv.scorer import FeatureMoments, NbvModel
 
-    state = load_module_state(checkpoint)
+    state = load(checkpoint)["model"]
     sighted, blind = (
         (state[f"{name}.mean"].numpy(), state[f"{name}.std"].numpy())
         for name in ("policy", "blind")
