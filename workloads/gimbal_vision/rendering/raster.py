@@ -66,7 +66,7 @@ class RasterRenderer:
 
         def workspace() -> tuple[Array, Array, Array]:
             return (
-                np.empty((len(vertices), 3), np.float64),
+                np.empty((len(vertices), 4), np.float64),
                 np.empty((len(vertices), 2), np.float32),
                 np.empty((rows, width + LANES), np.int64),
             )
@@ -76,7 +76,7 @@ class RasterRenderer:
             view = views[index]
             points, pixels, keys = scratch
             keys.fill(EMPTY)
-            project(vertices, view, points, pixels)
+            project(vertices, view, (height, width), points, pixels)
             rasterise(faces, points, pixels, view, (first, last), columns - view.cx, keys)
             targets = targets_of(images, index, (first, last))
             shade(keys, (first, last), width, view, surface, light, targets)

@@ -101,7 +101,10 @@ def get(name: str, *, shading: Shading | None = None, device: str = "cpu") -> Re
     if backend is None:
         raise RenderError(f"There is no renderer {name!r}", f"Choose from {', '.join(BACKENDS)}.")
     if not backend.installed:
-        raise RenderError(f"The renderer {name!r} needs {backend.requires}", backend.remedy)
+        raise RenderError(
+            f"The renderer {name!r} needs the package {backend.requires}, which is not installed",
+            backend.remedy,
+        )
     if name in ("raster", "embree") and device != "cpu":
         raise RenderError(
             f"The renderer {name!r} runs on the CPU only, not on {device!r}",

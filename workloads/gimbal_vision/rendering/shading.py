@@ -15,7 +15,9 @@ from gimbal_vision.rendering.base import Array, Output, Shading
 from gimbal_vision.rendering.jit import Index, Real, kernel
 from gimbal_vision.rendering.surface import Surface
 from gimbal_vision.rendering.views import View
-from gimbal_vision.rendering.zbuffer import EMPTY
+
+INFINITE = 0x7F800000
+"""The bits of float32 infinity: the upper half of a key without a hit."""
 
 ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 UNLIT, HEADLIGHT, LAMBERT = 0, 1, 2
@@ -179,7 +181,7 @@ def shade(
         v = i + rows[0] - view.cy
         for j in range(width):
             key = keys[i, j]
-            hit = key < EMPTY
+            hit = (key >> 32) < INFINITE
             if targets.depth.size > 0:
                 targets.depth[i, j] = np.int32(key >> 32).view(np.float32) if hit else ZERO
             if targets.mask.size > 0:
@@ -213,4 +215,4 @@ def pack(depth: Array, ids: Array, width: int, keys: Array) -> None:
     """
     for n in range(len(depth)):
         key = (np.int64(np.float32(depth[n]).view(np.int32)) << 32) | np.int64(ids[n])
-        keys[n // width, n % width] = key if ids[n] >= 0 else EMPTY
+        keys[n // width, n % width] = key if ids[n] >= 0 else np.int64(INFINITE) << 32

@@ -57,7 +57,7 @@ class WarpRenderer:
     name: ClassVar[str] = "warp"
 
     def __init__(self, shading: Shading | None = None, device: str = "cuda") -> None:
-        wp.config.quiet = True
+        wp.config.log_level = max(wp.config.log_level, wp.LOG_WARNING)
         wp.init()
         if device != "cpu" and not wp.is_cuda_available():
             raise RenderError(
@@ -67,7 +67,9 @@ class WarpRenderer:
         try:
             self._device: Any = wp.get_device(device)
         except ValueError as error:
-            raise RenderError(f"There is no device {device!r}: {error}", "See `gimbal doctor`.") from error
+            raise RenderError(
+                f"There is no device {device!r}: {error}", "See `gimbal doctor`."
+            ) from error
         self._shading = shading or Shading()
 
     def render(
@@ -104,7 +106,9 @@ class WarpRenderer:
         with wp.ScopedDevice(self._device):
             device_mesh = wp.Mesh(
                 points=wp.array(frame.points(mesh.vertices), dtype=wp.vec3),
-                indices=wp.array(np.ascontiguousarray(mesh.faces, np.int32).ravel(), dtype=wp.int32),
+                indices=wp.array(
+                    np.ascontiguousarray(mesh.faces, np.int32).ravel(), dtype=wp.int32
+                ),
             )
             for first in range(0, count, VIEWS_AT_ONCE):
                 part = slice(first, min(first + VIEWS_AT_ONCE, count))

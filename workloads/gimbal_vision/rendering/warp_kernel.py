@@ -1,10 +1,9 @@
+# mypy: ignore-errors
 """The ray-casting kernel of the warp backend.
 
 Warp reads the annotations of a kernel when it is defined, so they are not postponed here, and the
-module can only be imported where warp is installed.
+module can only be imported where warp is installed. They are values, not types, hence no checking.
 """
-
-from typing import Any
 
 import warp as wp
 
@@ -18,7 +17,7 @@ def cast(
     width: int,
     depth: wp.array2d(dtype=float),
     ids: wp.array2d(dtype=wp.int32),
-) -> Any:
+) -> None:
     """Cast the ray through one pixel centre; see `views.View` for `rays`, `eyes`, `centres`."""
     view, pixel = wp.tid()
     u = float(pixel % width) - centres[view][0]

@@ -9,9 +9,12 @@ follow that a rasteriser in the image plane has to work for:
 - depth is perspective-correct by construction;
 - faces that cross the camera plane need no clipping, because no corner is ever divided by its z
   (only the box of pixels to visit has to be found with care);
-- `a x b == -(b x a)` to the last bit, so neighbours agree on every pixel of a shared edge: no
-  cracks. A pixel exactly on an edge belongs to both and the smaller z, then the smaller face id,
-  wins.
+- `a x b == -(b x a)` to the last bit, so neighbours agree on every pixel of a shared edge.
+
+Around a corner rounding may still put a pixel centre outside all faces that meet there (regular
+grids seen by symmetric cameras do have pixels exactly on corners). Hence a weight counts as
+positive down to `ROUNDING` times the magnitude of its terms, some 1e-8 pixels; and a face seen so
+exactly edge-on that its weights are rounding only is not drawn.
 
 A pixel is one 64-bit key: the bits of its float32 z above the face id. Positive floats order like
 integers, so the smaller key is the nearer face, then the smaller id, in whatever order faces come
@@ -38,6 +41,9 @@ SPAN_MIN_PIXELS = 12
 LANES = 4
 """Pixels tested at once without a branch: what AVX2 holds in float64."""
 
+ROUNDING = 2e-15
+"""Bound on the error of a weight relative to the squared magnitude of the corners: about 8 ulp."""
+
 EMPTY = 0x7F800000 << 32
 """The key of a pixel without a hit: z = inf."""
 
@@ -48,17 +54,22 @@ def _cross(ax: float, ay: float, az: float, bx: float, by: float, bz: float) -> 
 
 
 @kernel()
-def project(vertices: Array, view: View, points: Array, pixels: Array) -> None:
+def project(
+    vertices: Array, view: View, size: tuple[int, int], points: Array, pixels: Array
+) -> None:
     """Bring vertices into the view.
 
     Args:
         vertices: [V, 3] float64, world.
         view: `View`.
-        points: Out, [V, 3] float64: (fx X, fy Y, Z) in the camera.
+        size: Height and width of the image.
+        points: Out, [V, 4] float64: (fx X, fy Y, Z) in the camera, and a magnitude m such that
+            every term of a weight is below m1 m2 in all pixels.
         pixels: Out, [V, 2] float32: column and row, where pixel centres are whole numbers; NaN for
             a vertex that is not in front of the camera.
     """
     matrix, eye, cx, cy = view.matrix, view.eye, view.cx, view.cy
+    reach = max(max(abs(cy), abs(size[0] - cy)), max(abs(cx), abs(size[1] - cx)))
     for i in range(len(vertices)):
         dx = vertices[i, 0] - eye[0]
         dy = vertices[i, 1] - eye[1]
@@ -69,6 +80,7 @@ def project(vertices: Array, view: View, points: Array, pixels: Array) -> None:
         points[i, 0] = x
         points[i, 1] = y
         points[i, 2] = z
+        points[i, 3] = abs(x) + abs(y) + reach * abs(z)
         if z > 0.0:
             pixels[i, 0] = min(max(x / z + cx, -FAR_PIXEL), FAR_PIXEL)
             pixels[i, 1] = min(max(y / z + cy, -FAR_PIXEL), FAR_PIXEL)
@@ -86,8 +98,8 @@ def _crossing_box(
     Towards the camera plane an edge runs off to one side of the image: to the side its crossing
     point lies on. Without a corner in front the interval is empty (low > high).
     """
-    low = np.float32(np.inf)
-    high = np.float32(-np.inf)
+    low = np.float32(FAR_PIXEL)
+    high = np.float32(-FAR_PIXEL)
     for k in range(3):
         a = corners[k]
         b = corners[(k + 1) % 3]
@@ -108,9 +120,48 @@ def _crossing_box(
 
 
 @kernel()
+def _planes(
+    points: Array, i: Index, j: Index, k: Index
+) -> tuple[tuple[Vector, Vector, Vector], float, float]:
+    """Return the edge planes, turned so that inside is positive, p0.(p1 x p2), and its rounding."""
+    x0, y0, z0 = points[i, 0], points[i, 1], points[i, 2]
+    x1, y1, z1 = points[j, 0], points[j, 1], points[j, 2]
+    x2, y2, z2 = points[k, 0], points[k, 1], points[k, 2]
+    a0, b0, c0 = _cross(x1, y1, z1, x2, y2, z2)
+    a1, b1, c1 = _cross(x2, y2, z2, x0, y0, z0)
+    a2, b2, c2 = _cross(x0, y0, z0, x1, y1, z1)
+    volume = x0 * a0 + y0 * b0 + z0 * c0
+    s = 1.0 if volume > 0.0 else -1.0
+    planes = (s * a0, s * b0, s * c0), (s * a1, s * b1, s * c1), (s * a2, s * b2, s * c2)
+    magnitude = max(points[i, 3], max(points[j, 3], points[k, 3]))
+    return planes, s * volume, ROUNDING * magnitude * magnitude
+
+
+@kernel()
+def _span(
+    weights: tuple[tuple[float, float], tuple[float, float], tuple[float, float]],
+    columns: Array,
+    x0: int,
+    x1: int,
+) -> tuple[int, int]:
+    """Cut columns x0 to x1 of a row to those where no weight a dx + r is clearly negative."""
+    low, high = columns[x0] - 1.0, columns[x1] + 1.0
+    for a, r in weights:
+        if a > 0.0:
+            low = max(low, -r / a)
+        elif a < 0.0:
+            high = min(high, -r / a)
+    if not low <= high + 2.0:
+        return x0, x0 - 1
+    start = columns[x0]
+    return max(x0, x0 + int(np.floor(low - start))), min(x1, x0 + int(np.ceil(high - start)))
+
+
+@kernel()
 def _fill(
     planes: tuple[Vector, Vector, Vector],
     volume: float,
+    rounding: float,
     box: tuple[int, int, int, int],
     cy: float,
     row0: int,
@@ -131,16 +182,7 @@ def _fill(
         r2 = b2 * dy + c2
         first, last = x0, x1
         if x1 - x0 >= SPAN_MIN_PIXELS:
-            low, high = columns[x0] - 1.0, columns[x1] + 1.0
-            for a, r in ((a0, r0), (a1, r1), (a2, r2)):
-                if a > 0.0:
-                    low = max(low, -r / a)
-                elif a < 0.0:
-                    high = min(high, -r / a)
-            if not low <= high + 2.0:
-                continue
-            first = max(x0, x0 + int(np.floor(low - columns[x0])))
-            last = min(x1, x0 + int(np.ceil(high - columns[x0])))
+            first, last = _span(((a0, r0), (a1, r1), (a2, r2)), columns, x0, x1)
         row = np.uint64(y - row0)
         for x in range(first, last + 1, LANES):
             start = np.uint64(x)
@@ -150,28 +192,12 @@ def _fill(
                 w0 = a0 * dx + r0
                 w1 = a1 * dx + r1
                 w2 = a2 * dx + r2
-                z = np.float32(volume / (w0 + w1 + w2))
+                total = w0 + w1 + w2
+                z = np.float32(volume / total)
                 key = (np.int64(z.view(np.int32)) << 32) | face
                 old = keys[row, i]
-                nearer = (min(w0, min(w1, w2)) >= 0.0) & (key < old)
-                keys[row, i] = key if nearer else old
-
-
-@kernel()
-def _planes(
-    points: Array, i0: Index, i1: Index, i2: Index
-) -> tuple[tuple[Vector, Vector, Vector], float]:
-    """Return the three edge planes, turned so that inside is positive, and p0.(p1 x p2)."""
-    x0, y0, z0 = points[i0, 0], points[i0, 1], points[i0, 2]
-    x1, y1, z1 = points[i1, 0], points[i1, 1], points[i1, 2]
-    x2, y2, z2 = points[i2, 0], points[i2, 1], points[i2, 2]
-    a0, b0, c0 = _cross(x1, y1, z1, x2, y2, z2)
-    a1, b1, c1 = _cross(x2, y2, z2, x0, y0, z0)
-    a2, b2, c2 = _cross(x0, y0, z0, x1, y1, z1)
-    volume = x0 * a0 + y0 * b0 + z0 * c0
-    s = 1.0 if volume > 0.0 else -1.0
-    planes = (s * a0, s * b0, s * c0), (s * a1, s * b1, s * c1), (s * a2, s * b2, s * c2)
-    return planes, s * volume
+                inside = (min(w0, min(w1, w2)) >= -rounding) & (total > 64.0 * rounding)
+                keys[row, i] = key if inside & (key < old) else old
 
 
 @kernel()
@@ -207,7 +233,7 @@ def rasterise(
 
     Args:
         faces: [F, 3] int32, indices within bounds.
-        points: [V, 3] float64 from `project`.
+        points: [V, 4] float64 from `project`.
         pixels: [V, 2] float32 from `project`.
         view: `View`.
         rows: Image row of the band's first row, and of the row after its last.
@@ -228,6 +254,6 @@ def rasterise(
         y1 = int(np.floor(min(bottom + margin, bottom_end)))
         if x0 > x1 or y0 > y1:
             continue
-        planes, volume = _planes(points, i, j, k)
+        planes, volume, rounding = _planes(points, i, j, k)
         if volume > 0.0:
-            _fill(planes, volume, (x0, x1, y0, y1), view.cy, row0, columns, f, keys)
+            _fill(planes, volume, rounding, (x0, x1, y0, y1), view.cy, row0, columns, f, keys)
