@@ -54,6 +54,6 @@ def test_paired_difference_needs_two_standard_errors() -> None:
     assert paired([{"auc": {"policy": 0.8}}], "policy", "blind") is None
 
 
-def test_folder_meshes_without_family_stay_apart() -> None:
+def test_folder_meshes_alone_in_their_family_share_a_group() -> None:
     groups = by_family([{"source": "folder"}, {"family": "torus"}, {"source": "folder"}])
-    assert {name: len(items) for name, items in groups.items()} == {"folder meshes": 2, "torus": 1}
+    assert {name: len(items) for name, items in groups.items()} == {"single meshes": 2, "torus": 1}

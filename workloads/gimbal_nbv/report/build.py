@@ -28,6 +28,9 @@ from .text import mapping
 from .training_figures import training_figures
 from .verdict import judge
 
+Section = tuple[str, str, Html | None]
+"""Key, title and markup of a section; None where it has nothing to say."""
+
 
 def write_report(
     evaluation: Mapping[str, Any],
@@ -62,44 +65,25 @@ def render(
     from plotly.offline import get_plotlyjs
 
     training = mapping(training)
-    results = result_figures(evaluation)
-    objects = object_figures(evaluation)
     learning = training_figures(training)
+    results, objects = result_figures(evaluation), object_figures(evaluation)
     sphere = sphere_payload(evaluation)
-    plots = [*results, *objects, *learning]
-    data = {"figures": {figure.id: _drawing(figure) for figure in plots}, "sphere": sphere}
+    plots = {figure.id: figure for figure in (*results, *objects, *learning)}
+    data = {"figures": {key: _drawing(plot) for key, plot in plots.items()}, "sphere": sphere}
     own = [_asset(name) for name in ("page.js", "sphere_geometry.js", "sphere.js")]
     scripts = [_script_safe(text) for text in (get_plotlyjs(), *own)]
     body = [
         _section("results", "Results", results_table(evaluation)),
         _section("curves", "Curves", _legend(evaluation) if results else None, _grid(results)),
         _section("objects-all", "Object by object", _grid(objects)),
-        _section("sphere", "The sphere", _sphere_markup() if sphere else None),
+        _section("sphere", "The sphere", Html(_asset("sphere.html")) if sphere else None),
         _section(
             "training",
             "Training",
             _grid(learning, "grid thirds"),
             sections.gradient_table(training),
         ),
-        _section(
-            "tables",
-            "All objects",
-            sections.object_tables(evaluation),
-            sections.skipped_table(evaluation),
-        ),
-        _section(
-            "run",
-            "The run",
-            sections.gates_table(run),
-            sections.stages_table(run),
-            sections.reproduce(run),
-            sections.provenance(run),
-        ),
-        _section(
-            "method",
-            "Method",
-            el("div", sections.protocol_box(evaluation), sections.definitions(), class_="cards"),
-        ),
+        *_closing_sections(evaluation, run),
     ]
     return Template(_asset("page.html")).substitute(
         title=join(_title(run)),
@@ -116,7 +100,20 @@ def render(
     )
 
 
-Section = tuple[str, str, Html | None]
+def _closing_sections(evaluation: Mapping[str, Any], run: Mapping[str, Any]) -> list[Section]:
+    objects = (sections.object_tables(evaluation), sections.skipped_table(evaluation))
+    method = (sections.protocol_box(evaluation), sections.definitions())
+    record = (
+        sections.gates_table(run),
+        sections.stages_table(run),
+        sections.reproduce(run),
+        sections.provenance(run),
+    )
+    return [
+        _section("tables", "All objects", *objects),
+        _section("run", "The run", *record),
+        _section("method", "Method", el("div", method, class_="cards")),
+    ]
 
 
 def _section(key: str, title: str, *parts: Html | None) -> Section:
@@ -171,10 +168,6 @@ def _legend(evaluation: Mapping[str, Any]) -> Html | None:
         for key in keys
     ]
     return el("div", chips, class_="chips", role="group", aria_label="Show or hide policies")
-
-
-def _sphere_markup() -> Html:
-    return Html(_asset("sphere.html"))
 
 
 def _title(run: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ A policy nobody listed here still gets a row and a line, under its own name.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Role = Literal["learned", "control", "baseline", "oracle"]
@@ -37,7 +37,8 @@ class Policy:
     @property
     def colour(self) -> str:
         """CSS colour; the value stands in style.css."""
-        return f"var(--c-{self.key})" if self.key in _KNOWN else "var(--c-other)"
+        name = _ALIASES.get(self.key, self.key)
+        return f"var(--c-{name})" if name in _KNOWN else "var(--c-other)"
 
 
 CATALOGUE: tuple[Policy, ...] = (
@@ -52,7 +53,7 @@ CATALOGUE: tuple[Policy, ...] = (
         key="blind",
         label="Blind control",
         role="control",
-        about="The same training without any observation: it only knows the camera directions.",
+        about="The same network trained on angles only: it never sees the object.",
         dash="dash",
         width=2.2,
         symbol="circle-open",
@@ -69,28 +70,29 @@ CATALOGUE: tuple[Policy, ...] = (
         key="unknown_ray",
         label="Unknown ray",
         role="baseline",
-        about="Share of rays that meet an unknown voxel before any occupied one.",
+        about="Share of the candidate's rays that meet unknown space before any known surface.",
         symbol="diamond",
     ),
     Policy(
         key="rear_side",
         label="Rear side",
         role="baseline",
-        about="Counts unknown voxels right behind seen surface.",
+        about="Share of rays that would meet known surface from behind (Proximity Count's idea).",
         symbol="triangle-up",
     ),
     Policy(
         key="frontier",
         label="Frontier",
         role="baseline",
-        about="Counts free voxels that border on unknown ones.",
+        about="Unknown voxels next to free ones, along the candidate's rays.",
         symbol="triangle-down",
     ),
     Policy(
         key="cov_nbv",
         label="Cov-NBV",
         role="baseline",
-        about="Counts empty pixels of the projected cloud, background included; known to be weak.",
+        about="Empty pixels of the projected reconstruction, background included, as VIN-NBV "
+        "defines its baseline; it prefers thin silhouettes and is weak.",
         dash="dot",
         symbol="cross",
     ),
@@ -98,7 +100,7 @@ CATALOGUE: tuple[Policy, ...] = (
         key="first_frame_constant",
         label="First-frame constant",
         role="baseline",
-        about="The fixed view order, relative to the first view, that served training best.",
+        about="One fixed direction a step, relative to the first view: the best over training objects.",
         dash="dashdot",
         symbol="hexagon",
     ),
@@ -106,7 +108,7 @@ CATALOGUE: tuple[Policy, ...] = (
         key="ring",
         label="Ring",
         role="baseline",
-        about="Evenly spaced views around the object at one height.",
+        about="Even steps along the great circle through the first view and the pole.",
         dash="dash",
         symbol="star",
     ),
@@ -136,15 +138,23 @@ CATALOGUE: tuple[Policy, ...] = (
         symbol="star-triangle-up",
     ),
 )
+_ALIASES = {"first_frame": "first_frame_constant"}
 _KNOWN = {policy.key: policy for policy in CATALOGUE}
 _ORDER = {policy.key: rank for rank, policy in enumerate(CATALOGUE)}
 
 
 def policy(key: str) -> Policy:
     """Return the catalogue's entry, or a plain baseline for a name it does not know."""
-    return _KNOWN.get(key) or Policy(key=key, label=key, role="baseline", about="")
+    known = _KNOWN.get(_ALIASES.get(key, key))
+    return (
+        replace(known, key=key) if known else Policy(key=key, label=key, role="baseline", about="")
+    )
 
 
 def ordered(keys: Iterable[str]) -> list[str]:
     """Sort policy names as the catalogue lists them, unknown ones last."""
-    return sorted(set(keys), key=lambda key: (_ORDER.get(key, len(_ORDER)), key))
+    return sorted(set(keys), key=_rank)
+
+
+def _rank(key: str) -> tuple[int, str]:
+    return _ORDER.get(_ALIASES.get(key, key), len(_ORDER)), key

@@ -20,7 +20,7 @@ BUDGET = 6
 SKILL = {
     "policy": 0.56, "blind": 0.03, "random": -1.9, "ring": -0.7, "farthest": 0.0,
     "unknown_ray": 0.26, "rear_side": 0.2, "frontier": 0.16, "cov_nbv": -2.6,
-    "first_frame_constant": -0.25, "oracle": 1.0, "oracle_cd": 0.72,
+    "first_frame": -0.25, "oracle": 1.0, "oracle_cd": 0.72,
 }  # fmt: skip
 """Gap closed, roughly, by each policy: 0 is farthest, 1 the oracle."""
 FAMILIES = ("jointed", "open box", "torus", "annulus", "table")
@@ -96,17 +96,19 @@ def sample_training(*, steps: int = 60, seed: int = 0) -> dict[str, Any]:
     noise: Callable[[], Array] = lambda: rng.normal(0, 0.012, steps)  # noqa: E731
     warm = np.minimum(1, at / 6) * (1 + np.cos(np.pi * at / steps)) / 2
     every = at % 5 == 0
-    val = np.where(every, 0.79 + 0.02 * (1 - np.exp(-at / 15)), np.nan)
-    val_blind = np.where(every, 0.786 + 0.004 * (1 - np.exp(-at / 15)), np.nan)
+    val = np.where(every, 0.11 + 0.2 * np.exp(-at / 15), np.nan)
+    val_blind = np.where(every, 0.24 + 0.09 * np.exp(-at / 15), np.nan)
     module = {"norm": 0.0123, "zero_share": 0.02, "update_ratio": 1.3e-3}
     return {
         "steps": (at * 20).tolist(),
         "values": {
-            "train/loss": (3.52 + 0.6 * np.exp(-at / 9) + noise()).tolist(),
-            "blind/train/loss": (3.58 + 0.55 * np.exp(-at / 9) + noise()).tolist(),
-            "val/auc": val.tolist(),
-            "blind/val/auc": val_blind.tolist(),
+            "train/loss": [7.0] * steps,
+            "train/loss/policy": (3.52 + 0.6 * np.exp(-at / 9) + noise()).tolist(),
+            "train/loss/blind": (3.58 + 0.55 * np.exp(-at / 9) + noise()).tolist(),
+            "val/regret/policy": val.tolist(),
+            "val/regret/blind": val_blind.tolist(),
             "lr": (3e-3 * warm).tolist(),
+            "lr/policy": (3e-3 * warm).tolist(),
         },
         "gradient": {"encoder": module, "head": {**module, "norm": 0.31}},
     }
@@ -123,8 +125,8 @@ def _object(index: int, folder: bool, rng: np.random.Generator) -> dict[str, Any
     auc = {key: float(curve.mean()) for key, curve in coverage.items()}
     gap = (auc["policy"] - auc["farthest"]) / (auc["oracle"] - auc["farthest"])
     return {
-        "object_id": f"mesh_{index:02d}.ply" if folder else f"{index:03d}",
-        "family": None if folder else FAMILIES[index % len(FAMILIES)],
+        "object_id": f"scans/mesh_{index:02d}.ply" if folder else f"{index:03d}",
+        "family": f"mesh_{index:02d}" if folder else FAMILIES[index % len(FAMILIES)],
         "source": "folder" if folder else "procedural",
         "auc": auc,
         "gap_closed": gap,

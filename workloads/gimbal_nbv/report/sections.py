@@ -30,7 +30,7 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     (
         "Coverage@k",
         "Share of the coverable surface samples seen by at least one of the first k "
-        "views. A sample is coverable if some candidate sees it.",
+        "views; a sample is coverable if some direction around the object sees it.",
     ),
     ("AUC", "Mean of coverage@1 … coverage@K, K being the budget."),
     (
@@ -53,7 +53,7 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         "Regret",
         "(best gain − chosen gain) / (best − worst gain) over the candidates of the state at hand.",
     ),
-    ("Views to 90 %", "First view at which coverage reaches 90 %."),
+    ("Views to 90 %", "First view at which coverage reaches 90 %; budget + 1 where it never does."),
     (
         "Spearman, NDCG@5",
         "Rank agreement of a policy's scores with the true gains: over all "

@@ -7,6 +7,7 @@ bootstrap over objects.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,11 +92,14 @@ def paired(objects: Objects, first: str, second: str) -> Paired | None:
 
 
 def by_family(objects: Objects) -> dict[str, list[Mapping[str, Any]]]:
-    """Group objects by family; folder meshes without one form their own group."""
+    """Group objects by family; folder meshes that are alone in theirs share one group."""
+    sizes = Counter(str(item.get("family") or "") for item in objects)
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for item in objects:
-        fallback = "folder meshes" if item.get("source") == "folder" else "unnamed"
-        groups.setdefault(str(item.get("family") or fallback), []).append(item)
+        family = str(item.get("family") or "")
+        if item.get("source") == "folder" and (not family or sizes[family] == 1):
+            family = "single meshes"
+        groups.setdefault(family or "unnamed", []).append(item)
     return groups
 
 

@@ -114,9 +114,37 @@ def _best(column: Column, keys: Sequence[str]) -> str:
 
 
 def _columns(evaluation: Mapping[str, Any]) -> list[Column]:
+    views = numbers_in(evaluation.get("views_to_90"))
+    return [
+        *_headline_columns(evaluation),
+        *_coverage_columns(evaluation),
+        *_chamfer_columns(evaluation),
+        Column(
+            title="RRI",
+            hint="Mean relative improvement by a view",
+            read=_mean_of(evaluation, "rri"),
+            write=lambda v: percent(v, 1),
+        ),
+        Column(
+            title="Regret",
+            hint="Mean over the steps; 0 is the best candidate",
+            read=_mean_of(evaluation, "regret"),
+            write=number,
+            higher_is_better=False,
+        ),
+        Column(
+            title="Views to 90 %",
+            hint="First view with coverage of at least 90 %; budget + 1 where it never is",
+            read=views.get,
+            write=lambda v: number(v, 2),
+            higher_is_better=False,
+        ),
+    ]
+
+
+def _headline_columns(evaluation: Mapping[str, Any]) -> list[Column]:
     auc, auc_ci = numbers_in(evaluation.get("auc")), mapping(evaluation.get("auc_ci95"))
     gaps = gaps_of(evaluation)
-    views = numbers_in(evaluation.get("views_to_90"))
     return [
         Column(
             title="Gap closed",
@@ -131,28 +159,6 @@ def _columns(evaluation: Mapping[str, Any]) -> list[Column]:
             read=auc.get,
             write=number,
             bounds=lambda key: interval(auc_ci.get(key)),
-        ),
-        *_coverage_columns(evaluation),
-        *_chamfer_columns(evaluation),
-        Column(
-            title="RRI",
-            hint="Mean relative improvement by a view",
-            read=_mean_of(evaluation, "rri"),
-            write=lambda v: percent(v, 1),
-        ),
-        Column(
-            title="Regret",
-            hint="Mean over the steps; 0 is the best candidate",
-            read=_mean_of(evaluation, "regret"),
-            write=lambda v: number(v, 3),
-            higher_is_better=False,
-        ),
-        Column(
-            title="Views to 90 %",
-            hint="First view with coverage of at least 90 %",
-            read=views.get,
-            write=lambda v: number(v, 2),
-            higher_is_better=False,
         ),
     ]
 

@@ -17,20 +17,17 @@ def training_figures(training: Mapping[str, Any]) -> list[Figure]:
     """Make loss, validation and learning-rate plots from the logged series."""
     steps = floats(training.get("steps"))
     series = _series(steps, mapping(training.get("values")))
-    rates = {name: line for name, line in series.items() if _leaf(name).startswith("lr")}
-    losses = {name: line for name, line in series.items() if "loss" in _leaf(name)}
-    scores = {
-        name: line
-        for name, line in series.items()
-        if name.startswith(("val", "blind/val")) and name not in losses
-    }
+    rates = _without_repeats({n: line for n, line in series.items() if "lr" in n.split("/")})
+    losses = {name: line for name, line in series.items() if "loss" in name}
+    parts = {name: line for name, line in losses.items() if len(name.split("/")) > 2}
+    scores = {n: line for n, line in series.items() if "val" in n.split("/") and n not in losses}
     figures = (
         _figure(
             "losses",
             "Loss",
             "Training and validation loss; dashed lines are the blind "
             "control, trained alike without observations.",
-            losses,
+            parts or losses,
         ),
         _figure(
             "validation",
@@ -42,10 +39,6 @@ def training_figures(training: Mapping[str, Any]) -> list[Figure]:
         _figure("rates", "Learning rate", "As applied at each optimizer step.", rates),
     )
     return [figure for figure in figures if figure is not None]
-
-
-def _leaf(name: str) -> str:
-    return name.rsplit("/", 1)[-1].lower()
 
 
 def _series(steps: Sequence[float | None], values: Mapping[str, Any]) -> Series:
@@ -62,15 +55,25 @@ def _series(steps: Sequence[float | None], values: Mapping[str, Any]) -> Series:
     return series
 
 
-def _sighted(name: str) -> str:
-    """Return the name of the sighted twin, so that both share a colour."""
-    return name.replace("blind/", "").replace("_blind", "").replace("blind_", "")
+def _without_repeats(series: Series) -> Series:
+    """Drop series that equal an earlier one, such as a rate that all groups share."""
+    kept: Series = {}
+    for name, line in series.items():
+        if line not in kept.values():
+            kept[name] = line
+    return kept
+
+
+def _pair(name: str) -> str:
+    """Return what a series and its blind twin have in common, so that both share a colour."""
+    return "/".join(part for part in name.split("/") if part not in {"policy", "blind"})
 
 
 def _figure(key: str, title: str, caption: str, series: Series) -> Figure | None:
     if not series:
         return None
-    twins = list(dict.fromkeys(_sighted(name) for name in series))
+    common = set.intersection(*(set(name.split("/")) for name in series))
+    twins = list(dict.fromkeys(_pair(name) for name in series))
     last = "; ".join(f"{name} {compact(line[1][-1])}" for name, line in series.items())
     return Figure(
         id=key,
@@ -78,7 +81,9 @@ def _figure(key: str, title: str, caption: str, series: Series) -> Figure | None
         caption=caption,
         alt=f"Last values: {last}.",
         data=[
-            _trace(name, COLOURS[twins.index(_sighted(name)) % len(COLOURS)], line)
+            _trace(
+                name, _label(name, common), COLOURS[twins.index(_pair(name)) % len(COLOURS)], line
+            )
             for name, line in series.items()
         ],
         layout={
@@ -90,13 +95,18 @@ def _figure(key: str, title: str, caption: str, series: Series) -> Figure | None
     )
 
 
-def _trace(name: str, colour: str, line: tuple[list[float], list[float]]) -> Trace:
+def _label(name: str, common: set[str]) -> str:
+    """Shorten a name by what all series of the plot share."""
+    return " ".join(part for part in name.split("/") if part not in common) or name
+
+
+def _trace(name: str, label: str, colour: str, line: tuple[list[float], list[float]]) -> Trace:
     steps, values = line
-    blind = "blind" in name
+    blind = "blind" in name.split("/")
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(steps) < 40 else "lines",
-        "name": plot_text(name),
+        "name": plot_text(label),
         "x": steps,
         "y": values,
         "line": {"color": colour, "width": 2, "dash": "dash" if blind else "solid"},

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .statistics import Paired, gaps_of, paired
-from .text import finite, floats, interval, mapping, number, percent, plural, records
+from .text import finite, floats, interval, mapping, number, numbers_in, percent, plural, records
 
 Tone = Literal["good", "caution", "bad", "unknown"]
 FEW_OBJECTS = 10
@@ -43,7 +43,9 @@ def judge(evaluation: Mapping[str, Any], run: Mapping[str, Any]) -> Verdict:
     gaps = gaps_of(evaluation)
     notes = (*_blind_note(objects, gaps), *_caution_notes(evaluation, objects))
     alarms = _alarms(run)
-    if "policy" not in gaps or "farthest" not in mapping(evaluation.get("auc")):
+    auc = numbers_in(evaluation.get("auc"))
+    measurable = auc.get("oracle", -1.0) > auc.get("farthest", 2.0)
+    if "policy" not in gaps or not measurable:
         return Verdict(
             tone="unknown",
             badge="Not measured",
