@@ -1,26 +1,24 @@
 """The source files a module can run: its static import closure among first-party code.
 
-Imports are read from the syntax tree; nothing is imported. First-party is what lies beside the
-module (its own source root) and beside `gimbal`; in a folder of installed packages only what the
-same distribution installed. Imports inside functions count, those under `TYPE_CHECKING` do not.
-What `import_module` is given counts; where its last name is computed (`f"{__package__}.{name}"`),
-every module of that package does. Files are named relative to their root, so that the result is the
-same on every machine.
+First-party is what lies beside the module (its own source root) and beside `gimbal`; in a folder of
+installed packages only what the same distribution installed. Imports inside functions count, those
+under `TYPE_CHECKING` do not. What `import_module` is given counts; where its last name is computed
+(`f"{__package__}.{name}"`), every module of that package does. Files are named relative to their
+root, so that the result is the same on every machine.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
-import hashlib
 import importlib.util
+import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from gimbal.errors import ConfigError
+from gimbal.experiment.source_imports import ANY, read_source
 
 BOOKKEEPING = (
     "gimbal.cli",
@@ -33,20 +31,6 @@ BOOKKEEPING = (
 """Platform code that decides where and when a stage runs, never what it computes."""
 
 _INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
-_ANY = "*"
-_DYNAMIC = frozenset({"import_module", "__import__"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    mtime_ns: int
-    size: int
-    sha256: str
-    imports: tuple[str, ...]
-
-
-_parsed: dict[tuple[Path, str], _Source] = {}
-"""Per process: what was read of each file, valid while its time and size stay the same."""
 
 
 def code_hashes(module: str, extra: Iterable[str] = ()) -> dict[str, str]:
@@ -63,31 +47,86 @@ def code_hashes(module: str, extra: Iterable[str] = ()) -> dict[str, str]:
         ConfigError: If a starting module has no source file, or a source file cannot be parsed.
     """
     starts = [module, *extra]
-    roots = tuple(dict.fromkeys(filter(None, map(_root, (*starts, "gimbal")))))
-    tops = frozenset(name.partition(".")[0] for name in (*starts, "gimbal"))
+    modules = _Modules(starts)
+    seen = set(starts)
     for start in starts:
-        if _locate(start, roots, tops) is None:
+        if modules.locate(start) is None:
             raise ConfigError(
                 f"the module {start} has no source file, so its code cannot be fingerprinted",
                 "define the stage in a .py file of the workload's package",
             )
-    waiting = list(starts)
-    seen: set[str] = set(starts)
+        seen.update(name for name in modules.meant_by(start) if not _is_bookkeeping(name))
+    waiting = list(seen)
     hashes: dict[str, str] = {}
     while waiting:
         name = waiting.pop()
-        place = _locate(name, roots, tops)
+        place = modules.locate(name)
         if place is None:
             continue
-        root, file = place
-        source = _read(file, _package(name, file))
-        hashes[file.relative_to(root).as_posix()] = source.sha256
-        for imported in source.imports:
-            for part in _meant(imported, roots, tops):
-                if part not in seen and not _is_bookkeeping(part):
-                    seen.add(part)
-                    waiting.append(part)
+        root, relative = place
+        source = read_source(Path(root, relative), _package(name, relative))
+        hashes[relative] = source.sha256
+        for part in (part for item in source.imports for part in modules.meant_by(item)):
+            if part not in seen and not _is_bookkeeping(part):
+                seen.add(part)
+                waiting.append(part)
     return dict(sorted(hashes.items()))
+
+
+class _Modules:
+    """Finds first-party modules by name; looks at each folder once in its life."""
+
+    def __init__(self, starts: Sequence[str]) -> None:
+        self._tops = frozenset(name.partition(".")[0] for name in (*starts, "gimbal"))
+        roots = filter(None, map(_root, sorted(self._tops)))
+        self._roots = tuple(dict.fromkeys(str(root) for root in roots))
+        self._listings: dict[str, frozenset[str]] = {}
+
+    def locate(self, name: str) -> tuple[str, str] | None:
+        """Return a module's source root and its file relative to it, or None."""
+        *above, last = name.split(".")
+        for root in self._roots:
+            if not self._is_ours(root, name.partition(".")[0]):
+                continue
+            folder = "/".join(above)
+            if last in self._names(root, folder):
+                package = f"{folder}/{last}" if folder else last
+                if "__init__.py" in self._names(root, package):
+                    return root, f"{package}/__init__.py"
+            if f"{last}.py" in self._names(root, folder):
+                return root, f"{folder}/{last}.py" if folder else f"{last}.py"
+        return None
+
+    def meant_by(self, name: str) -> Iterator[str]:
+        """Yield a module and the packages above it; for `package.*` every module in it too."""
+        parts = name.split(".")
+        if parts[-1] == ANY:
+            parts.pop()
+            yield from self._inside(".".join(parts))
+        for length in range(1, len(parts) + 1):
+            yield ".".join(parts[:length])
+
+    def _inside(self, package: str) -> Iterator[str]:
+        if (place := self.locate(package)) is None:
+            return
+        root, relative = place
+        for file in self._names(root, relative.rpartition("/")[0]):
+            stem, dot, suffix = file.rpartition(".")
+            if dot and suffix == "py" and stem != "__init__":
+                yield f"{package}.{stem}"
+
+    def _is_ours(self, root: str, top: str) -> bool:
+        installed = root.rpartition("/")[2] in _INSTALLED_FOLDERS
+        return not installed or top in _installed_together(self._tops)
+
+    def _names(self, root: str, folder: str) -> frozenset[str]:
+        path = f"{root}/{folder}" if folder else root
+        if path not in self._listings:
+            try:
+                self._listings[path] = frozenset(item.name for item in os.scandir(path))
+            except OSError:
+                self._listings[path] = frozenset()
+        return self._listings[path]
 
 
 def _is_bookkeeping(name: str) -> bool:
@@ -96,26 +135,12 @@ def _is_bookkeeping(name: str) -> bool:
     )
 
 
-def _meant(name: str, roots: Iterable[Path], tops: frozenset[str]) -> Iterator[str]:
-    """Yield a module and the packages above it; for `package.*` every module in it too."""
-    parts = name.split(".")
-    if parts[-1] == _ANY:
-        parts.pop()
-        package = ".".join(parts)
-        place = _locate(package, roots, tops)
-        beside = place[1].parent.glob("*.py") if place else ()
-        yield from (f"{package}.{file.stem}" for file in beside if file.stem != "__init__")
-    for length in range(1, len(parts) + 1):
-        yield ".".join(parts[:length])
+def _package(name: str, file: str) -> str:
+    return name if file.endswith("/__init__.py") else name.rpartition(".")[0]
 
 
-def _package(name: str, file: Path) -> str:
-    return name if file.name == "__init__.py" else name.rpartition(".")[0]
-
-
-def _root(module: str) -> Path | None:
-    """Return the folder that a module's top-level package lies in, without importing it."""
-    top = module.partition(".")[0]
+def _root(top: str) -> Path | None:
+    """Return the folder that a top-level package lies in, without importing it."""
     places = getattr(sys.modules.get(top), "__path__", None)
     file = getattr(sys.modules.get(top), "__file__", None)
     if places is None and file is None:
@@ -127,18 +152,6 @@ def _root(module: str) -> Path | None:
     return Path(file).resolve().parent if file and file.endswith(".py") else None
 
 
-def _locate(name: str, roots: Iterable[Path], tops: frozenset[str]) -> tuple[Path, Path] | None:
-    top, *_ = parts = name.split(".")
-    for root in roots:
-        if root.name in _INSTALLED_FOLDERS and top not in _installed_together(tops):
-            continue
-        base = root.joinpath(*parts)
-        for file in (base / "__init__.py", base.with_name(f"{base.name}.py")):
-            if file.is_file():
-                return root, file
-    return None
-
-
 @functools.lru_cache(maxsize=64)
 def _installed_together(tops: frozenset[str]) -> frozenset[str]:
     """Return the top-level packages installed by the distributions of the given ones."""
@@ -146,93 +159,3 @@ def _installed_together(tops: frozenset[str]) -> frozenset[str]:
     ours = {distribution for top in tops for distribution in by_package.get(top, ())}
     together = {top for top, owners in by_package.items() if ours.intersection(owners)}
     return frozenset(together | tops)
-
-
-def _read(file: Path, package: str) -> _Source:
-    status = file.stat()
-    known = _parsed.get((file, package))
-    if known and (known.mtime_ns, known.size) == (status.st_mtime_ns, status.st_size):
-        return known
-    data = file.read_bytes().replace(b"\r\n", b"\n")
-    try:
-        tree = ast.parse(data)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 1
-        raise ConfigError(
-            f"{file}, line {line}: is not valid Python: {error}", "correct that file"
-        ) from error
-    calls = any(name.encode() in data for name in _DYNAMIC)
-    imports = tuple(dict.fromkeys(_imports(tree, package, into_expressions=calls)))
-    digest = hashlib.sha256(data).hexdigest()
-    source = _Source(status.st_mtime_ns, status.st_size, digest, imports)
-    _parsed[file, package] = source
-    return source
-
-
-def _imports(tree: ast.Module, package: str, *, into_expressions: bool) -> Iterator[str]:
-    """Yield the absolute names a module imports, at any depth."""
-    children = ast.iter_child_nodes if into_expressions else _statements_in
-    stack: list[ast.AST] = list(tree.body)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from _imported_from(node, package)
-        elif isinstance(node, ast.If) and _is_type_checking(node.test):
-            stack.extend(node.orelse)
-        else:
-            if isinstance(node, ast.Call):
-                yield from _dynamic_import(node, package)
-            stack.extend(children(node))
-
-
-def _statements_in(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the statements directly inside one; expressions, the bulk of a tree, are skipped."""
-    for name in ("body", "orelse", "handlers", "finalbody", "cases"):
-        yield from getattr(node, name, ())
-
-
-def _imported_from(node: ast.ImportFrom, package: str) -> Iterator[str]:
-    base = node.module or ""
-    if node.level:
-        above = package.split(".")[: len(package.split(".")) - node.level + 1]
-        base = ".".join([*above, *([base] if base else [])])
-    yield base
-    yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
-
-
-def _is_type_checking(test: ast.expr) -> bool:
-    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", None)
-    return name == "TYPE_CHECKING"
-
-
-def _dynamic_import(node: ast.Call, package: str) -> Iterator[str]:
-    """Yield what `import_module` is given; a computed last name may be any module there."""
-    function = node.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
-    if name not in _DYNAMIC or not node.args:
-        return
-    value = node.args[0]
-    if isinstance(value, ast.Constant) and isinstance(value.value, str):
-        yield value.value if value.value[:1] != "." else f"{package}{value.value}"
-    elif isinstance(value, ast.JoinedStr):
-        known = _known_beginning(value, package)
-        if "." in known:
-            yield f"{known.rpartition('.')[0]}.{_ANY}"
-
-
-def _known_beginning(text: ast.JoinedStr, package: str) -> str:
-    known = ""
-    for part in text.values:
-        if isinstance(part, ast.Constant):
-            known += str(part.value)
-        elif isinstance(part, ast.FormattedValue) and _is_package_name(part.value):
-            known += package
-        else:
-            break
-    return known
-
-
-def _is_package_name(value: ast.expr) -> bool:
-    return isinstance(value, ast.Name) and value.id == "__package__"
