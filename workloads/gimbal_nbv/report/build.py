@@ -68,8 +68,7 @@ def render(
     learning = training_figures(training)
     results, objects = result_figures(evaluation), object_figures(evaluation)
     sphere = sphere_payload(evaluation)
-    plots = {figure.id: figure for figure in (*results, *objects, *learning)}
-    data = {"figures": {key: _drawing(plot) for key, plot in plots.items()}, "sphere": sphere}
+    plots = {plot.id: _drawing(plot) for plot in (*results, *objects, *learning)}
     own = [_asset(name) for name in ("page.js", "sphere_geometry.js", "sphere.js")]
     scripts = [_script_safe(text) for text in (get_plotlyjs(), *own)]
     body = [
@@ -95,7 +94,7 @@ def render(
         gaps=join(hero.gap_scale(evaluation)),
         facts=join(hero.key_numbers(evaluation)),
         body=join([html for _, _, html in body]),
-        data=script_json(data),
+        data=script_json({"figures": plots, "sphere": sphere}),
         scripts=join([Html(f"<script>{text}</script>\n") for text in scripts]),
     )
 

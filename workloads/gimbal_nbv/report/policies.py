@@ -100,7 +100,7 @@ CATALOGUE: tuple[Policy, ...] = (
         key="first_frame_constant",
         label="First-frame constant",
         role="baseline",
-        about="One fixed direction a step, relative to the first view: the best over training objects.",
+        about="One fixed direction a step, relative to the first view: the best over training.",
         dash="dashdot",
         symbol="hexagon",
     ),

@@ -73,6 +73,7 @@ def _figure(key: str, title: str, caption: str, series: Series) -> Figure | None
     if not series:
         return None
     common = set.intersection(*(set(name.split("/")) for name in series))
+    shared = " ".join(part for part in next(iter(series)).split("/") if part in common)
     twins = list(dict.fromkeys(_pair(name) for name in series))
     last = "; ".join(f"{name} {compact(line[1][-1])}" for name, line in series.items())
     return Figure(
@@ -89,7 +90,7 @@ def _figure(key: str, title: str, caption: str, series: Series) -> Figure | None
         layout={
             "showlegend": len(series) > 1,
             "xaxis": {"title": {"text": "optimizer step"}, "rangemode": "tozero"},
-            "yaxis": {"exponentformat": "power"},
+            "yaxis": {"exponentformat": "power", "title": {"text": plot_text(shared)}},
         },
         height=320,
     )
