@@ -147,8 +147,8 @@ def optional_backends() -> Iterator[Check]:
     yield _package(
         "pytorch3d",
         "pytorch3d",
-        "differentiable renderer, built from source: "
-        "https://github.com/facebookresearch/pytorch3d/blob/main/INSTALL.md",
+        "differentiable renderer, built from source as INSTALL.md says: "
+        "https://github.com/facebookresearch/pytorch3d",
     )
     yield _package(
         "mapanything",

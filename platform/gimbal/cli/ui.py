@@ -22,11 +22,13 @@ from rich.console import Console
 
 from gimbal.errors import GimbalError
 from gimbal.experiment.settings import TrackingSettings
-from gimbal.tracking import resolve_uri, sync, uris
+from gimbal.tracking import outbox, resolve_uri, sync, uris
 from gimbal.tracking.courier_process import mlflow_environment
+from gimbal.tracking.state import IDENTITY_FILE, load_identity, shown_uri
 
 START_TIMEOUT_S = 180.0
 """A first start on a loaded laptop was seen to take 40 s."""
+_TRACKED = f"*/*/{outbox.FOLDER}/{IDENTITY_FILE}"
 _PORTS_TRIED = 100
 _POLL_S = 0.2
 _STOP_S = 10.0
@@ -69,12 +71,21 @@ def ui_command(runs_dir: Path, host: str, port: int) -> int:
         report = sync(runs_dir, on_warning=console.print)
     if report.delivered or report.remaining:
         console.print(str(report))
+    for store in other_stores(runs_dir, uri):
+        console.print(f"some runs here are in {store}: set MLFLOW_TRACKING_URI to see those")
     _serve_until_stopped(uri, host, port, console)
     return 0
 
 
+def other_stores(runs_dir: Path, uri: str) -> list[str]:
+    """Return the stores, other than `uri`, that runs of a folder were told to; no passwords."""
+    run_dirs = (file.parent.parent for file in runs_dir.glob(_TRACKED))
+    stores = {identity.uri for run_dir in run_dirs if (identity := load_identity(run_dir))}
+    return sorted(stores - {shown_uri(uri, runs_dir)})
+
+
 def _any_run(runs_dir: Path) -> bool:
-    return next(runs_dir.glob("*/*/tracking/outbox.jsonl"), None) is not None
+    return next(runs_dir.glob(_TRACKED), None) is not None
 
 
 def _serve_until_stopped(uri: str, host: str, port: int, console: Console) -> None:
@@ -170,13 +181,15 @@ class UiServer:
 
     def stop(self) -> None:
         """End the server and its workers."""
-        self._signal(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_STOP_S)
-        # The session's other processes, should the server have died without them.
-        self._signal(signal.SIGKILL)
-        self.process.wait()
-        self.log.close()
+        try:
+            self._signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(_STOP_S)
+        finally:
+            # Also on a second Ctrl-C, and for workers whose server died without them.
+            self._signal(signal.SIGKILL)
+            self.process.wait()
+            self.log.close()
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

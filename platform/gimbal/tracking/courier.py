@@ -188,9 +188,11 @@ def _turn(run_dir: Path, control: Control) -> Iterator[bool]:
         except Timeout:
             control.wait(POLL_S)
             continue
-        with lock:
+        try:
             yield True
-            return
+        finally:
+            lock.release()
+        return
     yield False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from gimbal.tracking.records import RunStatus
 from gimbal.tracking.store import StoreLost, StoreRefused, StoreUnavailable
 
 KEY_TAG = "gimbal.key"
+_LOCK_TIMEOUT_S = 120.0
 _STATUSES: dict[RunStatus, str] = {
     "finished": "FINISHED",
     "reused": "FINISHED",
@@ -40,9 +42,10 @@ class MlflowStore:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        with _translated(), _setting_up(uri):
-            self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            self._client.search_experiments(max_results=1)
+        with _translated():
+            if (database := uris.database_file(uri)) is not None:
+                _ensure_database(database)
+            self._client = _client(uri)
 
     def ensure_experiment(self, name: str) -> str:
         """See `Store`. An experiment deleted on the page is restored."""
@@ -145,16 +148,35 @@ class MlflowStore:
             return str(found.experiment_id)
 
 
-@contextmanager
-def _setting_up(uri: str) -> Iterator[None]:
-    """Let one process at a time create or migrate a SQLite database."""
-    database = uris.database_file(uri)
-    if database is None:
-        yield
-        return
+def _client(uri: str) -> MlflowClient:
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.search_experiments(max_results=1)
+    return client
+
+
+def _ensure_database(database: Path) -> None:
+    """Make a SQLite database whole or not at all, by one process at a time.
+
+    MLflow builds its tables in many small commits, and a database whose building was killed in
+    between stays broken for good. So it is built under another name.
+    """
     database.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(database.with_name(f".{database.name}.lock"), timeout=120):
-        yield
+    with FileLock(database.with_name(f".{database.name}.lock"), timeout=_LOCK_TIMEOUT_S):
+        if database.exists():
+            return
+        for abandoned in database.parent.glob(f".{database.name}.new-*"):
+            abandoned.unlink()
+        new = database.with_name(f".{database.name}.new-{os.getpid()}")
+        _client(f"sqlite:///{new}")
+        try:
+            # Unlike a rename it fails when `mlflow server` made the database in between.
+            database.hardlink_to(new)
+        except FileExistsError:
+            pass
+        except OSError:
+            new.rename(database)
+            return
+        new.unlink()
 
 
 @contextmanager

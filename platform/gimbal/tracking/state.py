@@ -22,6 +22,7 @@ from gimbal.tracking.records import RunStatus
 
 EMBEDDED = "embedded"
 """How a run remembers the store inside its runs folder, which may be moved."""
+IDENTITY_FILE = "tracking.json"
 
 
 class CheckpointState(BaseModel):
@@ -131,7 +132,7 @@ def remaining(run_dir: Path) -> int:
 
 
 def _identity_file(run_dir: Path) -> Path:
-    return outbox.folder(run_dir) / "tracking.json"
+    return outbox.folder(run_dir) / IDENTITY_FILE
 
 
 def _state_file(run_dir: Path, identity: Identity) -> Path:

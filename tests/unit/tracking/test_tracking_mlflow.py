@@ -77,6 +77,8 @@ class Database:
 def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh runs folder that two runs of one experiment open at the same moment."""
     runs = tmp_path_factory.mktemp("two") / "runs"
+    runs.mkdir()
+    (runs / ".mlflow.db.new-1").write_text("the database a killed process was building")
     trackers = [open_tracker(runs, f"run-{i}") for i in (1, 2)]
     for number, tracker in enumerate(trackers, start=1):
         track_one_run(runs / "nbv" / f"run-{number}", tracker, f"train-{number}")
@@ -114,6 +116,7 @@ def test_two_runs_share_a_new_store(two_runs: Path) -> None:
     ids = database.run_ids()
     assert set(ids) == {"run-1", "run-2", "train-1", "train-2"}
     assert database.rows("select count(*) from experiments where name = 'nbv'") == [(1,)]
+    assert list(two_runs.glob(".mlflow.db.new-*")) == [], "databases are built aside and moved in"
     assert {database.status(name) for name in ids} == {"FINISHED"}
     assert database.tags("train-2")["mlflow.parentRunId"] == ids["run-2"]
     assert database.tags("train-1")["gimbal.data"] == "fingerprint"
