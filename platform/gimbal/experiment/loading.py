@@ -89,7 +89,9 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> ConfigTree:
     for layer in layers:
         origins.update(layer.origins)
     with _config_errors(str(path)):
-        config = OmegaConf.merge(*(OmegaConf.create(layer.data) for layer in layers))
+        config = OmegaConf.create(layers[0].data)
+        for layer in layers[1:]:
+            config.merge_with(layer.data)
     for override in map(parse_override, overrides):
         with _config_errors(override.origin):
             OmegaConf.update(config, ".".join(override.keys), override.value, merge=True)

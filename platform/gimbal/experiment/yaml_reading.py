@@ -22,7 +22,7 @@ from gimbal.experiment.yaml_scalars import read_scalar
 
 MAX_BYTES = 4 << 20
 MAX_DEPTH = 64
-MAX_VALUES = 20_000
+MAX_VALUES = 10_000
 """Values a file may hold after its aliases are expanded."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
