@@ -85,6 +85,7 @@ def test_failed_gates_uncommitted_code_and_few_objects_are_not_hidden() -> None:
         "The working tree had uncommitted changes.",
     )
     assert any("Only 5 objects" in note for note in verdict.notes)
+    assert (verdict.tone, verdict.badge) == ("caution", "Beats farthest, on few objects")
 
 
 def test_oracle_that_does_not_beat_farthest_leaves_no_gap() -> None:

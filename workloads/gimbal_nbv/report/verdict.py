@@ -60,6 +60,7 @@ def judge(evaluation: Mapping[str, Any], run: Mapping[str, Any]) -> Verdict:
     where = f"the gap between farthest and the oracle{_on_objects(evaluation, objects)}"
     blind = gaps.get("blind")
     tone, badge, headline = _reading(value, floats(bounds), size, where)
+    few = 0 < len(objects) < FEW_OBJECTS
     if blind is not None:
         blind_size = percent(blind[0])
         if tone == "good" and _blind_keeps_up(paired(objects, "policy", "blind"), gaps):
@@ -72,6 +73,8 @@ def judge(evaluation: Mapping[str, Any], run: Mapping[str, Any]) -> Verdict:
             headline += f"; the blind control closes {blind_size}."
     else:
         headline += "."
+    if tone == "good" and few:
+        tone, badge = "caution", f"{badge}, on few objects"
     return Verdict(tone=tone, badge=badge, headline=headline, notes=notes, alarms=alarms)
 
 
