@@ -241,7 +241,7 @@ def _distributed(summed: nn.Module, task: TrainTask) -> DistributedDataParallel:
     """Wrap the loss; buffers are left alone, for what they hold must not depend on the share."""
     return DistributedDataParallel(
         summed,
-        broadcast_buffers=False,
+        forward_sync_buffers=False,
         find_unused_parameters=flag(task, "find_unused_parameters"),
         gradient_as_bucket_view=True,
     )
