@@ -33,14 +33,13 @@ class KeptCheckpoint:
     step: int
     metrics: Mapping[str, float]
 
-    def tag_value(self, kept: bool = True) -> str:
+    def tag_value(self) -> str:
         """Return the record of this checkpoint as JSON."""
         record = {
             "uri": self.path.as_uri(),
             "sha256": self.sha256,
             "step": self.step,
             "metrics": dict(self.metrics),
-            "kept": kept,
         }
         return flattening.cut(json.dumps(record), flattening.MAX_TAG_VALUE)
 
@@ -75,14 +74,6 @@ def read_index(path: Path) -> CheckpointIndex | None:
         return None
     best = _named(tree.get("best") or tree.get("last"), kept)
     return CheckpointIndex(digest=hashlib.sha256(data).hexdigest(), kept=kept, best=best)
-
-
-def dropped(tag_value: str) -> str:
-    """Return a checkpoint's record after its files were removed."""
-    try:
-        return json.dumps({**json.loads(tag_value), "kept": False})
-    except ValueError:
-        return tag_value
 
 
 def _checkpoint(entry: Mapping[str, Any], folder: Path) -> KeptCheckpoint:

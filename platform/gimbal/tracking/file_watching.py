@@ -74,14 +74,12 @@ class FileWatcher:
         return True
 
     def _record(self, run_id: str, known: CheckpointState, index: CheckpointIndex) -> None:
-        now = {checkpoint.name: checkpoint.tag_value() for checkpoint in index.kept}
-        gone = {n: checkpoint_index.dropped(v) for n, v in known.recorded.items() if n not in now}
-        tags = {f"{checkpoint_index.TAG}.{name}": value for name, value in {**gone, **now}.items()}
-        if index.best is not None:
-            tags[f"{checkpoint_index.TAG}.best"] = index.best.name
-        self._store.set_tags(run_id, tags)
+        now = {f"{checkpoint_index.TAG}.{kept.name}": kept.tag_value() for kept in index.kept}
+        best = {f"{checkpoint_index.TAG}.best": index.best.name} if index.best else {}
+        self._store.set_tags(run_id, {**now, **best})
+        self._store.drop_tags(run_id, [tag for tag in known.recorded if tag not in now])
         self._store.log_artifact(run_id, Path(known.path), "checkpoints/index.json")
-        known.recorded = {**gone, **now}
+        known.recorded = sorted(now)
 
     def _upload_best(self, run: RunState) -> None:
         known = run.checkpoints

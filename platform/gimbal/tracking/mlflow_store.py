@@ -109,6 +109,14 @@ class MlflowStore:
             for part in flattening.chunks(items, flattening.MAX_TAGS_PER_CALL):
                 self._client.log_batch(run_id, tags=part)
 
+    def drop_tags(self, run_id: str, names: Sequence[str]) -> None:
+        """See `Store`."""
+        with _translated():
+            present = self._client.get_run(run_id).data.tags if names else {}
+            for name in names:
+                if name in present:
+                    self._client.delete_tag(run_id, name)
+
     def log_artifact(self, run_id: str, path: Path, name: str) -> None:
         """See `Store`."""
         folder, _, last = name.rpartition("/")

@@ -32,14 +32,14 @@ class CheckpointState(BaseModel):
         path: The index file.
         active: False once the stage ended.
         digest: Of the index as last recorded.
-        recorded: Tag value of every checkpoint recorded so far, by name.
+        recorded: Tags of the checkpoints on disk when the index was last recorded.
         uploaded: Hash of the best checkpoint that is an artifact already.
     """
 
     path: str
     active: bool = True
     digest: str = ""
-    recorded: dict[str, str] = {}
+    recorded: list[str] = []
     uploaded: str = ""
 
 

@@ -55,6 +55,9 @@ class Store(Protocol):
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags."""
 
+    def drop_tags(self, run_id: str, names: Sequence[str]) -> None:
+        """Remove tags; one that is not there is fine."""
+
     def log_artifact(self, run_id: str, path: Path, name: str) -> None:
         """Copy a file or a folder's content to the artifact `name`."""
 

@@ -58,6 +58,11 @@ class RecordingStore:
         self._call("tags", run_id)
         self.tags.setdefault(run_id, {}).update(tags)
 
+    def drop_tags(self, run_id: str, names: Sequence[str]) -> None:
+        self._call("drop_tags", run_id)
+        for name in names:
+            self.tags[run_id].pop(name, None)
+
     def log_artifact(self, run_id: str, path: Path, name: str) -> None:
         self._call("artifact", run_id, name)
         self.artifacts.setdefault(run_id, []).append(name)

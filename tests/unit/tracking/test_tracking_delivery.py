@@ -257,8 +257,10 @@ def test_every_kept_checkpoint_is_recorded_and_the_best_becomes_an_artifact(
         for name, value in store.tags[child].items()
         if name.startswith("gimbal.checkpoint.step")
     }
-    kept = {name[-1]: (r["kept"], r["sha256"], r["step"]) for name, r in recorded.items()}
-    assert kept == {"1": (False, "hash1", 1), "2": (True, "hash2", 2), "3": (True, "hash3", 3)}
+    assert {name[-1]: (r["sha256"], r["step"], r["metrics"]) for name, r in recorded.items()} == {
+        "2": ("hash2", 2, {"val/auc": 0.2}),
+        "3": ("hash3", 3, {"val/auc": 0.3}),
+    }, "a checkpoint that was removed from the disk is not recorded any more"
     uri = recorded["gimbal.checkpoint.step-00000003"]["uri"]
     assert uri == (run.dir / "checkpoints" / "step-00000003").as_uri()
     assert store.tags[child]["gimbal.checkpoint.best"] == "step-00000003"
