@@ -25,6 +25,12 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 _SORT_FROM = 4096
 """Points below which everything fits the cache and sorting costs more than it saves."""
+_LAST_CELL = 31.0
+_BITS_X, _BITS_Y, _BITS_Z = (
+    np.array([sum((i >> bit & 1) << 3 * bit + axis for bit in range(5)) for i in range(32)], "u2")
+    for axis in range(3)
+)
+"""The five bits of each coordinate, three places apart."""
 _MIN_EXTENT = 1e-30
 """Below this, and above its inverse, the grid of float32 points cannot be computed."""
 
@@ -52,12 +58,12 @@ class Matched:
     @property
     def first_offsets(self) -> Cloud:
         """[P, 3] from each point's nearest in `second` to the point."""
-        return self.first - self.second[self.nearest_second]
+        return self.first - self.second.take(self.nearest_second, axis=0)
 
     @property
     def second_offsets(self) -> Cloud:
         """[Q, 3] from each point's nearest in `first` to the point."""
-        return self.second - self.first[self.nearest_first]
+        return self.second - self.first.take(self.nearest_first, axis=0)
 
 
 def match(first: ArrayLike, second: ArrayLike) -> Matched:
@@ -72,7 +78,7 @@ def match(first: ArrayLike, second: ArrayLike) -> Matched:
     """
     a, b = _same_type(checked_cloud(first, "The first"), checked_cloud(second, "The second"))
     a_order, b_order = _morton_order(a), _morton_order(b)
-    a, b = a[a_order], b[b_order]
+    a, b = a.take(a_order, axis=0), b.take(b_order, axis=0)
     return Matched(a, b, a_order, b_order, _query(b, a), _query(a, b))
 
 
@@ -89,7 +95,7 @@ def nearest(queries: ArrayLike, targets: ArrayLike) -> tuple[Cloud, Indices]:
     a, b = _same_type(checked_cloud(queries, "The query"), checked_cloud(targets, "The target"))
     a_order, b_order = _morton_order(a), _morton_order(b)
     index = np.empty(len(a), np.int64)
-    index[a_order] = b_order[_query(b[b_order], a[a_order])]
+    index[a_order] = b_order[_query(b.take(b_order, axis=0), a.take(a_order, axis=0))]
     return np.linalg.norm(a - b[index], axis=-1), index
 
 
@@ -127,23 +133,18 @@ def _query(targets: Cloud, queries: Cloud) -> Indices:
 
 
 def _morton_order(cloud: Cloud) -> Indices:
-    """Return the order of points along the Z-curve of a 1024³ grid over their box."""
+    """Return the order of points along the Z-curve of a 32³ grid over their box.
+
+    The code of a cell fits 16 bits, which numpy sorts by radix, several times faster than longer
+    ones; a cell of a surface then holds some tens of 100 000 points, as many as two leaves.
+    """
     if len(cloud) < _SORT_FROM:
         return np.arange(len(cloud))
-    low = cloud.min(axis=0)
-    extent = float(np.ptp(cloud.astype(np.float64), axis=0).max())
+    columns = [cloud[:, axis] for axis in range(3)]  # numpy reduces these much faster than axis 0
+    low = np.array([column.min() for column in columns])
+    extent = max(float(column.max()) - float(column.min()) for column in columns)
     if not _MIN_EXTENT < extent < 1.0 / _MIN_EXTENT:
         return np.arange(len(cloud))
-    cell = ((cloud - low) * cloud.dtype.type(1023.0 / extent)).astype(np.uint32)
-    code = np.zeros(len(cloud), np.uint32)
-    for axis in range(3):
-        code |= _every_third_bit(cell[:, axis]) << np.uint32(axis)
-    return np.argsort(code)
-
-
-def _every_third_bit(values: np.ndarray[Any, np.dtype[np.uint32]]) -> Any:
-    """Spread the ten low bits of each number three places apart."""
-    spread = values
-    for shift, mask in ((16, 0x030000FF), (8, 0x0300F00F), (4, 0x030C30C3), (2, 0x09249249)):
-        spread = (spread | (spread << np.uint32(shift))) & np.uint32(mask)
-    return spread
+    cell = ((cloud - low) * cloud.dtype.type(_LAST_CELL / extent)).astype(np.uint8)
+    code = _BITS_X[cell[:, 0]] | _BITS_Y[cell[:, 1]] | _BITS_Z[cell[:, 2]]
+    return np.argsort(code, kind="stable")

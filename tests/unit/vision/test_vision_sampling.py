@@ -11,7 +11,6 @@ from gimbal_vision.meshes import Mesh, face_areas, face_normals
 from gimbal_vision.nearest import nearest
 from gimbal_vision.sampling import sample_surface, square_to_triangle
 
-
 FROZEN_EVEN = [
     [0.0, 0.2735331601193707, 0.18726277790008794],
     [0.4233223500764929, 0.4956509421540254, 0.0],
