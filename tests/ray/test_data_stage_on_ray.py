@@ -18,7 +18,7 @@ from gimbal.data.building import run_here
 from gimbal.data.reading import BlockReader
 from gimbal.data.records import MANIFEST, read_manifest
 from gimbal.data.writing import write_stage
-from gimbal.errors import StageFailed
+from gimbal.errors import StageFailed, StorageError
 from gimbal.experiment.settings import Settings
 
 pytestmark = pytest.mark.ray

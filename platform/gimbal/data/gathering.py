@@ -1,12 +1,14 @@
 """Copy rows from several record batches into one array, with as few and as long copies as can be.
 
-Rows are grouped by batch. Runs of neighbours go as one copy, large rows one by one (a memory copy
-each, no temporary), small ones by a vectorised take.
+Rows are grouped by batch. Neighbours go as one copy per batch, other large rows one by one (a
+memory copy each, no temporary), small ones by a vectorised take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import bisect
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,53 +28,61 @@ class Span:
 
     Attributes:
         batch: Which batch.
-        positions: Where each row goes `[n]`.
-        rows: Its number within the batch `[n]`.
+        positions: Where each row goes, `[n]` or a run.
+        rows: Its number within the batch, `[n]` or a run.
     """
 
     batch: int
-    positions: Index
-    rows: Index
+    positions: Index | range
+    rows: Index | range
 
     def pairs(self) -> Iterator[tuple[int, int]]:
         """Yield `(position, row)`."""
-        return zip(self.positions.tolist(), self.rows.tolist(), strict=True)
-
-    @property
-    def is_run(self) -> bool:
-        """Whether neighbours go to neighbouring places."""
-        n = len(self.rows) - 1
-        return bool(
-            self.rows[-1] - self.rows[0] == n == self.positions[-1] - self.positions[0]
-            and np.all(np.diff(self.rows) == 1)
-            and np.all(np.diff(self.positions) == 1)
-        )
+        return zip(_numbers(self.positions), _numbers(self.rows), strict=True)
 
 
-def spans(rows: Index, starts: Index) -> list[Span]:
+def _numbers(index: Index | range) -> Iterable[int]:
+    return index if isinstance(index, range) else index.tolist()
+
+
+def spans(rows: Index | range, starts: Sequence[int]) -> list[Span]:
     """Group global row numbers by the batch they lie in.
 
     Args:
-        rows: Global row numbers `[n]`, each within range.
+        rows: Global row numbers `[n]`, each within range; a `range` goes up by one.
         starts: First row of each batch and, last, the number of rows `[batches + 1]`.
     """
     if not len(rows):
         return []
-    batches = np.searchsorted(starts, rows, side="right") - 1
+    if isinstance(rows, range):
+        return list(_runs(rows.start, rows.stop, starts))
+    if rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
+        return list(_runs(int(rows[0]), int(rows[-1]) + 1, starts))
+    bounds = np.asarray(starts)
+    batches = np.searchsorted(bounds, rows, side="right") - 1
     order = np.argsort(batches, kind="stable")
-    borders = np.flatnonzero(np.diff(batches[order])) + 1
-    return [
-        Span(int(batches[part[0]]), part, rows[part] - starts[batches[part[0]]])
-        for part in np.split(order, borders)
-    ]
+    batches = batches[order]
+    local = rows[order] - bounds[batches]
+    borders = [0, *(np.flatnonzero(np.diff(batches)) + 1).tolist(), len(rows)]
+    return [Span(int(batches[a]), order[a:b], local[a:b]) for a, b in itertools.pairwise(borders)]
+
+
+def _runs(start: int, stop: int, starts: Sequence[int]) -> Iterator[Span]:
+    batch = bisect.bisect_right(starts, start) - 1
+    first = start
+    while first < stop:
+        end = min(stop, starts[batch + 1])
+        if end > first:
+            rows = range(first - starts[batch], end - starts[batch])
+            yield Span(batch, range(first - start, end - start), rows)
+        first, batch = end, batch + 1
 
 
 def gather(source: Array, span: Span, target: Array) -> None:
     """Copy a span's rows from its batch `[m, *shape]` to their places in `[n, *shape]`."""
     positions, rows = span.positions, span.rows
-    if span.is_run:
-        first = positions[0]
-        target[first : first + len(rows)] = source[rows[0] : rows[0] + len(rows)]
+    if isinstance(positions, range) and isinstance(rows, range):
+        target[positions.start : positions.stop] = source[rows.start : rows.stop]
     elif source[:1].nbytes >= LARGE_ROW_BYTES:
         for position, row in span.pairs():
             target[position] = source[row]

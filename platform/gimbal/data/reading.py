@@ -8,6 +8,8 @@ bounded by nothing. Single rows and slices inside one record batch are views on 
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -52,7 +54,7 @@ class BlockReader:
             for batch in range(len(entry.batches))
         ]
         lengths = [n for entry in self.manifest.blocks for n in entry.batches]
-        self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        self._starts = [0, *itertools.accumulate(lengths)]
         self._mapped: dict[int, list[pa.RecordBatch]] = {}
         self._views: dict[tuple[int, str], Array | RaggedView | TextView] = {}
 
@@ -82,19 +84,22 @@ class BlockReader:
         row = wanted + len(self) if wanted < 0 else wanted
         if not 0 <= row < len(self):
             raise IndexError(f"row {wanted} of {len(self)} rows in {self.stage_dir}")
-        batch = int(np.searchsorted(self._starts, row, side="right")) - 1
-        local = row - int(self._starts[batch])
+        batch, local = self._locate(row)
         return {name: self._view(batch, name)[local] for name in self._columns}
+
+    def _locate(self, row: int) -> tuple[int, int]:
+        """Return the batch of a row and its number in it."""
+        batch = bisect.bisect_right(self._starts, row) - 1
+        return batch, row - self._starts[batch]
 
     def _slice(self, rows: range) -> Rows:
         if not rows:
             return self.fetch(rows)
-        first, last = np.searchsorted(self._starts, [rows[0], rows[-1]], side="right") - 1
-        if first != last or rows.step < 0:
+        (batch, first), (other, last) = self._locate(rows[0]), self._locate(rows[-1])
+        if batch != other or rows.step < 0:
             return self.fetch(rows)
-        start = int(self._starts[first])
-        local = range(rows.start - start, rows[-1] + 1 - start, rows.step)
-        return {name: _part(self._view(int(first), name), local) for name in self._columns}
+        local = range(first, last + 1, rows.step)
+        return {name: _part(self._view(batch, name), local) for name in self._columns}
 
     def column(self, name: str) -> Any:
         """Return a whole column, stacked; a list where its rows have no common shape.
@@ -167,8 +172,12 @@ class BlockReader:
                 found[position] = source[local]
         return found
 
-    def _global_rows(self, indices: ArrayLike | range) -> NDArray[np.int64]:
+    def _global_rows(self, indices: ArrayLike | range) -> NDArray[np.int64] | range:
+        """Return the rows counted from the front; a plain run stays a range."""
+        size = len(self)
         if isinstance(indices, range):
+            if indices.step == 1 and 0 <= indices.start < indices.stop <= size:
+                return indices
             asked = np.arange(indices.start, indices.stop, indices.step)
         else:
             asked = np.asarray(indices)
@@ -177,10 +186,10 @@ class BlockReader:
                 f"fetch wants a list of whole numbers, not {asked.dtype} {asked.shape}"
             )
         rows = asked.astype(np.int64)
-        rows[rows < 0] += len(self)
-        if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
-            wrong = asked[(rows < 0) | (rows >= len(self))][0]
-            raise IndexError(f"row {wrong} of {len(self)} rows in {self.stage_dir}")
+        rows[rows < 0] += size
+        if rows.size and (rows.min() < 0 or rows.max() >= size):
+            wrong = asked[(rows < 0) | (rows >= size)][0]
+            raise IndexError(f"row {wrong} of {size} rows in {self.stage_dir}")
         return rows
 
     def _view(self, batch: int, name: str) -> Any:
