@@ -12,12 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from gimbal_vision.rendering.base import Array, Output, Shading
-from gimbal_vision.rendering.jit import Index, Real, kernel
+from gimbal_vision.rendering.jit import kernel
 from gimbal_vision.rendering.surface import Surface
 from gimbal_vision.rendering.views import View
 
 INFINITE = 0x7F800000
 """The bits of float32 infinity: the upper half of a key without a hit."""
+
+ID_BITS = 0x7FFFFFFF
+"""The face id in the lower half of a key."""
 
 ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 UNLIT, HEADLIGHT, LAMBERT = 0, 1, 2
@@ -71,88 +74,7 @@ def targets_of(images: dict[Output, Array], view: int, rows: tuple[int, int]) ->
     return _NOWHERE._replace(**wanted)
 
 
-@kernel(fastmath=True)
-def _texel(texture: Array, u: Real, v: Real, channel: int) -> Real:
-    """Fetch one channel bilinearly; texel centres lie at +.5, v points up, the image repeats."""
-    height, width = texture.shape[0], texture.shape[1]
-    x = (u - np.floor(u)) * width - 0.5
-    y = (np.ceil(v) - v) * height - 0.5
-    x0 = int(np.floor(x))
-    y0 = int(np.floor(y))
-    wx = x - x0
-    wy = y - y0
-    left, right = (x0 + width) % width, (x0 + 1) % width
-    top, bottom = (y0 + height) % height, (y0 + 1) % height
-    upper = texture[top, left, channel] * (1.0 - wx) + texture[top, right, channel] * wx
-    lower = texture[bottom, left, channel] * (1.0 - wx) + texture[bottom, right, channel] * wx
-    value: Real = upper * (1.0 - wy) + lower * wy
-    return value
-
-
-@kernel(fastmath=True)
-def _paint(
-    surface: Surface, light: Light, f: Index, x: Real, y: Real, z: Real, gain: Real, pixel: Array
-) -> None:
-    """Write the colour of face `f` at the point (x, y, z) relative to `surface.origin`."""
-    channels = surface.corners.shape[2]
-    if channels == 0:
-        for k in range(3):
-            pixel[k] = np.uint8(light.surface[k] * gain + HALF)
-        return
-    g = surface.frames[f]
-    b1 = min(max(g[0] * x + g[1] * y + g[2] * z + g[3], ZERO), ONE)
-    b2 = min(max(g[4] * x + g[5] * y + g[6] * z + g[7], ZERO), ONE - b1)
-    b0 = ONE - b1 - b2
-    c = surface.corners[f]
-    if channels == 3:
-        for k in range(3):
-            pixel[k] = np.uint8((b0 * c[0, k] + b1 * c[1, k] + b2 * c[2, k]) * gain + HALF)
-        return
-    u = b0 * c[0, 0] + b1 * c[1, 0] + b2 * c[2, 0]
-    v = b0 * c[0, 1] + b1 * c[1, 1] + b2 * c[2, 1]
-    for k in range(3):
-        pixel[k] = np.uint8(_texel(surface.texture, u, v, k) * gain + HALF)
-
-
-@kernel(fastmath=True)
-def _shade_pixel(
-    i: int,
-    j: int,
-    key: int,
-    d: tuple[float, float, float],
-    eye: tuple[float, float, float],
-    surface: Surface,
-    light: Light,
-    targets: Targets,
-) -> None:
-    """Write normal and colour of a pixel whose ray is `d`, seen from `eye` - `surface.origin`."""
-    f = np.uint64(key & 0x7FFFFFFF)
-    nx, ny, nz = surface.normals[f, 0], surface.normals[f, 1], surface.normals[f, 2]
-    dx, dy, dz = d
-    facing = nx * dx + ny * dy + nz * dz
-    if facing > 0.0:
-        nx, ny, nz = -nx, -ny, -nz
-    if targets.normal.size > 0:
-        normal = targets.normal[i, j]
-        normal[0], normal[1], normal[2] = nx, ny, nz
-    if targets.rgb.size == 0:
-        return
-    gain = ONE
-    if light.mode == HEADLIGHT:
-        cosine = abs(facing) / np.sqrt(dx * dx + dy * dy + dz * dz)
-        gain = np.float32(light.ambient + (1.0 - light.ambient) * cosine)
-    elif light.mode == LAMBERT:
-        way = light.direction
-        cosine = max(0.0, nx * way[0] + ny * way[1] + nz * way[2])
-        gain = np.float32(light.ambient + (1.0 - light.ambient) * cosine)
-    z = np.int32(key >> 32).view(np.float32)
-    x = np.float32(eye[0] + z * dx)
-    y = np.float32(eye[1] + z * dy)
-    w = np.float32(eye[2] + z * dz)
-    _paint(surface, light, f, x, y, w, gain, targets.rgb[i, j])
-
-
-@kernel(fastmath=True)
+@kernel()
 def shade(
     keys: Array,
     rows: tuple[int, int],
@@ -164,6 +86,9 @@ def shade(
 ) -> None:
     """Write every wanted image of a band of rows.
 
+    Work goes row by row through small passes whose rows stay in the nearest cache: numba counts
+    references to each array passed to a function, which would be too dear for every pixel.
+
     Args:
         keys: [at least as many rows, at least W] int64 from `zbuffer` or `pack`.
         rows: Image row of the band's first row, and of the row after its last.
@@ -173,34 +98,167 @@ def shade(
         light: `Light`.
         targets: `Targets`; written.
     """
-    rays = view.rays
-    o = surface.origin
-    eye = (view.eye[0] - o[0], view.eye[1] - o[1], view.eye[2] - o[2])
-    shaded = targets.normal.size > 0 or targets.rgb.size > 0
+    channels = surface.corners.shape[2]
+    gains = np.empty(width, np.float32)
+    weights = np.empty((width, 2), np.float32)
     for i in range(rows[1] - rows[0]):
+        _hits_row(keys[i], i, width, targets.depth, targets.mask, targets.face_id)
         v = i + rows[0] - view.cy
+        if targets.normal.size > 0:
+            _normal_row(keys[i], v, view, surface.normals, targets.normal[i])
+        if targets.rgb.size == 0:
+            continue
+        _gain_row(keys[i], v, view, surface.normals, light, gains)
+        if channels > 0:
+            _weight_row(keys[i], v, view, surface.origin, surface.frames, weights)
+        if channels == 0:
+            _plain_row(keys[i], gains, light, targets.rgb[i])
+        elif channels == 3:
+            _painted_row(keys[i], gains, weights, surface.corners, light, targets.rgb[i])
+        else:
+            _textured_row(
+                keys[i], gains, weights, surface.corners, surface.texture, light, targets.rgb[i]
+            )
+
+
+@kernel()
+def _hits_row(keys: Array, i: int, width: int, depth: Array, mask: Array, face_id: Array) -> None:
+    if depth.size > 0:
         for j in range(width):
-            key = keys[i, j]
-            hit = (key >> 32) < INFINITE
-            if targets.depth.size > 0:
-                targets.depth[i, j] = np.int32(key >> 32).view(np.float32) if hit else ZERO
-            if targets.mask.size > 0:
-                targets.mask[i, j] = hit
-            if targets.face_id.size > 0:
-                targets.face_id[i, j] = np.int32(key) if hit else np.int32(-1)
-            if not shaded:
-                continue
-            if hit:
-                u = j - view.cx
-                dx = rays[0, 0] * u + rays[0, 1] * v + rays[0, 2]
-                dy = rays[1, 0] * u + rays[1, 1] * v + rays[1, 2]
-                dz = rays[2, 0] * u + rays[2, 1] * v + rays[2, 2]
-                _shade_pixel(i, j, key, (dx, dy, dz), eye, surface, light, targets)
-                continue
-            for k in range(targets.normal.shape[2] if targets.normal.size > 0 else 0):
-                targets.normal[i, j, k] = ZERO
-            for k in range(targets.rgb.shape[2] if targets.rgb.size > 0 else 0):
-                targets.rgb[i, j, k] = light.background[k]
+            hit = (keys[j] >> 32) < INFINITE
+            depth[i, j] = np.int32(keys[j] >> 32).view(np.float32) if hit else ZERO
+    if mask.size > 0:
+        for j in range(width):
+            mask[i, j] = (keys[j] >> 32) < INFINITE
+    if face_id.size > 0:
+        for j in range(width):
+            face_id[i, j] = np.int32(keys[j]) if (keys[j] >> 32) < INFINITE else np.int32(-1)
+
+
+@kernel(fastmath=True)
+def _normal_row(keys: Array, v: float, view: View, normals: Array, out: Array) -> None:
+    """Write unit normals turned towards the camera."""
+    rays = view.rays
+    for j in range(len(out)):
+        if (keys[j] >> 32) >= INFINITE:
+            out[j, 0] = out[j, 1] = out[j, 2] = ZERO
+            continue
+        f = np.uint64(keys[j] & ID_BITS)
+        u = j - view.cx
+        nx, ny, nz = normals[f, 0], normals[f, 1], normals[f, 2]
+        facing = nx * (rays[0, 0] * u + rays[0, 1] * v + rays[0, 2])
+        facing += ny * (rays[1, 0] * u + rays[1, 1] * v + rays[1, 2])
+        facing += nz * (rays[2, 0] * u + rays[2, 1] * v + rays[2, 2])
+        sign = -ONE if facing > 0.0 else ONE
+        out[j, 0], out[j, 1], out[j, 2] = sign * nx, sign * ny, sign * nz
+
+
+@kernel(fastmath=True)
+def _gain_row(
+    keys: Array, v: float, view: View, normals: Array, light: Light, gains: Array
+) -> None:
+    """Write the factor that light puts on the colour of each hit."""
+    rays, way, ambient = view.rays, light.direction, light.ambient
+    if light.mode == UNLIT:
+        gains[:] = ONE
+        return
+    for j in range(len(gains)):
+        if (keys[j] >> 32) >= INFINITE:
+            continue
+        f = np.uint64(keys[j] & ID_BITS)
+        u = j - view.cx
+        dx = rays[0, 0] * u + rays[0, 1] * v + rays[0, 2]
+        dy = rays[1, 0] * u + rays[1, 1] * v + rays[1, 2]
+        dz = rays[2, 0] * u + rays[2, 1] * v + rays[2, 2]
+        nx, ny, nz = normals[f, 0], normals[f, 1], normals[f, 2]
+        facing = nx * dx + ny * dy + nz * dz
+        if light.mode == HEADLIGHT:
+            cosine = abs(facing) / np.sqrt(dx * dx + dy * dy + dz * dz)
+        else:
+            sign = -1.0 if facing > 0.0 else 1.0
+            cosine = max(0.0, sign * (nx * way[0] + ny * way[1] + nz * way[2]))
+        gains[j] = ambient + (1.0 - ambient) * cosine
+
+
+@kernel(fastmath=True)
+def _weight_row(
+    keys: Array, v: float, view: View, origin: Array, frames: Array, weights: Array
+) -> None:
+    """Write the second and third barycentric coordinate of each hit, clamped to the face."""
+    rays, eye = view.rays, view.eye
+    ox, oy, oz = eye[0] - origin[0], eye[1] - origin[1], eye[2] - origin[2]
+    for j in range(len(weights)):
+        if (keys[j] >> 32) >= INFINITE:
+            continue
+        f = np.uint64(keys[j] & ID_BITS)
+        u = j - view.cx
+        t = np.int32(keys[j] >> 32).view(np.float32)
+        x = np.float32(ox + t * (rays[0, 0] * u + rays[0, 1] * v + rays[0, 2]))
+        y = np.float32(oy + t * (rays[1, 0] * u + rays[1, 1] * v + rays[1, 2]))
+        z = np.float32(oz + t * (rays[2, 0] * u + rays[2, 1] * v + rays[2, 2]))
+        b = frames[f, 0] * x + frames[f, 1] * y + frames[f, 2] * z + frames[f, 3]
+        c = frames[f, 4] * x + frames[f, 5] * y + frames[f, 6] * z + frames[f, 7]
+        b = min(max(b, ZERO), ONE)
+        weights[j, 0], weights[j, 1] = b, min(max(c, ZERO), ONE - b)
+
+
+@kernel(fastmath=True)
+def _plain_row(keys: Array, gains: Array, light: Light, out: Array) -> None:
+    for j in range(len(out)):
+        hit = (keys[j] >> 32) < INFINITE
+        for k in range(3):
+            lit = np.uint8(light.surface[k] * gains[j] + HALF) if hit else light.background[k]
+            out[j, k] = lit
+
+
+@kernel(fastmath=True)
+def _painted_row(
+    keys: Array, gains: Array, weights: Array, corners: Array, light: Light, out: Array
+) -> None:
+    for j in range(len(out)):
+        if (keys[j] >> 32) >= INFINITE:
+            for k in range(3):
+                out[j, k] = light.background[k]
+            continue
+        f = np.uint64(keys[j] & ID_BITS)
+        b, c = weights[j, 0], weights[j, 1]
+        a = ONE - b - c
+        for k in range(3):
+            value = a * corners[f, 0, k] + b * corners[f, 1, k] + c * corners[f, 2, k]
+            out[j, k] = np.uint8(value * gains[j] + HALF)
+
+
+@kernel(fastmath=True)
+def _textured_row(
+    keys: Array,
+    gains: Array,
+    weights: Array,
+    corners: Array,
+    texture: Array,
+    light: Light,
+    out: Array,
+) -> None:
+    """Fetch bilinearly; texel centres lie at +.5, v points up, the image repeats."""
+    height, width = texture.shape[0], texture.shape[1]
+    for j in range(len(out)):
+        if (keys[j] >> 32) >= INFINITE:
+            for k in range(3):
+                out[j, k] = light.background[k]
+            continue
+        f = np.uint64(keys[j] & ID_BITS)
+        b, c = weights[j, 0], weights[j, 1]
+        a = ONE - b - c
+        u = a * corners[f, 0, 0] + b * corners[f, 1, 0] + c * corners[f, 2, 0]
+        v = a * corners[f, 0, 1] + b * corners[f, 1, 1] + c * corners[f, 2, 1]
+        x, y = (u - np.floor(u)) * width - HALF, (np.ceil(v) - v) * height - HALF
+        x0, y0 = int(np.floor(x)), int(np.floor(y))
+        wx, wy = np.float32(x - x0), np.float32(y - y0)
+        left, right = (x0 + width) % width, (x0 + 1) % width
+        top, bottom = (y0 + height) % height, (y0 + 1) % height
+        for k in range(3):
+            upper = texture[top, left, k] * (ONE - wx) + texture[top, right, k] * wx
+            lower = texture[bottom, left, k] * (ONE - wx) + texture[bottom, right, k] * wx
+            out[j, k] = np.uint8((upper * (ONE - wy) + lower * wy) * gains[j] + HALF)
 
 
 @kernel()

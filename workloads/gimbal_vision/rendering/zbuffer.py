@@ -48,9 +48,9 @@ EMPTY = 0x7F800000 << 32
 """The key of a pixel without a hit: z = inf."""
 
 
-@kernel(inline=True)
-def _cross(ax: float, ay: float, az: float, bx: float, by: float, bz: float) -> Vector:
-    return ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+@kernel()
+def _cross(p: Vector, q: Vector) -> Vector:
+    return p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]
 
 
 @kernel()
@@ -120,32 +120,35 @@ def _crossing_box(
 
 
 @kernel()
-def _planes(
-    points: Array, i: Index, j: Index, k: Index
-) -> tuple[tuple[Vector, Vector, Vector], float, float]:
-    """Return the edge planes, turned so that inside is positive, p0.(p1 x p2), and its rounding."""
-    x0, y0, z0 = points[i, 0], points[i, 1], points[i, 2]
-    x1, y1, z1 = points[j, 0], points[j, 1], points[j, 2]
-    x2, y2, z2 = points[k, 0], points[k, 1], points[k, 2]
-    a0, b0, c0 = _cross(x1, y1, z1, x2, y2, z2)
-    a1, b1, c1 = _cross(x2, y2, z2, x0, y0, z0)
-    a2, b2, c2 = _cross(x0, y0, z0, x1, y1, z1)
-    volume = x0 * a0 + y0 * b0 + z0 * c0
+def _planes(p: Vector, q: Vector, r: Vector) -> tuple[float, Vector, Vector, Vector]:
+    """Return p.(q x r) and the edge planes, all turned so that inside is positive."""
+    a, b, c = _cross(q, r), _cross(r, p), _cross(p, q)
+    volume = p[0] * a[0] + p[1] * a[1] + p[2] * a[2]
     s = 1.0 if volume > 0.0 else -1.0
-    planes = (s * a0, s * b0, s * c0), (s * a1, s * b1, s * c1), (s * a2, s * b2, s * c2)
-    magnitude = max(points[i, 3], max(points[j, 3], points[k, 3]))
-    return planes, s * volume, ROUNDING * magnitude * magnitude
+    return (
+        s * volume,
+        (s * a[0], s * a[1], s * a[2]),
+        (s * b[0], s * b[1], s * b[2]),
+        (s * c[0], s * c[1], s * c[2]),
+    )
 
 
 @kernel()
 def _span(
     weights: tuple[tuple[float, float], tuple[float, float], tuple[float, float]],
-    columns: Array,
+    start: float,
     x0: int,
     x1: int,
 ) -> tuple[int, int]:
-    """Cut columns x0 to x1 of a row to those where no weight a dx + r is clearly negative."""
-    low, high = columns[x0] - 1.0, columns[x1] + 1.0
+    """Cut columns x0 to x1 of a row to those where no weight a dx + r is clearly negative.
+
+    Args:
+        weights: (a, r) of each.
+        start: dx of column x0.
+        x0: First column.
+        x1: Last column.
+    """
+    low, high = start - 1.0, start + (x1 - x0) + 1.0
     for a, r in weights:
         if a > 0.0:
             low = max(low, -r / a)
@@ -153,70 +156,7 @@ def _span(
             high = min(high, -r / a)
     if not low <= high + 2.0:
         return x0, x0 - 1
-    start = columns[x0]
     return max(x0, x0 + int(np.floor(low - start))), min(x1, x0 + int(np.ceil(high - start)))
-
-
-@kernel()
-def _fill(
-    planes: tuple[Vector, Vector, Vector],
-    volume: float,
-    rounding: float,
-    box: tuple[int, int, int, int],
-    cy: float,
-    row0: int,
-    columns: Array,
-    face: int,
-    keys: Array,
-) -> None:
-    """Lower the keys of the pixels of `box` (x0, x1, y0, y1) that lie inside the face.
-
-    Rows are walked in groups of `LANES`: what lies right of the box fails the test by itself.
-    """
-    (a0, b0, c0), (a1, b1, c1), (a2, b2, c2) = planes
-    x0, x1, y0, y1 = box
-    for y in range(y0, y1 + 1):
-        dy = y - cy
-        r0 = b0 * dy + c0
-        r1 = b1 * dy + c1
-        r2 = b2 * dy + c2
-        first, last = x0, x1
-        if x1 - x0 >= SPAN_MIN_PIXELS:
-            first, last = _span(((a0, r0), (a1, r1), (a2, r2)), columns, x0, x1)
-        row = np.uint64(y - row0)
-        for x in range(first, last + 1, LANES):
-            start = np.uint64(x)
-            for lane in range(LANES):
-                i = start + np.uint64(lane)
-                dx = columns[i]
-                w0 = a0 * dx + r0
-                w1 = a1 * dx + r1
-                w2 = a2 * dx + r2
-                total = w0 + w1 + w2
-                z = np.float32(volume / total)
-                key = (np.int64(z.view(np.int32)) << 32) | face
-                old = keys[row, i]
-                inside = (min(w0, min(w1, w2)) >= -rounding) & (total > 64.0 * rounding)
-                keys[row, i] = key if inside & (key < old) else old
-
-
-@kernel()
-def _pixel_box(
-    points: Array, pixels: Array, i: Index, j: Index, k: Index, view: View
-) -> tuple[Real, Real, Real, Real]:
-    """Return the least and greatest column, then row, that a face can cover."""
-    u0, u1, u2 = pixels[i, 0], pixels[j, 0], pixels[k, 0]
-    if np.isnan(u0 + u1 + u2):
-        left, right = _crossing_box(points, (i, j, k), 0, view.cx)
-        top, bottom = _crossing_box(points, (i, j, k), 1, view.cy)
-        return left, right, top, bottom
-    v0, v1, v2 = pixels[i, 1], pixels[j, 1], pixels[k, 1]
-    return (
-        min(u0, min(u1, u2)),
-        max(u0, max(u1, u2)),
-        min(v0, min(v1, v2)),
-        max(v0, max(v1, v2)),
-    )
 
 
 @kernel()
@@ -231,6 +171,11 @@ def rasterise(
 ) -> None:
     """Draw all faces into a band of rows.
 
+    One long function on purpose: numba counts references to every array it hands to another
+    function, which for each face costs as much as drawing it.
+
+    Rows are walked in groups of `LANES`: what lies right of the face fails the test by itself.
+
     Args:
         faces: [F, 3] int32, indices within bounds.
         points: [V, 4] float64 from `project`.
@@ -241,19 +186,51 @@ def rasterise(
         keys: In and out, [at least as many rows, W + LANES] int64, filled with EMPTY beforehand.
             The last LANES columns are scratch.
     """
-    row0, row1 = rows
+    cx, cy = view.cx, view.cy
+    row0 = rows[0]
     right_end = np.float32(len(columns) - LANES - 1)
-    top_end, bottom_end = np.float32(row0), np.float32(row1 - 1)
+    top_end, bottom_end = np.float32(row0), np.float32(rows[1] - 1)
     margin = np.float32(1e-3 + 4e-7 * max(right_end, bottom_end))
     for f in range(len(faces)):
         i, j, k = np.uint64(faces[f, 0]), np.uint64(faces[f, 1]), np.uint64(faces[f, 2])
-        left, right, top, bottom = _pixel_box(points, pixels, i, j, k, view)
+        u0, u1, u2 = pixels[i, 0], pixels[j, 0], pixels[k, 0]
+        v0, v1, v2 = pixels[i, 1], pixels[j, 1], pixels[k, 1]
+        left, right = min(u0, min(u1, u2)), max(u0, max(u1, u2))
+        top, bottom = min(v0, min(v1, v2)), max(v0, max(v1, v2))
+        if np.isnan(u0 + u1 + u2):
+            left, right = _crossing_box(points, (i, j, k), 0, cx)
+            top, bottom = _crossing_box(points, (i, j, k), 1, cy)
         x0 = int(np.ceil(max(left - margin, np.float32(0.0))))
         x1 = int(np.floor(min(right + margin, right_end)))
         y0 = int(np.ceil(max(top - margin, top_end)))
         y1 = int(np.floor(min(bottom + margin, bottom_end)))
         if x0 > x1 or y0 > y1:
             continue
-        planes, volume, rounding = _planes(points, i, j, k)
-        if volume > 0.0:
-            _fill(planes, volume, rounding, (x0, x1, y0, y1), view.cy, row0, columns, f, keys)
+        volume, (a0, b0, c0), (a1, b1, c1), (a2, b2, c2) = _planes(
+            (points[i, 0], points[i, 1], points[i, 2]),
+            (points[j, 0], points[j, 1], points[j, 2]),
+            (points[k, 0], points[k, 1], points[k, 2]),
+        )
+        magnitude = max(points[i, 3], max(points[j, 3], points[k, 3]))
+        rounding = ROUNDING * magnitude * magnitude
+        if not volume > 0.0:
+            continue
+        for y in range(y0, y1 + 1):
+            dy = y - cy
+            r0, r1, r2 = b0 * dy + c0, b1 * dy + c1, b2 * dy + c2
+            first, last = x0, x1
+            if x1 - x0 >= SPAN_MIN_PIXELS:
+                first, last = _span(((a0, r0), (a1, r1), (a2, r2)), x0 - cx, x0, x1)
+            row = np.uint64(y - row0)
+            for x in range(first, last + 1, LANES):
+                start = np.uint64(x)
+                for lane in range(LANES):
+                    column = start + np.uint64(lane)
+                    dx = columns[column]
+                    w0, w1, w2 = a0 * dx + r0, a1 * dx + r1, a2 * dx + r2
+                    total = w0 + w1 + w2
+                    z = np.float32(volume / total)
+                    key = (np.int64(z.view(np.int32)) << 32) | f
+                    old = keys[row, column]
+                    inside = (min(w0, min(w1, w2)) >= -rounding) & (total > 64.0 * rounding)
+                    keys[row, column] = key if inside & (key < old) else old
