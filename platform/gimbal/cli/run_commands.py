@@ -16,6 +16,9 @@ import typer
 
 from gimbal.cli.border import Interrupted
 
+_LOG_WIDTH = 120
+"""Columns of a table where there is no terminal to ask."""
+
 if TYPE_CHECKING:
     from gimbal.pipeline.events import Observer
 
@@ -116,6 +119,8 @@ def _summarise(run_dir: str, *, as_json: bool) -> None:
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        console = Console(stderr=True, highlight=False, width=_LOG_WIDTH)
     for table in _tables(Path(run_dir)):
         console.print(table)
     report = Path(run_dir) / "report.html"
@@ -128,12 +133,15 @@ def _summarise(run_dir: str, *, as_json: bool) -> None:
 
 def _tables(run_dir: Path) -> list[Any]:
     """Return the tables that stages left as `summary.json` in their folders."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     tables = []
     for path in sorted(run_dir.glob("stages/*/summary.json")):
         summary = json.loads(path.read_text())
-        table = Table(title=summary["title"], caption=summary.get("caption"))
+        table = Table(
+            title=summary["title"], caption=summary.get("caption"), box=SIMPLE_HEAD, pad_edge=False
+        )
         for index, name in enumerate(summary["columns"]):
             table.add_column(name, justify="left" if index == 0 else "right")
         for row in summary["rows"]:

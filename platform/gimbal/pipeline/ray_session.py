@@ -7,8 +7,12 @@ server has other users.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from gimbal.errors import StageFailed
@@ -45,7 +49,8 @@ def connect(settings: RaySettings, code: CodeIdentity) -> None:
     if ray.is_initialized():
         return
     try:
-        ray.init(**_arguments(settings, code, address))
+        with _own_signal_handler():
+            ray.init(**_arguments(settings, code, address))
     except Exception as exc:  # Ray raises bare exceptions when a node does not come up in time
         where = f"at {address}" if address else "inside this process"
         raise StageFailed(
@@ -53,6 +58,19 @@ def connect(settings: RaySettings, code: CodeIdentity) -> None:
             "check platform.ray.address and RAY_ADDRESS (`ray status` must answer), "
             "and that RAY_AUTH_MODE is the same here and there",
         ) from exc
+
+
+@contextlib.contextmanager
+def _own_signal_handler() -> Iterator[None]:
+    """Keep this process's SIGTERM handler: `ray.init` puts in one that exits on the spot."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def disconnect() -> None:

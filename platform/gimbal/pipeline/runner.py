@@ -6,20 +6,18 @@ finished stages are skipped and the unfinished one goes on from what it has on d
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gimbal.errors import GateFailed, GimbalError
-from gimbal.experiment import provenance
+from gimbal.errors import GateFailed
 from gimbal.experiment.fingerprint import explain, stage_fingerprint
 from gimbal.experiment.plain import to_plain
 from gimbal.experiment.run_finding import resumable
 from gimbal.experiment.run_folder import RunFolder
-from gimbal.experiment.run_state import RunStatus, StageState, StageStatus
+from gimbal.experiment.run_state import StageState, StageStatus
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.stage import Stage, StageOutput, TaskStage
 from gimbal.experiment.stage_store import Holder, StageKey, StageStore, StoredStage
@@ -29,9 +27,15 @@ from gimbal.pipeline.code import identify_code
 from gimbal.pipeline.events import Observer, SilentObserver
 from gimbal.pipeline.execution import Execution, damaged_blocks
 from gimbal.pipeline.plan import Plan, make_plan
+from gimbal.pipeline.recording import (
+    recorded,
+    rows_fingerprint,
+    runs_folder,
+    tracked,
+    write_provenance,
+)
 from gimbal.pipeline.tasks import run_here
-from gimbal.tracking.ports import TrackerPort
-from gimbal.tracking.tracker import Tracker
+from gimbal.training.stage import TrainStage
 
 _FLUSH_S = 30.0
 REPORT = "report.html"
@@ -109,7 +113,7 @@ class _Run:
         self.plan = plan
         self.options = options
         self.observer = observer
-        self.runs_dir = settings.platform.runs_dir.expanduser().absolute()
+        self.runs_dir = runs_folder(settings)
         self.store = StageStore(self.runs_dir)
         self.code = identify_code(plan.stages)
         self.outputs: dict[str, StageOutput] = dict(options.given)
@@ -122,14 +126,23 @@ class _Run:
         )
         names = tuple(stage.name for stage in self.plan.stages)
         self.observer.run_started(str(self.folder.path), names, resumed is not None)
-        with self._recorded(), self.folder.alive(), self._tracked() as self.tracker:
-            self._write_provenance()
+        with (
+            recorded(self.folder),
+            self.folder.alive(),
+            tracked(self.folder, self.settings, self.runs_dir, self.observer) as self.tracker,
+        ):
+            commit = self._remember()
+            self.tracker.tags({"gimbal.commit": commit})
             try:
                 for stage in self.plan.stages:
                     self._run_stage(stage)
             finally:
                 ray_session.disconnect()
+                self._remember()
         return self._result()
+
+    def _remember(self) -> str | None:
+        return write_provenance(self.folder, list(self.options.command), self.code, self.outputs)
 
     def _run_stage(self, stage: Stage) -> None:
         if isinstance(stage, TaskStage) and stage.always:
@@ -181,12 +194,12 @@ class _Run:
             ),
         )
         inputs = {name: self.outputs[name] for name in stage.inputs}
-        tracked = self.tracker.stage(stage.name, params=to_plain(stage.settings))
-        execution.follow(stage, folder, tracked)
+        child = self.tracker.stage(stage.name, params=to_plain(stage.settings))
+        execution.follow(stage, folder, child)
         try:
             metrics = execution.run(stage, inputs, folder)
         except BaseException:
-            tracked.finish("failed")
+            child.finish("failed")
             raise
         seconds = time.monotonic() - began
         self.observer.stage_finished(stage.name, seconds)
@@ -228,19 +241,27 @@ class _Run:
                 metrics=record.metrics,
             ),
         )
-        self._check_gates(stage, record.metrics, reused=reused)
+        self._check_gates(stage, stored, reused=reused)
 
-    def _check_gates(self, stage: Stage, metrics: Mapping[str, Any], *, reused: bool) -> None:
-        tracked = self.tracker.stage(stage.name, tags={"gimbal.reused": str(reused).lower()})
-        tracked.metrics(metrics)
+    def _check_gates(self, stage: Stage, stored: StoredStage, *, reused: bool) -> None:
+        tags = {
+            "gimbal.reused": str(reused).lower(),
+            "gimbal.fingerprint": stored.identity,
+            "gimbal.data_fingerprint": rows_fingerprint(stored.path),
+        }
+        metrics = stored.record.metrics
+        child = self.tracker.stage(stage.name, tags=tags)
+        child.metrics(metrics)
+        if isinstance(stage, TrainStage):
+            child.checkpoints(stored.path / "checkpoints" / "index.json")
         failed = None
         for gate in stage.gates:
             result = gate.check(metrics)
             self.observer.gate_checked(stage.name, result)
-            tracked.gate(result)
+            child.gate(result)
             if not result.passed and failed is None:
                 failed = GateFailed(f"gate {stage.name}/{gate.name}: {result.message}", gate.hint)
-        tracked.finish("failed" if failed else "reused" if reused else "finished")
+        child.finish("failed" if failed else "reused" if reused else "finished")
         if failed:
             raise failed
 
@@ -272,61 +293,6 @@ class _Run:
 
     def _waiting(self, name: str, holder: Holder | None) -> None:
         self.observer.stage_waiting(name, holder.run if holder else "another process")
-
-    def _write_provenance(self) -> None:
-        record = provenance.collect(list(self.options.command))
-        self.folder.write_provenance(record)
-        self.tracker.tags({"gimbal.commit": record.get("git", {}).get("commit")})
-
-    @contextlib.contextmanager
-    def _recorded(self) -> Iterator[None]:
-        """Record how the run ended, whatever ends it."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self._end(RunStatus.INTERRUPTED, "stopped by the user")
-            raise
-        except GimbalError as error:
-            self._end(RunStatus.FAILED, error.message)
-            raise
-        except BaseException as error:
-            self._end(RunStatus.FAILED, f"{type(error).__name__}: {error}")
-            raise
-        self._end(RunStatus.FINISHED, "")
-
-    def _end(self, status: RunStatus, message: str) -> None:
-        with contextlib.suppress(GimbalError):
-            for name, state in self.folder.state().stages.items():
-                if state.status is StageStatus.RUNNING:
-                    update = {"status": StageStatus.FAILED, "message": message}
-                    self.folder.set_stage(name, state.model_copy(update=update))
-            self.folder.finish(status, message)
-
-    @contextlib.contextmanager
-    def _tracked(self) -> Iterator[TrackerPort]:
-        tracker = Tracker.open(
-            self.folder.path,
-            self.settings.platform.tracking,
-            self.runs_dir,
-            experiment=self.settings.experiment,
-            run_name=self.folder.id,
-            params=to_plain(self.settings),
-            tags={"gimbal.run_id": self.folder.id, "gimbal.workload": self.workload},
-            on_warning=self.observer.notice,
-        )
-        status = "failed"
-        try:
-            yield tracker
-            status = "finished"
-        except KeyboardInterrupt:
-            status = "killed"
-            raise
-        finally:
-            for path in (self.folder.config_file, self.folder.provenance_file, self.folder.report):
-                if path.exists():
-                    tracker.artifact(path)
-            tracker.finish(status)
-            tracker.close(_FLUSH_S)
 
     def _result(self) -> RunResult:
         stages = {

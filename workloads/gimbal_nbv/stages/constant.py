@@ -11,7 +11,6 @@ import numpy as np
 from gimbal.experiment.files import atomic_writer
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
 from gimbal_nbv.config import EvaluateSettings, OracleSettings, ViewSettings
-from gimbal_nbv.policies import FirstFramePolicy
 from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, rows_of_split
 
 _OBJECTS = 64
@@ -29,6 +28,8 @@ class ConstantStage(TaskStage):
 
     def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
         """Write `directions.npy`, [K-1, 3]."""
+        from gimbal_nbv.policies import FirstFramePolicy
+
         rows = open_rows(inputs, "oracle")
         protocol = protocol_of(self.views, self.oracle)
         chosen = rows_of_split(rows, ["train"])[:_OBJECTS]

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gimbal.data.reading import BlockReader
-from gimbal.data.records import read_manifest
 from gimbal.experiment.files import atomic_write_json
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
 from gimbal_nbv.config import EvaluateSettings, OracleSettings, ViewSettings
-from gimbal_nbv.evaluation import ScoredObject, evaluate
-from gimbal_nbv.metrics import score_rollout
-from gimbal_nbv.protocol import frozen_list_digest
 from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle
 from gimbal_nbv.stages.rollouts import row_rollout
-from gimbal_nbv.stages.showing import shown_rollout
 from gimbal_nbv.stages.summary import summary_table
+
+if TYPE_CHECKING:
+    from gimbal.data.reading import BlockReader
+    from gimbal_nbv.evaluation import ScoredObject
 
 EVALUATION_FILE = "evaluation.json"
 HEADLINE = ("auc", "gap_closed", "coverage")
@@ -38,6 +36,8 @@ class EvaluateStage(TaskStage):
 
     def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
         """Write `evaluation.json` and `summary.json`; return the headline numbers."""
+        from gimbal_nbv.evaluation import evaluate
+
         rows = open_rows(inputs, "rollouts")
         objects = _scored(rows, progress)
         result = evaluate(objects, draws=self.settings.bootstrap, seed=self.seed)
@@ -53,6 +53,8 @@ class EvaluateStage(TaskStage):
         }
 
     def _protocol(self, ids: Sequence[str]) -> dict[str, Any]:
+        from gimbal_nbv.protocol import frozen_list_digest
+
         protocol = protocol_of(self.views, self.oracle)
         count = self.settings.first_views
         digest = frozen_list_digest(protocol, ids, first_view_count=count, seed=self.seed)
@@ -70,6 +72,8 @@ class EvaluateStage(TaskStage):
 
     def _shown(self, inputs: StageInputs, objects: Sequence[ScoredObject]) -> list[dict[str, Any]]:
         """Prepare some objects for the sphere: those whose result is nearest the quantiles."""
+        from gimbal_nbv.stages.showing import shown_rollout
+
         if self.settings.rollouts_shown == 0:
             return []
         won = np.array([o.scores["policy"].auc - o.scores["farthest"].auc for o in objects])
@@ -90,6 +94,9 @@ class EvaluateStage(TaskStage):
 
 
 def _scored(rows: BlockReader, progress: Progress) -> list[ScoredObject]:
+    from gimbal_nbv.evaluation import ScoredObject
+    from gimbal_nbv.metrics import score_rollout
+
     ids = [str(name) for name in rows.column("object_id")]
     objects: dict[str, dict[str, Any]] = {}
     for index, name in enumerate(ids):
@@ -121,6 +128,8 @@ def _policy_rows(rows: BlockReader, object_id: str) -> dict[str, int]:
 
 def _skipped(inputs: StageInputs) -> list[dict[str, str]]:
     """Return what no policy was judged on, with the reason and the remedy."""
+    from gimbal.data.records import read_manifest
+
     return [
         {"id": item.id, "reason": item.message, "remedy": item.remedy}
         for name in ("meshes", "views", "oracle")

@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from gimbal.data.stage import BadItem, DataStage, Item
 from gimbal.errors import ConfigError
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import DataSettings
-from gimbal_nbv.shapes import make_shape, shape_list
 from gimbal_vision.errors import VisionError
-from gimbal_vision.meshes import Mesh, find_meshes, load_mesh, normalise
+
+if TYPE_CHECKING:
+    from gimbal_vision.meshes import Mesh
 
 SCHEMA = BlockSchema.of(
     Column("object_id", "string", description="file relative to the folder, or family-seed"),
@@ -86,11 +87,16 @@ class MeshesStage(DataStage):
         }
 
     def _mesh(self, item: Item) -> Mesh:
+        from gimbal_nbv.shapes import make_shape
+        from gimbal_vision.meshes import load_mesh, normalise
+
         if "path" in item:
             return normalise(load_mesh(item["path"]))
         return make_shape(item["family"], item["shape_seed"])
 
     def _made_items(self) -> list[Item]:
+        from gimbal_nbv.shapes import shape_list
+
         counts = {"train": self.settings.train_shapes, "test": self.settings.test_shapes}
         return [
             {"id": ref.id, "family": ref.family, "split": split, "shape_seed": ref.seed}
@@ -135,6 +141,8 @@ def mesh_row(mesh: Mesh) -> dict[str, Any]:
 
 def row_mesh(row: Mapping[str, Any]) -> Mesh:
     """Rebuild the mesh of a row; the inverse of `mesh_row`."""
+    from gimbal_vision.meshes import Mesh
+
     return Mesh(
         vertices=np.asarray(row["vertices"], dtype=np.float64),
         faces=np.asarray(row["faces"]),
@@ -145,6 +153,8 @@ def row_mesh(row: Mapping[str, Any]) -> Mesh:
 
 
 def _found(folder: Path) -> list[Path]:
+    from gimbal_vision.meshes import find_meshes
+
     try:
         return list(find_meshes(folder))
     except VisionError as exc:

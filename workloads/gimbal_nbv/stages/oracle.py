@@ -11,10 +11,7 @@ import numpy as np
 from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import BadItem, DataStage, Item
 from gimbal.experiment.stage import StageInputs
-from gimbal_nbv.building import build_oracle
 from gimbal_nbv.config import OracleSettings, ViewSettings
-from gimbal_nbv.errors import UnusableObject
-from gimbal_nbv.stages.meshes import row_mesh
 from gimbal_nbv.stages.reading import object_items, open_rows, protocol_of
 
 
@@ -57,6 +54,10 @@ class OracleStage(DataStage):
         Raises:
             BadItem: One view sees nearly all of it, or hardly any of it can be seen.
         """
+        from gimbal_nbv.building import build_oracle
+        from gimbal_nbv.errors import UnusableObject
+        from gimbal_nbv.stages.meshes import row_mesh
+
         row = open_rows(inputs, "meshes")[item["row"]]
         depth = open_rows(inputs, "views").fetch([item["row"]], ["depth"])["depth"][0]
         protocol = protocol_of(self.views, self.settings)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gimbal.data.reading import BlockReader
 from gimbal.data.stage import Item
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import OracleSettings, ViewSettings
-from gimbal_nbv.oracle import ARRAYS, OracleMap
-from gimbal_nbv.protocol import SphereProtocol
+
+if TYPE_CHECKING:
+    from gimbal.data.reading import BlockReader
+    from gimbal_nbv.oracle import OracleMap
+    from gimbal_nbv.protocol import SphereProtocol
 
 
 def protocol_of(views: ViewSettings, oracle: OracleSettings) -> SphereProtocol:
     """Return the protocol that a config describes."""
+    from gimbal_nbv.protocol import SphereProtocol
+
     return SphereProtocol(
         views=views.candidates,
         radius=views.radius,
@@ -31,6 +36,8 @@ def protocol_of(views: ViewSettings, oracle: OracleSettings) -> SphereProtocol:
 
 @functools.lru_cache(maxsize=16)
 def _open(path: Path) -> BlockReader:
+    from gimbal.data.reading import BlockReader
+
     return BlockReader(path)
 
 
@@ -55,6 +62,8 @@ def rows_of_split(
 
 def read_oracle(rows: BlockReader, row: int, protocol: SphereProtocol) -> OracleMap:
     """Rebuild the oracle map of one row, without copying its large arrays."""
+    from gimbal_nbv.oracle import ARRAYS, OracleMap
+
     record = rows[row]
     arrays = {name: record[name] for name in ARRAYS}
     for name in ("visible", "free", "surface"):

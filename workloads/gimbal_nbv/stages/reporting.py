@@ -11,6 +11,7 @@ from typing import Any
 from gimbal.experiment.files import read_json
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
+from gimbal.experiment.stage_store import STAGE_FILE
 from gimbal_nbv.stages.evaluating import EVALUATION_FILE
 
 
@@ -36,13 +37,15 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
     """Return what a report says about a run: command, commit, config, stages."""
     state = folder.state()
     provenance = read_json(folder.provenance_file)
-    git = provenance.get("git") or {}
+    code: dict[str, Any] = next(
+        (r for r in provenance["code"]["repositories"] if "commit" in r), {}
+    )
     return {
         "run_id": state.id,
         "experiment": state.experiment,
         "command": " ".join(state.command),
-        "commit": git.get("commit"),
-        "dirty": git.get("dirty"),
+        "commit": code.get("commit"),
+        "dirty": code.get("dirty"),
         "created": state.started_at.isoformat(timespec="seconds"),
         "config_yaml": folder.config_file.read_text(),
         "stages": [
@@ -54,8 +57,16 @@ def describe_run(folder: RunFolder) -> dict[str, Any]:
             }
             for name, stage in state.stages.items()
         ],
-        "platform": provenance.get("platform"),
+        "gates": [gate for name in state.stages for gate in _gates(folder.stages / name, name)],
+        "platform": provenance.get("machine"),
     }
+
+
+def _gates(stage_dir: Path, name: str) -> list[dict[str, Any]]:
+    path = stage_dir / STAGE_FILE
+    if not path.exists():
+        return []
+    return [{"stage": name, **gate} for gate in read_json(path)["gates"]]
 
 
 def training_curves(train_dir: Path) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -14,16 +14,13 @@ from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import DataStage, Item
 from gimbal.errors import ConfigError
 from gimbal.experiment.stage import StageInputs
-from gimbal.training.checkpoints import best
 from gimbal_nbv.config import EvaluateSettings, ModelSettings, OracleSettings, ViewSettings
-from gimbal_nbv.features import FeatureCache
-from gimbal_nbv.policies import FirstFramePolicy, Policy, baselines
-from gimbal_nbv.policies.learned import BlindPolicy, LearnedPolicy
-from gimbal_nbv.protocol import first_views
-from gimbal_nbv.rollout import Rollout, roll_out
-from gimbal_nbv.scorer import NbvModel
 from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, rows_of_split
-from gimbal_nbv.stages.training import load_model
+
+if TYPE_CHECKING:
+    from gimbal_nbv.policies import Policy
+    from gimbal_nbv.rollout import Rollout
+    from gimbal_nbv.scorer import NbvModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +73,10 @@ class RolloutsStage(DataStage):
 
     def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
         """Run every policy on one object."""
+        from gimbal_nbv.features import FeatureCache
+        from gimbal_nbv.protocol import first_views
+        from gimbal_nbv.rollout import roll_out
+
         rows = open_rows(inputs, "oracle")
         protocol = protocol_of(self.views, self.oracle)
         oracle = read_oracle(rows, item["row"], protocol)
@@ -93,6 +94,9 @@ class RolloutsStage(DataStage):
             }
 
     def _policies(self, inputs: StageInputs) -> Sequence[Policy]:
+        from gimbal_nbv.policies import FirstFramePolicy, baselines
+        from gimbal_nbv.policies.learned import BlindPolicy, LearnedPolicy
+
         model = _model(inputs["train"].path, self.model)
         constant = FirstFramePolicy(np.load(inputs["constant"].path / "directions.npy"))
         return (*baselines(self.seed), constant, BlindPolicy(model), LearnedPolicy(model))
@@ -100,11 +104,16 @@ class RolloutsStage(DataStage):
 
 @functools.lru_cache(maxsize=2)
 def _model(train_dir: Path, settings: ModelSettings) -> NbvModel:
+    from gimbal.training.checkpoints import best
+    from gimbal_nbv.stages.training import load_model
+
     return load_model(best(train_dir), settings)
 
 
 def row_rollout(row: Mapping[str, Any]) -> Rollout:
     """Rebuild the rollout of a row."""
+    from gimbal_nbv.rollout import Rollout
+
     names = ("views", "coverage", "chamfer", "scores", "gains")
     return Rollout(
         policy=str(row["policy"]),

@@ -11,9 +11,7 @@ from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import DataStage, Item
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import OracleSettings, StateSettings, ViewSettings
-from gimbal_nbv.features import ANGLE_FEATURES, SIGHTED_FEATURES
 from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, rows_of_split
-from gimbal_nbv.training_data import state_rows
 
 LONGEST = 5
 """Views of the longest training state: one fewer than the default budget."""
@@ -34,6 +32,8 @@ class StatesStage(DataStage):
     @property
     def schema(self) -> BlockSchema:
         """One row a state."""
+        from gimbal_nbv.features import ANGLE_FEATURES, SIGHTED_FEATURES
+
         M = self.views.candidates
         return BlockSchema.of(
             Column("object_id", "string"),
@@ -62,6 +62,8 @@ class StatesStage(DataStage):
 
     def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
         """Describe the states of one object."""
+        from gimbal_nbv.training_data import state_rows
+
         protocol = protocol_of(self.views, self.oracle)
         oracle = read_oracle(open_rows(inputs, "oracle"), item["row"], protocol)
         for row in state_rows(

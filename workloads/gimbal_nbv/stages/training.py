@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from gimbal.data.reading import BlockReader
-    from gimbal.training.task import Batch, LossTerms, ParameterGroups
+    from gimbal.training.task import Batch, LossTerms, ParameterGroups, Source
     from gimbal_nbv.scorer import NbvModel
 
 COLUMNS = ("features", "blind", "gains", "used")
@@ -90,7 +90,7 @@ class ScorerTask:
 
         return nbv_loss(module, batch, self._settings.temperature)
 
-    def validate(self, module: nn.Module, source: StateSource) -> Mapping[str, Any]:
+    def validate(self, module: nn.Module, source: Source) -> Mapping[str, Any]:
         """Return the loss and the regret of both networks on states of held-out objects."""
         import torch
 

@@ -12,9 +12,7 @@ from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import DataStage, Item
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import OracleSettings, ViewSettings
-from gimbal_nbv.stages.meshes import row_mesh
 from gimbal_nbv.stages.reading import object_items, open_rows, protocol_of
-from gimbal_vision import rendering
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +48,9 @@ class ViewsStage(DataStage):
 
     def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
         """Render one object."""
+        from gimbal_nbv.stages.meshes import row_mesh
+        from gimbal_vision import rendering
+
         mesh = row_mesh(open_rows(inputs, "meshes")[item["row"]])
         cameras = protocol_of(self.settings, OracleSettings()).cameras
         size = self.settings.image_size

@@ -1,0 +1,143 @@
+"""Remembers a run: how it ended, which code and data it used, and what MLflow is told."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gimbal.errors import GimbalError
+from gimbal.experiment import provenance
+from gimbal.experiment.freshness import submitted_code
+from gimbal.experiment.plain import to_plain
+from gimbal.experiment.run_folder import RunFolder
+from gimbal.experiment.run_state import RunStatus, StageStatus
+from gimbal.experiment.settings import ExperimentSettings
+from gimbal.experiment.stage import StageOutput
+from gimbal.pipeline.code import CodeIdentity
+from gimbal.pipeline.events import Observer
+from gimbal.tracking.ports import TrackerPort
+from gimbal.tracking.records import RunStatus as TrackedStatus
+from gimbal.tracking.tracker import Tracker
+
+_FLUSH_S = 30.0
+_WORKER_PACKAGES = "packages.json"
+_MANIFEST = "manifest.json"
+
+
+def runs_folder(settings: ExperimentSettings) -> Path:
+    """Return the folder of all runs, absolute.
+
+    The working folder of a Ray job is a copy that Ray deletes, so there a relative folder counts
+    from `~/gimbal`, which outlives the job.
+    """
+    folder = settings.platform.runs_dir.expanduser()
+    if not folder.is_absolute() and submitted_code() is not None:
+        return Path.home() / "gimbal" / folder
+    return folder.absolute()
+
+
+@contextlib.contextmanager
+def recorded(folder: RunFolder) -> Iterator[None]:
+    """Record in `run.json` how the block ended, whatever ends it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end(folder, RunStatus.INTERRUPTED, "stopped by the user")
+        raise
+    except GimbalError as error:
+        _end(folder, RunStatus.FAILED, error.message)
+        raise
+    except BaseException as error:
+        _end(folder, RunStatus.FAILED, f"{type(error).__name__}: {error}")
+        raise
+    _end(folder, RunStatus.FINISHED, "")
+
+
+def _end(folder: RunFolder, status: RunStatus, message: str) -> None:
+    with contextlib.suppress(GimbalError):
+        for name, state in folder.state().stages.items():
+            if state.status is StageStatus.RUNNING:
+                update = {"status": StageStatus.FAILED, "message": message}
+                folder.set_stage(name, state.model_copy(update=update))
+        folder.finish(status, message)
+
+
+@contextlib.contextmanager
+def tracked(
+    folder: RunFolder, settings: ExperimentSettings, runs_dir: Path, observer: Observer
+) -> Iterator[TrackerPort]:
+    """Tell MLflow about the run until the block ends, then deliver what a moment allows."""
+    tracker = Tracker.open(
+        folder.path,
+        settings.platform.tracking,
+        runs_dir,
+        experiment=settings.experiment,
+        run_name=folder.id,
+        params=to_plain(settings),
+        tags={"gimbal.run_id": folder.id, "gimbal.workload": settings.workload},
+        on_warning=observer.notice,
+    )
+    status: TrackedStatus = "failed"
+    try:
+        yield tracker
+        status = "finished"
+    except KeyboardInterrupt:
+        status = "killed"
+        raise
+    finally:
+        for path in (folder.config_file, folder.provenance_file, folder.report):
+            if path.exists():
+                tracker.artifact(path)
+        tracker.finish(status)
+        tracker.close(_FLUSH_S)
+
+
+def write_provenance(
+    folder: RunFolder,
+    command: list[str],
+    code: CodeIdentity,
+    outputs: Mapping[str, StageOutput],
+) -> str | None:
+    """Write `provenance.json` as far as it is known; called at the start and at the end of a run.
+
+    Args:
+        folder: The run.
+        command: The command line.
+        code: The packages whose sources and repositories are recorded.
+        outputs: Stages finished so far: their data's fingerprints and their workers' packages.
+
+    Returns:
+        The commit of the code, if it lies in a git repository.
+    """
+    record = provenance.collect(command, code.packages)
+    record["data"] = {name: output.fingerprint for name, output in outputs.items()} | {
+        f"{name} rows": fingerprint
+        for name, output in outputs.items()
+        if (fingerprint := rows_fingerprint(output.path)) is not None
+    }
+    record["worker_packages"] = {
+        name: str(output.path / _WORKER_PACKAGES)
+        for name, output in outputs.items()
+        if (output.path / _WORKER_PACKAGES).exists()
+    }
+    folder.write_provenance(record)
+    return commit_of(record)
+
+
+def rows_fingerprint(stage_dir: Path) -> str | None:
+    """Return the fingerprint of a data stage's rows, None for other stages."""
+    if not (stage_dir / _MANIFEST).exists():
+        return None
+    from gimbal.data.records import data_fingerprint
+
+    return data_fingerprint(stage_dir)
+
+
+def commit_of(record: Mapping[str, Any]) -> str | None:
+    """Return the commit of the first repository the code lies in."""
+    for repository in record["code"]["repositories"]:
+        if "commit" in repository:
+            return str(repository["commit"])
+    return None

@@ -1,0 +1,186 @@
+"""Runs of a workload from outside the repository, through the real command and real Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.ray
+
+TOY = Path(__file__).parents[1] / "support" / "toy"
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def toy_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which the toy workload was installed with pip, entry point and all."""
+    source = tmp_path_factory.mktemp("source")
+    site = tmp_path_factory.mktemp("site")
+    subprocess.run(["cp", "-r", f"{TOY}/.", str(source)], check=True)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    command += ["--no-build-isolation", "--target", str(site), str(source)]
+    subprocess.run(command, check=True, timeout=120)
+    return site
+
+
+@pytest.fixture(scope="module")
+def ray_head(ray_cluster: None) -> str:
+    """Address of the session's Ray, so that runs need not start one each."""
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address)
+
+
+class Bench:
+    """A folder with a toy experiment, and the command to run it."""
+
+    def __init__(self, folder: Path, site: Path, address: str) -> None:
+        self.folder = folder
+        self.log = folder / "log.txt"
+        config = (
+            "workload: toy\nexperiment: toy\nplatform: {tracking: {enabled: false}}\n"
+            f"numbers: {{log: {self.log}}}\nsum: {{log: {self.log}}}\n"
+        )
+        (folder / "toy.yaml").write_text(config)
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
+            "RAY_ADDRESS": address,
+        }
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "gimbal.cli.main", *arguments]
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *overrides: str) -> dict[str, Any]:
+        out, err, code = self.finish(self.start("run", "toy.yaml", *overrides, "--json"))
+        assert code == 0, err
+        return {"result": json.loads(out.splitlines()[-1]), "err": err}
+
+    def fail(self, *overrides: str) -> tuple[int, str]:
+        _, err, code = self.finish(self.start("run", "toy.yaml", *overrides))
+        assert code != 0
+        assert "Traceback" not in err
+        return code, err
+
+    @staticmethod
+    def finish(process: subprocess.Popen[str]) -> tuple[str, str, int]:
+        out, err = process.communicate(timeout=150)
+        return out, err, process.returncode
+
+    def notes(self) -> list[str]:
+        return self.log.read_text().split("\n")[:-1] if self.log.exists() else []
+
+    def wait_for_note(self, wanted: Callable[[list[str]], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not wanted(self.notes()):
+            assert time.monotonic() < deadline, self.notes()
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, toy_site: Path, ray_head: str) -> Iterator[Bench]:
+    yield Bench(tmp_path, toy_site, ray_head)
+
+
+def statuses(result: dict[str, Any]) -> list[str]:
+    return [stage["status"] for stage in result["result"]["stages"].values()]
+
+
+def test_an_installed_plugin_runs_and_only_what_changed_runs_again(bench: Bench) -> None:
+    first = bench.run()
+    assert first["result"]["metrics"]["total"]["total"] == 55
+    assert (Path(first["result"]["run_dir"]) / "provenance.json").exists()
+
+    same = bench.run()
+    assert statuses(same) == ["skipped", "skipped"]
+    assert same["result"]["run_dir"] != first["result"]["run_dir"]
+
+    changed = bench.run("sum.power=2")
+    assert statuses(changed) == ["skipped", "finished"]
+    assert "settings.power: 1 → 2" in changed["err"]
+
+    forced = bench.run("--force", "squares")
+    assert statuses(forced) == ["finished", "finished"], "what follows a forced stage reruns"
+    assert sorted(bench.notes()) == sorted([*[f"square {n}" for n in range(6)] * 2, *["total"] * 3])
+
+
+def test_a_killed_run_continues_where_it_was(bench: Bench) -> None:
+    """SIGKILL of the driver loses neither the finished stage nor the run's identity."""
+    killed = bench.start("run", "toy.yaml", "sum.pause_s=30")
+    bench.wait_for_note(lambda notes: "total" in notes)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    (folder,) = (bench.folder / "runs" / "toy").iterdir()
+
+    again = bench.start("run", "toy.yaml", "sum.pause_s=30", "--json")
+    bench.wait_for_note(lambda notes: notes.count("total") == 2)
+    again.send_signal(signal.SIGTERM)
+    _, err, code = bench.finish(again)
+    assert code == 130
+    assert "run the same command again" in err
+    assert f"continuing {folder}" in err
+    assert bench.notes().count("square 0") == 1, "the finished stage was not run again"
+
+
+def test_runs_that_need_one_stage_at_once_build_it_once(bench: Bench) -> None:
+    both = [bench.start("run", "toy.yaml", "numbers.pause_s=0.5", "--json") for _ in range(2)]
+    results = [bench.finish(process) for process in both]
+    assert [code for _, _, code in results] == [0, 0]
+    run_dirs = {json.loads(out.splitlines()[-1])["run_dir"] for out, _, _ in results}
+    assert len(run_dirs) == 2
+    assert sorted(bench.notes()) == [*(f"square {n}" for n in range(6)), "total"]
+
+
+def test_a_broken_stage_is_one_message_and_keeps_what_was_finished(bench: Bench) -> None:
+    code, err = bench.fail("sum.fail=true")
+    assert code == 3
+    assert "stage 'total' broke: ZeroDivisionError: the toy broke" in err
+    (trace,) = bench.folder.glob("runs/.stages/toy.total/*/errors/traceback.txt")
+    assert "gimbal_toy" in trace.read_text()
+    assert statuses(bench.run()) == ["skipped", "finished"]
+
+
+def test_a_missed_gate_ends_the_run_with_its_hint(bench: Bench) -> None:
+    code, err = bench.fail("least=100")
+    assert code == 4
+    assert "total = 55, wanted >= 100" in err
+    assert "add more" in err
+    code, _ = bench.fail("least=100")
+    assert code == 4
+    assert bench.notes().count("total") == 1, "the cached numbers are judged again, not computed"
+
+
+def test_bad_items_are_skipped_and_too_many_stop_the_run(bench: Bench) -> None:
+    result = bench.run("numbers.bad=[3]")
+    assert result["result"]["metrics"]["squares"]["skipped"] == 1
+    code, err = bench.fail("numbers.bad=[1,2,3]")
+    assert code == 3
+    assert "is bad (leave it out)" in err
+
+
+def test_a_damaged_block_is_named_and_only_it_is_rebuilt(bench: Bench) -> None:
+    bench.run()
+    block = sorted(bench.folder.glob("runs/.stages/toy.squares/*/blocks/*.arrow"))[1]
+    block.write_bytes(block.read_bytes()[:100])
+    result = bench.run()
+    assert block.name in result["err"]
+    assert bench.notes().count("square 2") == 2
+    assert bench.notes().count("square 0") == 1
+    assert result["result"]["metrics"]["total"]["total"] == 55
