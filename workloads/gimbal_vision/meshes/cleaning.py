@@ -47,7 +47,7 @@ def clean(soup: Soup) -> Mesh:
             invalid_faces=invalid,
             degenerate_faces=int((~solid).sum()),
             duplicate_faces=len(corners) - len(distinct),
-            unreferenced_vertices=len(points) - len(np.unique(corners)),
+            unreferenced_vertices=len(points) - int(np.count_nonzero(np.bincount(corners.ravel()))),
             merged_vertices=len(vertices) - len(points),
             warnings=tuple(soup.warnings),
         ),
@@ -91,8 +91,8 @@ def _compact(corner_colors: Any, keep: Indices, corners: Indices) -> tuple[Any, 
         The point of each vertex [V], the faces [F, 3] int32, the colours [V, 3] or None.
     """
     if corner_colors is None:
-        used, faces = np.unique(corners, return_inverse=True)
-        return used, faces.reshape(-1, 3).astype(np.int32), None
+        counts = np.bincount(corners.ravel())
+        return np.flatnonzero(counts), (np.cumsum(counts > 0) - 1)[corners].astype(np.int32), None
     rgb = corner_colors[keep].reshape(-1, 3).astype(np.int64)
     code = corners.ravel() << 24 | rgb[:, 0] << 16 | rgb[:, 1] << 8 | rgb[:, 2]
     used, faces = np.unique(code, return_inverse=True)

@@ -115,5 +115,7 @@ def first_line(error: BaseException) -> str:
     """Return what an error says in one line of moderate length, the same on every run."""
     if isinstance(error, UnidentifiedImageError):  # its text holds an address in memory
         return "not an image, or a damaged one"
+    if isinstance(error, KeyError):  # its text is the bare key
+        return f"unexpected {error}"[:200]
     lines = str(error).splitlines()
     return lines[0][:200] if lines else type(error).__name__
