@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 
 from gimbal_nbv.errors import ShapeError
-from gimbal_nbv.shapes import furniture, mechanical, organic, tubes, vessels
+from gimbal_nbv.shapes import furniture, goods, mechanical, organic, tubes, vessels
 from gimbal_nbv.shapes.jointed import jointed
 from gimbal_nbv.shapes.solid import Solid, random_rotation
 from gimbal_vision.meshes import Mesh, normalise
@@ -29,26 +29,34 @@ _TRAIN: dict[str, Maker] = {
     "quadruped": organic.quadruped,
     "pocket_block": mechanical.pocket_block,
     "chair": furniture.chair,
+    "sheet": mechanical.sheet,
+    "package": goods.package,
     "blob": organic.blob,
     "open_box": vessels.open_box,
     "bent_pipe": tubes.bent_pipe,
     "jointed_4": partial(jointed, parts=4),
+    "bust": organic.bust,
     "l_bracket": mechanical.l_bracket,
     "vase": vessels.vase,
     "table": furniture.table,
     "figure": organic.figure,
+    "tool": goods.tool,
     "annulus": tubes.annulus,
     "car": organic.car,
     "housing": mechanical.housing,
     "jointed_2": partial(jointed, parts=2),
+    "pistol_grip": goods.pistol_grip,
     "bowl": vessels.bowl,
     "star": organic.star,
     "lattice": mechanical.lattice,
     "worm": organic.worm,
+    "shoe": goods.shoe,
+    "rock": goods.rock,
     "torus": tubes.ring,
     "drilled_plate": mechanical.drilled_plate,
     "bird": organic.bird,
     "jointed_6": partial(jointed, parts=6),
+    "funnel": goods.funnel,
     "armchair": furniture.armchair,
     "bottle": vessels.bottle,
     "gear": mechanical.gear,

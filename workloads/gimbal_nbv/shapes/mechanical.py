@@ -5,14 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from gimbal_nbv.shapes.implicit import Distance, block, cut, drill, mesh_of
-from gimbal_nbv.shapes.primitives import box, circle, cylinder, prism, ring_prism, sweep
+from gimbal_nbv.shapes.primitives import (
+    box,
+    circle,
+    cylinder,
+    prism,
+    rectangle,
+    ring_prism,
+    sweep,
+)
 from gimbal_nbv.shapes.solid import Solid, merge, rotation_about
 
 
 def l_bracket(rng: np.random.Generator) -> Solid:
     """Two plates at an angle, with ribs."""
     width, long, short = rng.uniform(0.3, 0.8), rng.uniform(0.7, 1.0), rng.uniform(0.4, 0.9)
-    thick = rng.uniform(0.06, 0.16)
+    thick = rng.uniform(0.015, 0.16)
     angle = rng.uniform(1.2, 2.0) if rng.random() < 0.3 else np.pi / 2
     upright = box([thick, width, short]).moved([0, 0, short / 2])
     parts = [
@@ -30,7 +38,7 @@ def l_bracket(rng: np.random.Generator) -> Solid:
 def u_channel(rng: np.random.Generator) -> Solid:
     """A channel of three plates, sometimes with a tongue in the middle."""
     width, length, height = rng.uniform(0.3, 0.7), rng.uniform(0.5, 1.2), rng.uniform(0.3, 0.7)
-    thick = rng.uniform(0.05, 0.12)
+    thick = rng.uniform(0.01, 0.12)
     parts = [box([width, length, thick])]
     levels = [-1.0, 1.0, 0.0] if rng.random() < 0.3 else [-1.0, 1.0]
     for x in levels:
@@ -149,6 +157,29 @@ def turned_part(rng: np.random.Generator) -> Solid:
         z += height * 0.98
     radius, angle = rng.uniform(0.15, 0.35), rng.uniform(0, 2 * np.pi)
     at = np.array([radius * np.cos(angle), radius * np.sin(angle), 0.0])
-    pin = np.linspace(at + [0, 0, z * 0.3], at + [0, 0, z * rng.uniform(0.9, 1.3)], 6)
+    pin = np.linspace(
+        at + np.array([0, 0, z * 0.3]), at + np.array([0, 0, z * rng.uniform(0.9, 1.3)]), 6
+    )
     parts.append(sweep(pin, rng.uniform(0.04, 0.08)))
+    return merge(parts)
+
+
+def sheet(rng: np.random.Generator) -> Solid:
+    """A thin plate bent along its length, flat, arched, corrugated or folded."""
+    length, width, thick = rng.uniform(0.7, 1.1), rng.uniform(0.4, 0.9), rng.uniform(0.006, 0.03)
+    t = np.linspace(-0.5, 0.5, 40)
+    rise = rng.uniform(0.1, 0.45)
+    bends = [
+        np.cos(np.pi * t),
+        0.5 * np.sin(2 * np.pi * t * rng.uniform(0.8, 3)),
+        np.abs(2 * t),
+        np.clip(4 * np.abs(t) - 1, 0, 1),
+    ]
+    height = rise * bends[rng.integers(len(bends))]
+    path = np.stack([length * t, 0 * t, height], axis=1)
+    half = np.tile([width / 2, thick / 2], (len(t), 1))
+    parts = [sweep(path, half, section=rectangle(2, 2, 24))]
+    if rng.random() < 0.5:
+        lip = box([length * rng.uniform(0.3, 0.9), thick, rng.uniform(0.1, 0.3)])
+        parts.append(lip.moved([0, width / 2, float(height[20])]))
     return merge(parts)

@@ -31,17 +31,21 @@ def quadruped(rng: np.random.Generator) -> Solid:
     parts = [rod(rear, front, thick * rng.uniform(0.8, 1.2), thick)]
     for x in (front, rear):
         for side in (-1, 1):
-            hip = x + [0, side * thick * 0.7, -thick * 0.4]
-            foot = hip + [rng.uniform(-0.12, 0.12), side * 0.02, -leg]
+            hip = x + np.array([0, side * thick * 0.7, -thick * 0.4])
+            foot = hip + np.array([rng.uniform(-0.12, 0.12), side * 0.02, -leg])
             parts.append(rod(hip, foot, thick * 0.45, rng.uniform(0.04, 0.07)))
-    head = front + [rng.uniform(0.1, 0.3), 0, rng.uniform(0.05, 0.5)]
+    head = front + np.array([rng.uniform(0.1, 0.3), 0, rng.uniform(0.05, 0.5)])
     skull = rng.uniform(0.1, 0.2)
     parts += [rod(front, head, thick * 0.6, skull * 0.6)]
-    parts += [rod(head, head + [rng.uniform(0.08, 0.25), 0, -0.05], skull, skull * 0.6)]
+    parts += [rod(head, head + np.array([rng.uniform(0.08, 0.25), 0, -0.05]), skull, skull * 0.6)]
     for side in (-1, 1):
-        tip = head + [rng.uniform(-0.1, 0.05), side * rng.uniform(0.05, 0.25), skull + 0.12]
-        parts.append(rod(head + [0, side * skull * 0.6, skull * 0.5], tip, 0.05, 0.03))
-    parts.append(rod(rear, rear + [-rng.uniform(0.1, 0.4), 0, rng.uniform(-0.3, 0.3)], 0.05, 0.03))
+        tip = head + np.array(
+            [rng.uniform(-0.1, 0.05), side * rng.uniform(0.05, 0.25), skull + 0.12]
+        )
+        parts.append(rod(head + np.array([0, side * skull * 0.6, skull * 0.5]), tip, 0.05, 0.03))
+    parts.append(
+        rod(rear, rear + np.array([-rng.uniform(0.1, 0.4), 0, rng.uniform(-0.3, 0.3)]), 0.05, 0.03)
+    )
     return mesh_of(blend(parts, 0.08), [-1.0, -0.5, -0.95], [1.2, 0.5, 0.9], 52)
 
 
@@ -49,16 +53,18 @@ def figure(rng: np.random.Generator) -> Solid:
     """A standing or sitting figure with arms in a random pose."""
     torso, wide = rng.uniform(0.35, 0.55), rng.uniform(0.1, 0.2)
     top = np.array([0, 0, torso])
-    parts = [rod([0, 0, 0], top, wide * 1.1, wide), ball(top + [0, 0, wide + 0.12], 0.13)]
+    parts = [rod([0, 0, 0], top, wide * 1.1, wide), ball(top + np.array([0, 0, wide + 0.12]), 0.13)]
     for side in (-1, 1):
-        shoulder = top + [0, side * wide, 0]
-        elbow = shoulder + [rng.uniform(-0.1, 0.25), side * 0.15, -rng.uniform(-0.1, 0.25)]
+        shoulder = top + np.array([0, side * wide, 0])
+        elbow = shoulder + np.array(
+            [rng.uniform(-0.1, 0.25), side * 0.15, -rng.uniform(-0.1, 0.25)]
+        )
         hand = elbow + 0.25 * random_direction(rng)
         parts += [rod(shoulder, elbow, 0.06, 0.05), rod(elbow, hand, 0.05, 0.045)]
         knee = np.array([rng.uniform(0, 0.3), side * wide * 0.9, -rng.uniform(0.1, 0.35)])
-        foot = knee + [rng.uniform(-0.1, 0.1), 0, -rng.uniform(0.2, 0.35)]
+        foot = knee + np.array([rng.uniform(-0.1, 0.1), 0, -rng.uniform(0.2, 0.35)])
         parts += [rod([0, side * wide * 0.6, 0], knee, 0.09, 0.07), rod(knee, foot, 0.07, 0.05)]
-        parts.append(rod(foot, foot + [0.12, 0, 0], 0.05))
+        parts.append(rod(foot, foot + np.array([0.12, 0, 0]), 0.05))
     return mesh_of(blend(parts, 0.06), [-0.5, -0.75, -0.85], [0.7, 0.75, 1.0], 52)
 
 
@@ -67,7 +73,7 @@ def bird(rng: np.random.Generator) -> Solid:
     long, thick = rng.uniform(0.4, 0.7), rng.uniform(0.1, 0.2)
     parts: list[Distance] = [rod([-long / 2, 0, 0], [long / 2, 0, 0.05], thick * 0.6, thick)]
     head = np.array([long / 2 + 0.12, 0, rng.uniform(0, 0.25)])
-    parts += [ball(head, 0.11), rod(head, head + [0.22, 0, -0.03], 0.05, 0.02)]
+    parts += [ball(head, 0.11), rod(head, head + np.array([0.22, 0, -0.03]), 0.05, 0.02)]
     body = mesh_of(blend(parts, 0.1), [-0.7, -0.4, -0.4], [1.0, 0.4, 0.6])
     span, chord, lift = rng.uniform(0.3, 0.7), rng.uniform(0.1, 0.25), rng.uniform(-0.3, 0.5)
     wings = []
@@ -153,3 +159,17 @@ def aeroplane(rng: np.random.Generator) -> Solid:
         engine = ellipsoid([0.1, 0.04, 0.04])
         parts.append(engine.moved([0.05 - sweep_back * span / 2, side * span / 2, -0.05]))
     return merge(parts)
+
+
+def bust(rng: np.random.Generator) -> Solid:
+    """A head-like mass on a neck or base, with a nose, ears and a rough skin."""
+    radius = rng.uniform(0.25, 0.38)
+    parts = [ball([0, 0, 0], radius), rod([0, 0, 0], [rng.uniform(-0.1, 0.1), 0, -0.5], 0.17)]
+    for _ in range(int(rng.integers(1, 6))):
+        out = random_direction(rng)
+        tip = out * radius * rng.uniform(1.0, 1.7)
+        parts.append(rod(out * radius * 0.6, tip, rng.uniform(0.06, 0.16), rng.uniform(0.03, 0.1)))
+    if rng.random() < 0.6:
+        parts.append(ball([0, 0, -0.6], rng.uniform(0.2, 0.35)))
+    shape = displaced(blend(parts, 0.1), _waves(rng, 10, 30), rng.uniform(0.0, 0.05))
+    return mesh_of(shape, [-0.75, -0.75, -0.95], [0.75, 0.75, 0.75], 46)

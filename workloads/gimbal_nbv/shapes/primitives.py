@@ -100,27 +100,35 @@ def shell(outer: ArrayLike, wall: float, segments: int = 40) -> Solid:
     return lathe(np.concatenate([path, inner]), segments)
 
 
-def sweep(path: Points, radii: ArrayLike, *, sides: int = 14, closed: bool = False) -> Solid:
+def sweep(
+    path: Points,
+    radii: ArrayLike,
+    *,
+    sides: int = 14,
+    section: Points | None = None,
+    closed: bool = False,
+) -> Solid:
     """Tube along a path with a round (or, with two radii a point, elliptic) section.
 
     Args:
         path: Centre line [N,3].
         radii: One radius, one a point [N], or two a point [N,2].
-        sides: Vertices of a section.
+        sides: Vertices of a round section.
+        section: Another outline of about unit radius [S,2], counter-clockwise.
         closed: Join the end to the start; otherwise both ends are capped.
     """
+    outline = circle(1.0, sides) if section is None else section
     normal, binormal = _frames(path, closed=closed)
     radius = np.broadcast_to(np.asarray(radii, dtype=np.float64).T, (2, len(path))).T
-    angle = np.arange(sides) * (2 * np.pi / sides)
     rings = (
         path[:, None]
-        + (radius[:, :1] * np.cos(angle))[..., None] * normal[:, None]
-        + (radius[:, 1:] * np.sin(angle))[..., None] * binormal[:, None]
+        + (radius[:, :1] * outline[:, 0])[..., None] * normal[:, None]
+        + (radius[:, 1:] * outline[:, 1])[..., None] * binormal[:, None]
     )
     if not closed:
-        ends = np.repeat(path[[0, -1]][:, None], sides, axis=1)
+        ends = np.repeat(path[[0, -1]][:, None], len(outline), axis=1)
         rings = np.concatenate([ends[:1], rings, ends[1:]])
-    faces = grid_faces(len(rings), sides, wrap_rows=closed, wrap_columns=True)
+    faces = grid_faces(len(rings), len(outline), wrap_rows=closed, wrap_columns=True)
     return without_slivers(Solid(rings.reshape(-1, 3), faces))
 
 

@@ -8,6 +8,11 @@ from gimbal_nbv.shapes.primitives import box, cylinder, ellipsoid, shell, sweep,
 from gimbal_nbv.shapes.solid import Points, Solid, merge, rotation_about
 
 
+def _wall(rng: np.random.Generator) -> float:
+    """Draw a wall thickness, thin as sheet metal in one case of three."""
+    return float(rng.uniform(0.006, 0.02) if rng.random() < 1 / 3 else rng.uniform(0.025, 0.08))
+
+
 def _walls(width: float, depth: float, height: float, wall: float) -> list[Solid]:
     parts = [box([width, depth, wall], 8).moved([0, 0, wall / 2])]
     for sign in (-1, 1):
@@ -20,7 +25,7 @@ def _walls(width: float, depth: float, height: float, wall: float) -> list[Solid
 def open_box(rng: np.random.Generator) -> Solid:
     """A box without a lid; sometimes the lid leans open or parts stand inside."""
     width, depth, height = rng.uniform(0.5, 1.0, size=3)
-    wall = rng.uniform(0.03, 0.09)
+    wall = _wall(rng)
     parts = _walls(width, depth, height, wall)
     if rng.random() < 0.35:
         lid = box([width, depth, wall]).moved([0, depth / 2, wall / 2])
@@ -35,7 +40,7 @@ def open_box(rng: np.random.Generator) -> Solid:
 def tray(rng: np.random.Generator) -> Solid:
     """A low box with dividers and feet."""
     width, depth, height = rng.uniform(0.8, 1.3), rng.uniform(0.5, 0.9), rng.uniform(0.12, 0.3)
-    wall = rng.uniform(0.025, 0.05)
+    wall = _wall(rng)
     parts = _walls(width, depth, height, wall)
     for x in np.linspace(-width / 2, width / 2, int(rng.integers(2, 5)))[1:-1]:
         parts.append(box([wall, depth, height * 0.8]).moved([x, 0, height * 0.4]))
@@ -61,7 +66,7 @@ def _handle(radius: float, low: float, high: float, reach: float, thickness: flo
 
 def mug(rng: np.random.Generator) -> Solid:
     """A hollow cup with one handle, or two."""
-    radius, height, wall = rng.uniform(0.28, 0.45), rng.uniform(0.5, 1.0), rng.uniform(0.03, 0.06)
+    radius, height, wall = rng.uniform(0.28, 0.45), rng.uniform(0.5, 1.0), _wall(rng)
     lower = radius * rng.uniform(0.7, 1.05)
     z = np.linspace(0, height, 9)
     side = np.stack([lower + (radius - lower) * (z / height) ** 0.7, z], axis=1)
@@ -85,7 +90,7 @@ def _profile(rng: np.random.Generator, height: float, swell: float) -> Points:
 
 def bowl(rng: np.random.Generator) -> Solid:
     """A wide open half-ellipsoid on a foot."""
-    radius, height, wall = rng.uniform(0.4, 0.6), rng.uniform(0.2, 0.5), rng.uniform(0.025, 0.06)
+    radius, height, wall = rng.uniform(0.4, 0.6), rng.uniform(0.2, 0.5), _wall(rng)
     angle = np.linspace(0, np.pi / 2, 16)
     outer = np.stack([radius * np.sin(angle), height * (1 - np.cos(angle))], axis=1)
     parts = [shell(outer, wall)]
@@ -98,7 +103,7 @@ def vase(rng: np.random.Generator) -> Solid:
     """A hollow turned body with a smooth random profile, sometimes with ears."""
     height = rng.uniform(0.7, 1.2)
     profile = _profile(rng, height, rng.uniform(0.05, 0.25))
-    parts = [shell(profile, rng.uniform(0.03, 0.06))]
+    parts = [shell(profile, _wall(rng))]
     if rng.random() < 0.4:
         radius = float(np.interp(0.6 * height, profile[2:, 1], profile[2:, 0]))
         ear = _handle(radius, 0.4 * height, 0.8 * height, rng.uniform(0.12, 0.25), 0.035)
@@ -152,5 +157,5 @@ def basket(rng: np.random.Generator) -> Solid:
     bow = np.stack(
         [upper * 0.97 * np.cos(angle), 0 * angle, height * 0.9 + rise * np.sin(angle)], axis=1
     )
-    body = shell(np.concatenate([[[0, 0], [lower / 2, 0]], side]), rng.uniform(0.025, 0.05))
+    body = shell(np.concatenate([[[0, 0], [lower / 2, 0]], side]), _wall(rng))
     return merge([body, sweep(bow, rng.uniform(0.02, 0.04), sides=12)])
