@@ -98,7 +98,9 @@ class ConsoleObserver:
 
     def notice(self, message: str) -> None:
         """Say something worth reading."""
-        self._print(f"[yellow]note[/] {message}")
+        from rich.text import Text
+
+        self._console.print(Text("note ", style="yellow") + Text(message), soft_wrap=True)
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True)

@@ -16,6 +16,9 @@ from gimbal.pipeline.tasks import run_task
 from gimbal.tracking.ports import StageTrackerPort
 from gimbal.training.stage import TrainStage
 
+_SHOWN = 3
+"""Bad items named on the terminal; the manifest and the report name them all."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Execution:
@@ -73,3 +76,21 @@ def damaged_blocks(stage: Stage, folder: Path) -> list[str]:
         return [f"{folder / bad.file}: {bad.reason}" for bad in verify(folder)]
     except GimbalError as error:
         return [error.message]
+
+
+def skipped_items(stage: Stage, folder: Path) -> str | None:
+    """Return a sentence about the bad items a finished data stage left out, if any."""
+    if not isinstance(stage, DataStage):
+        return None
+    from gimbal.data.records import read_manifest
+
+    manifest = read_manifest(folder)
+    if not manifest.skipped:
+        return None
+    shown = [f"\n  {item.message}" for item in manifest.skipped[:_SHOWN]]
+    more = len(manifest.skipped) - len(shown)
+    rest = f"\n  … and {more} more: {folder / 'manifest.json'}" if more else ""
+    return (
+        f"{stage.name}: {len(manifest.skipped)} of {manifest.items} items were skipped:"
+        f"{''.join(shown)}{rest}"
+    )

@@ -25,7 +25,7 @@ from gimbal.experiment.workload import Workload
 from gimbal.pipeline import ray_session
 from gimbal.pipeline.code import identify_code
 from gimbal.pipeline.events import Observer, SilentObserver
-from gimbal.pipeline.execution import Execution, damaged_blocks
+from gimbal.pipeline.execution import Execution, damaged_blocks, skipped_items
 from gimbal.pipeline.plan import Plan, make_plan
 from gimbal.pipeline.recording import (
     recorded,
@@ -37,7 +37,6 @@ from gimbal.pipeline.recording import (
 from gimbal.pipeline.tasks import run_here
 from gimbal.training.stage import TrainStage
 
-_FLUSH_S = 30.0
 REPORT = "report.html"
 
 
@@ -232,6 +231,9 @@ class _Run:
         )
         if reused:
             self.observer.stage_skipped(stage.name, f"finished before, {record.fingerprint[:8]}")
+        skipped = skipped_items(stage, stored.path)
+        if skipped:
+            self.observer.notice(skipped)
         self.folder.set_stage(
             stage.name,
             StageState(
