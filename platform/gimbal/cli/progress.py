@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -58,29 +59,29 @@ class ConsoleObserver:
     def run_started(self, run_dir: str, stages: tuple[str, ...], resumed: bool) -> None:
         """Say where the run is kept."""
         verb = "continuing" if resumed else "run"
-        self._print(f"{verb} {run_dir}: {' → '.join(stages)}")
+        self._print(f"{verb} {escape(run_dir)}: {' → '.join(stages)}")
 
     def stage_skipped(self, name: str, reason: str) -> None:
         """Say that a finished result is used."""
-        self._print(f"[green]✓[/] {name:<10} [dim]{reason}")
+        self._print(f"[green]✓[/] {name:<10} [dim]{escape(reason)}")
 
     def stage_waiting(self, name: str, holder: str) -> None:
         """Say who is building the stage."""
-        self._print(f"… {name:<10} is being built by {holder}; waiting")
+        self._print(f"… {name:<10} is being built by {escape(holder)}; waiting")
 
     def stage_started(self, name: str, reason: str) -> None:
         """Open the stage's bar."""
         if reason:
-            self._print(f"  {name:<10} [dim]{reason}")
+            self._print(f"  {name:<10} [dim]{escape(reason)}")
         self._tasks[name] = self._bars.add_task(name, stage=name, words="", total=None)
 
     def stage_progress(self, name: str, done: int, total: int, words: str) -> None:
         """Move the stage's bar."""
         if self._console.is_terminal:
-            self._bars.update(self._tasks[name], completed=done, total=total, words=words)
+            self._bars.update(self._tasks[name], completed=done, total=total, words=escape(words))
         elif time.monotonic() - self._last_line_s > _PLAIN_EVERY_S:
             self._last_line_s = time.monotonic()
-            self._print(f"  {name:<10} {done}/{total} {words}")
+            self._print(f"  {name:<10} {done}/{total} {escape(words)}")
 
     def stage_finished(self, name: str, seconds: float) -> None:
         """Close the stage's bar."""
@@ -94,7 +95,7 @@ class ConsoleObserver:
     def gate_checked(self, stage: str, result: GateResult) -> None:
         """Say what a gate found."""
         mark = "[green]✓[/]" if result.passed else "[red]✗[/]"
-        self._print(f"{mark} gate {stage}/{result.name}: {result.message}")
+        self._print(f"{mark} gate {stage}/{result.name}: {escape(result.message)}")
 
     def notice(self, message: str) -> None:
         """Say something worth reading."""
