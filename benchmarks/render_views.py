@@ -158,7 +158,7 @@ def crossover(rounds: int) -> list[dict[str, object]]:
         for size in (96, 112, 256, 518):
             cameras = sphere_cameras(fibonacci_sphere(8), 1.5, FOV_Y_DEG, size, size)
             timed = measure({name: rendering(name, mesh, cameras) for name in CPU}, rounds)
-            chosen = auto(mesh, size, size).name
+            chosen = auto(mesh, size, size, views=64).name
             rows.append({"faces": len(mesh.faces), "size": size, "tree_ms": tree_ms, **timed})
             cells = [f"{timed[n]['min_ms']:9.1f} ({timed[n]['min_cpu_ms']:6.1f})" for n in CPU]
             print(

@@ -24,6 +24,8 @@ from gimbal_vision.errors import RenderError
 from gimbal_vision.meshes import Mesh
 from gimbal_vision.rendering import OUTPUTS, Rendering, get
 from gimbal_vision.rendering.raster import RasterRenderer
+from gimbal_vision.rendering.shading import shade
+from gimbal_vision.rendering.zbuffer import project, rasterise
 
 EMPTY_MESH = Mesh(vertices=np.zeros((0, 3)), faces=np.zeros((0, 3), np.int32))
 
@@ -262,6 +264,17 @@ def test_arrays_that_do_not_fit_are_refused_before_any_kernel_reads_them(rendere
     with pytest.raises(RenderError, match=named) as caught:
         renderer.render(Mesh(**arrays), odd_camera())
     assert caught.value.remedy
+
+
+def test_read_only_meshes_do_not_compile_the_kernels_again():
+    """Meshes mapped from files are read-only; a second compilation would take seconds."""
+    mesh, cameras = bumpy_sphere(2), sphere_views(1, 16, 16)
+    get("raster").render(mesh, cameras)
+    before = [len(kernel.signatures) for kernel in (project, rasterise, shade)]
+    for array in (mesh.vertices, mesh.faces, mesh.vertex_colors):
+        array.flags.writeable = False
+    get("raster").render(mesh, cameras)
+    assert [len(kernel.signatures) for kernel in (project, rasterise, shade)] == before
 
 
 def test_an_unknown_output_is_refused(renderer):

@@ -50,6 +50,10 @@ def absent(name):
     )
 
 
+def test_few_views_do_not_pay_for_a_tree():
+    assert choose(400_000, 96 * 96, "cpu", ALL, views=8).name == "raster"
+
+
 @pytest.mark.parametrize(("name", "remedy"), [("warp", "gimbal[warp]"), ("pytorch3d", "source")])
 def test_a_missing_backend_says_how_to_get_it(name, remedy, monkeypatch):
     monkeypatch.setitem(BACKENDS, name, absent(name))

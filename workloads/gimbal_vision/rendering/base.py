@@ -192,3 +192,14 @@ def check_mesh(mesh: Mesh) -> None:
             f"The mesh cannot be rendered: {'; '.join(problems)}",
             "Load it with gimbal_vision.meshes.load_mesh, or mend these arrays.",
         )
+
+
+def frozen(array: Any, dtype: Any) -> Array:
+    """Return a contiguous read-only view or copy.
+
+    Numba compiles a kernel anew for each mixture of writable and read-only arguments (seconds);
+    meshes come as both, so kernels only ever see the one kind that can always be had.
+    """
+    view = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view

@@ -18,6 +18,7 @@ from gimbal_vision.rendering.base import (
     allocate,
     check_mesh,
     clear,
+    frozen,
 )
 from gimbal_vision.rendering.shading import light_of, shade, targets_of
 from gimbal_vision.rendering.surface import surface_of
@@ -55,8 +56,7 @@ class RasterRenderer:
         if not (wanted and len(mesh.faces) and len(cameras)):
             clear(images, self._shading.background)
             return Rendering(images)
-        vertices = np.ascontiguousarray(mesh.vertices, np.float64)
-        faces = np.ascontiguousarray(mesh.faces, np.int32)
+        vertices, faces = frozen(mesh.vertices, np.float64), frozen(mesh.faces, np.int32)
         threads = self._threads or parallel.default_threads()
         surface, light = surface_of(mesh, wanted, threads), light_of(self._shading)
         views = Views.of(cameras)

@@ -14,7 +14,11 @@ from gimbal_vision.rendering.base import Renderer, Shading
 
 logger = logging.getLogger(__name__)
 
-EMBREE_MIN_FACES_PER_PIXEL = 5.0
+RASTER_S_PER_FACE = 30e-9
+RASTER_S_PER_PIXEL = 10e-9
+EMBREE_S_PER_FACE = 0.8e-6
+EMBREE_S_PER_PIXEL = 0.2e-6
+"""Fitted CPU seconds: per face and view, pixel and view, face (the tree, once), pixel and view."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,32 +120,61 @@ def get(name: str, *, shading: Shading | None = None, device: str = "cpu") -> Re
     return renderer
 
 
-def choose(faces: int, pixels: int, device: str, installed: Collection[str]) -> Choice:
+def choose(
+    faces: int, pixels: int, device: str, installed: Collection[str], views: int = 64
+) -> Choice:
     """Decide which renderer suits a mesh, an image size and a device.
+
+    On a CPU, `raster` visits every face for each view and `embree` builds a tree once and then
+    hardly notices faces. So many faces for few pixels, and views enough to pay for the tree, speak
+    for Embree; with 64 views it takes over from about 11 faces a pixel, with 8 views never.
+    Measured CPU ms for depth, normals and mask of 8 views that cover 24 % (bumpy icospheres, one
+    core of an EPYC at 2.45 GHz; `benchmarks/render_views.py --crossover`):
+
+    =======  ====  ======  ======  ====
+    faces    size  raster  embree  tree
+    =======  ====  ======  ======  ====
+    5 120      96       4      10     8
+    5 120     518      19     206     8
+    81 920     96      25      18   116
+    81 920    112      26      22   116
+    81 920    256      36      82   116
+    81 920    518      64     303   116
+    327 680    96      83      35   522
+    327 680   256     115     114   522
+    327 680   518     186     359   522
+    =======  ====  ======  ======  ====
 
     Args:
         faces: Of the mesh.
         pixels: Of one view.
         device: Where to render.
         installed: Names of the backends at hand.
+        views: How many views of the mesh there will be.
     """
     if device != "cpu":
         for name in ("warp", "pytorch3d"):
             if name in installed:
                 return Choice(name=name, reason=f"{name} renders on {device}")
         return Choice(
-            name=choose(faces, pixels, "cpu", installed).name,
+            name=choose(faces, pixels, "cpu", installed, views).name,
             reason=f"nothing installed renders on {device}: {BACKENDS['warp'].remedy}",
         )
-    if faces > EMBREE_MIN_FACES_PER_PIXEL * pixels and "embree" in installed:
-        return Choice(
-            name="embree", reason=f"{faces} faces for {pixels} pixels: rays visit fewer faces"
-        )
-    return Choice(name="raster", reason=f"{faces} faces for {pixels} pixels")
+    raster_s = views * (RASTER_S_PER_FACE * faces + RASTER_S_PER_PIXEL * pixels)
+    embree_s = EMBREE_S_PER_FACE * faces + views * EMBREE_S_PER_PIXEL * pixels
+    reason = f"about {raster_s:.2g} CPU-s by raster, {embree_s:.2g} by embree"
+    name = "embree" if embree_s < raster_s and "embree" in installed else "raster"
+    return Choice(name=name, reason=reason)
 
 
 def auto(
-    mesh: Mesh, height: int, width: int, device: str = "cpu", *, shading: Shading | None = None
+    mesh: Mesh,
+    height: int,
+    width: int,
+    device: str = "cpu",
+    *,
+    views: int = 64,
+    shading: Shading | None = None,
 ) -> Renderer:
     """Return the renderer that suits best; falls back to the CPU with a warning.
 
@@ -150,10 +183,11 @@ def auto(
         height: Of one view, in pixels.
         width: Of one view, in pixels.
         device: "cpu", "cuda" or "cuda:N".
+        views: How many views of this mesh there will be.
         shading: How `rgb` is lit.
     """
     installed = [name for name, backend in BACKENDS.items() if backend.installed]
-    choice = choose(len(mesh.faces), height * width, device, installed)
+    choice = choose(len(mesh.faces), height * width, device, installed, views)
     on_cpu = choice.name in ("raster", "embree")
     if on_cpu and device != "cpu":
         logger.warning("Rendering with %s on the CPU: %s", choice.name, choice.reason)

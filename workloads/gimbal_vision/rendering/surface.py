@@ -14,7 +14,7 @@ import numpy as np
 
 from gimbal_vision.meshes import Mesh
 from gimbal_vision.rendering import parallel
-from gimbal_vision.rendering.base import Array, Output
+from gimbal_vision.rendering.base import Array, Output, frozen
 from gimbal_vision.rendering.jit import kernel
 
 
@@ -44,20 +44,20 @@ def surface_of(mesh: Mesh, outputs: tuple[Output, ...], threads: int = 1) -> Sur
     texture = np.empty((0, 0, 3), np.uint8)
     colors = np.empty((0, 3), np.uint8)
     if coloured and mesh.uv is not None and mesh.texture is not None and mesh.texture.size:
-        corners = np.ascontiguousarray(mesh.uv, np.float32)
-        texture = np.ascontiguousarray(mesh.texture, np.uint8)
+        corners = np.array(mesh.uv, np.float32)
+        texture = np.asarray(mesh.texture, np.uint8)
     elif coloured and mesh.vertex_colors is not None:
         corners = np.empty((count, 3, 3), np.float32)
-        colors = np.ascontiguousarray(mesh.vertex_colors, np.uint8)
+        colors = np.asarray(mesh.vertex_colors, np.uint8)
     surface = Surface(
         origin=mesh.vertices.mean(axis=0) if count else np.zeros(3),
         normals=np.empty((count, 3), np.float32),
         frames=np.empty((len(corners), 8), np.float32),
         corners=corners,
-        texture=texture,
+        texture=frozen(texture, np.uint8),
     )
-    vertices = np.ascontiguousarray(mesh.vertices, np.float64)
-    faces = np.ascontiguousarray(mesh.faces, np.int32)
+    vertices, faces = frozen(mesh.vertices, np.float64), frozen(mesh.faces, np.int32)
+    colors = frozen(colors, np.uint8)
     edges = [count * t // threads for t in range(threads + 1)]
 
     def tabulate(span: tuple[int, int], _: None) -> None:
