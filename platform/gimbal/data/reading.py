@@ -44,7 +44,7 @@ class BlockReader:
     """
 
     def __init__(self, stage_dir: str | Path) -> None:
-        self.stage_dir = Path(stage_dir)
+        self.stage_dir = Path(stage_dir).absolute()  # workers have another working folder
         self.manifest = read_manifest(self.stage_dir)
         self.schema = self.manifest.block_schema
         self._columns = {column.name: column for column in self.schema}

@@ -8,12 +8,13 @@ own block into the folder, which driver and workers share, and returns the block
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gimbal.data.building import BlockTask, Execute
+from gimbal.data.building import ERRORS_FOLDER, BlockTask, Execute
 from gimbal.data.records import (
     MANIFEST,
     BlockRecord,
@@ -68,27 +69,16 @@ def write_stage(
     shards = plan_shards(stage, inputs)
     run = _Run(stage, folder, shards, progress)
     run.resume()
-    task = BlockTask(stage=stage, inputs=inputs, out_dir=folder)
     if missing := run.missing():
-        run_shards = execute or _on_ray()
-        with contextlib.closing(run_shards(task, missing)) as results:
+        task = BlockTask(stage=stage, inputs=inputs, out_dir=folder)
+        with contextlib.closing((execute or _on_ray())(task, missing)) as results:
             for index, record in results:
                 run.finish(index, record)
-    manifest = run.seal()
-    return {
-        "items": manifest.items,
-        "skipped": len(manifest.skipped),
-        "rows": manifest.rows,
-        "blocks": len(manifest.blocks),
-        "built_blocks": run.built,
-        "size_bytes": manifest.size_bytes,
-        "cpu_s": sum(record.cpu_s for record in run.records.values()),
-        "wall_s": time.perf_counter() - started,
-    }
+    return run.metrics(run.seal()) | {"wall_s": time.perf_counter() - started}
 
 
 def _on_ray() -> Execute:
-    from gimbal.data.execution import run_on_ray  # imports Ray, which takes more than a second
+    from gimbal.data.execution import run_on_ray  # importing Ray takes more than a second
 
     return run_on_ray
 
@@ -109,6 +99,9 @@ class _Run:
         self.progress = progress
         self.records: dict[int, BlockRecord] = {}
         self.built = 0
+        self._items = sum(len(shard.items) for shard in shards)
+        self._rows = 0
+        self._bad = 0
 
     def resume(self) -> None:
         """Adopt the blocks that are whole and remove everything else.
@@ -131,7 +124,9 @@ class _Run:
         wanted = {i: record for i, record in same.items() if whole or not record.skipped}
         blocks = [record.block for record in wanted.values()]
         bad = {block.file for block in check_blocks(self.folder, blocks, deep=True)}
-        self.records = {i: r for i, r in wanted.items() if r.block.file not in bad}
+        for index, record in wanted.items():
+            if record.block.file not in bad:
+                self._adopt(index, record)
         self._remove_leftovers()
         self._tell()
 
@@ -156,10 +151,15 @@ class _Run:
         Raises:
             StageFailed: If too many items were bad by now.
         """
-        self.records[index] = record
+        self._adopt(index, record)
         self.built += 1
         self._refuse_too_many_bad()
         self._tell()
+
+    def _adopt(self, index: int, record: BlockRecord) -> None:
+        self.records[index] = record
+        self._rows += record.block.rows
+        self._bad += len(record.skipped)
 
     def seal(self) -> Manifest:
         """Write the manifest of a stage that is whole.
@@ -169,6 +169,11 @@ class _Run:
             StorageError: If it cannot be written.
         """
         self._refuse_too_many_bad()
+        if lost := self.missing():
+            raise StageFailed(
+                f"stage {self.stage.name}: no word came back about {lost[0].file}",
+                "start it again: finished blocks are kept",
+            )
         records = [self.records[shard.index] for shard in self.shards]
         manifest = make_manifest(self.stage.name, self.stage.schema, records)
         if not manifest.rows:
@@ -177,26 +182,33 @@ class _Run:
                 "check its inputs and settings",
             )
         write_manifest(self.folder, manifest)
+        shutil.rmtree(self.folder / ERRORS_FOLDER, ignore_errors=True)
         return manifest
 
-    def _skipped(self) -> list[SkippedItem]:
-        return [item for i in sorted(self.records) for item in self.records[i].skipped]
+    def metrics(self, manifest: Manifest) -> dict[str, Any]:
+        """The stage's numbers; see `write_stage`."""
+        return {
+            "items": manifest.items,
+            "skipped": len(manifest.skipped),
+            "rows": manifest.rows,
+            "blocks": len(manifest.blocks),
+            "built_blocks": self.built,
+            "size_bytes": manifest.size_bytes,
+            "cpu_s": sum(record.cpu_s for record in self.records.values()),
+        }
 
     def _refuse_too_many_bad(self) -> None:
-        skipped = self._skipped()
-        items = sum(len(shard.items) for shard in self.shards)
-        if len(skipped) > self.stage.max_bad_share * items:
+        if self._bad > self.stage.max_bad_share * self._items:
+            skipped = [item for i in sorted(self.records) for item in self.records[i].skipped]
             raise StageFailed(
-                f"stage {self.stage.name}: {len(skipped)} of {items} items are bad, more than the "
-                f"{self.stage.max_bad_share:.0%} allowed{_reasons(skipped)}",
+                f"stage {self.stage.name}: {self._bad} of {self._items} items are bad, more than "
+                f"the {self.stage.max_bad_share:.0%} allowed{_reasons(skipped)}",
                 "mend or remove those items, or raise max_bad_share",
             )
 
     def _tell(self) -> None:
         if self.progress is not None:
-            rows = sum(record.block.rows for record in self.records.values())
-            bad = len(self._skipped())
-            words = f"{rows} rows" + (f", {bad} items skipped" if bad else "")
+            words = f"{self._rows} rows" + (f", {self._bad} items skipped" if self._bad else "")
             self.progress(len(self.records), len(self.shards), words)
 
 

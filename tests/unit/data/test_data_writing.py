@@ -13,10 +13,11 @@ import pytest
 from data_toys import ROWS_PER_ITEM, ToySettings, ToyStage, expected_rows, write_here
 
 from gimbal.data import attempts
-from gimbal.data.building import BlockTask
+from gimbal.data.building import BlockTask, run_here
 from gimbal.data.reading import BlockReader
 from gimbal.data.records import MANIFEST, data_fingerprint
 from gimbal.data.shards import plan_shards
+from gimbal.data.writing import write_stage
 from gimbal.errors import StageFailed, StorageError
 from gimbal.experiment.files import TEMPORARY_MARK
 
@@ -192,6 +193,8 @@ class TestStopping:
         trace = tmp_path / "errors" / "item-5.txt"
         assert str(trace) in told.remedy
         assert "data_toys.py" in trace.read_text()
+        write_here(ToyStage(), tmp_path)
+        assert not trace.exists()
 
     def test_a_row_that_does_not_fit_names_item_and_column(self, tmp_path):
         class Misfit(ToyStage):
@@ -233,6 +236,22 @@ class TestStopping:
         assert not (out / MANIFEST).exists()
         write_here(stage, out)
         assert computed(tmp_path) == [4, 5, 6, 7, 8, 9]
+
+    def test_a_block_no_one_reports_is_not_passed_over(self, tmp_path):
+        """A manifest must never be written over a hole, whatever runs the tasks."""
+        with pytest.raises(StageFailed, match=r"00001\.arrow"):
+            write_stage(
+                ToyStage(), {}, tmp_path, execute=lambda task, shards: run_here(task, shards[:1])
+            )
+        assert not (tmp_path / MANIFEST).exists()
+
+    def test_an_error_the_workload_explains_itself_is_passed_on(self, tmp_path):
+        class Explained(ToyStage):
+            def rows(self, item, inputs):
+                raise StorageError("mesh.npz is truncated", "copy it again")
+
+        with pytest.raises(StorageError, match=r"mesh\.npz is truncated"):
+            write_here(Explained(), tmp_path)
 
     def test_a_folder_that_cannot_be_made_is_named(self, tmp_path):
         (tmp_path / "file").write_text("in the way")
