@@ -219,14 +219,21 @@ class StageStore:
         atomic_write_json(path / STAGE_FILE, record.model_dump(mode="json"))
         return StoredStage(path, int(path.name.rpartition("-g")[2]), record)
 
-    def previous(self, key: StageKey) -> StoredStage | None:
-        """Return the newest result of the same stage with another fingerprint, to explain by."""
-        others = [
-            StoredStage(path, int(path.name.rpartition("-g")[2]), record)
-            for path in _folders(self.root / key.folder, r"[0-9a-f]+-g\d+")
-            if (record := _read_record(path)) and record.fingerprint != key.fingerprint.digest
-        ]
-        return max(others, key=lambda stored: stored.record.finished_at, default=None)
+    def previous(self, key: StageKey, fingerprint: str | None) -> StoredStage | None:
+        """Return another result of the same stage, to explain a rerun by.
+
+        Args:
+            key: What is about to be built.
+            fingerprint: Digest or `StoredStage.identity` of the earlier result.
+        """
+        if fingerprint is None:
+            return None
+        digest = fingerprint.partition("-")[0]
+        for path in _folders(self.root / key.folder, rf"{digest[:_PRINT_DIGITS]}-g\d+"):
+            record = _read_record(path)
+            if record is not None and record.fingerprint != key.fingerprint.digest:
+                return StoredStage(path, int(path.name.rpartition("-g")[2]), record)
+        return None
 
     def _generations(self, key: StageKey) -> list[tuple[int, Path]]:
         found = _folders(self.root / key.folder, rf"{key.short}-g\d+")

@@ -15,7 +15,7 @@ from typing import Any
 from gimbal.errors import GateFailed
 from gimbal.experiment.fingerprint import explain, stage_fingerprint
 from gimbal.experiment.plain import to_plain
-from gimbal.experiment.run_finding import resumable
+from gimbal.experiment.run_finding import list_runs, resumable
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.run_state import StageState, StageStatus
 from gimbal.experiment.settings import ExperimentSettings
@@ -214,11 +214,20 @@ class _Run:
     def _why(self, stage: Stage, key: StageKey, forced: bool) -> str:
         if forced:
             return "forced"
-        previous = self.store.previous(key)
+        previous = self.store.previous(key, self._earlier_fingerprint(stage.name))
         if previous is None:
             return ""
         changes = explain(previous.record.parts, key.fingerprint.parts)
         return "; ".join(changes[:3]) + (f"; and {len(changes) - 3} more" if changes[3:] else "")
+
+    def _earlier_fingerprint(self, stage: str) -> str | None:
+        """Return what the newest other run of this experiment used for a stage."""
+        for entry in list_runs(self.runs_dir, self.workload):
+            if entry.experiment == self.settings.experiment and entry.folder.id != self.folder.id:
+                found = entry.state.stages.get(stage) if entry.state else None
+                if found is not None and found.fingerprint is not None:
+                    return found.fingerprint
+        return None
 
     def _accept(self, stage: Stage, stored: StoredStage, *, reused: bool) -> None:
         record = stored.record

@@ -117,15 +117,16 @@ def test_a_stranger_with_the_same_short_print_is_not_taken(tmp_path: Path) -> No
     assert store.finished(key()) is None
 
 
-def test_the_previous_result_explains_a_rerun(tmp_path: Path) -> None:
+def test_an_earlier_result_explains_a_rerun(tmp_path: Path) -> None:
     store = StageStore(tmp_path)
-    assert store.previous(key(a=3)) is None
+    assert store.previous(key(a=3), key(a=1).fingerprint.digest) is None
     build(store, key(a=1))
     build(store, key(a=2))
-    build(store, key("other", a=9))
-    previous = store.previous(key(a=3))
+    previous = store.previous(key(a=3), key(a=1).fingerprint.digest)
     assert previous is not None
-    assert previous.record.parts == {"a": 2}
+    assert previous.record.parts == {"a": 1}
+    assert store.previous(key(a=1), key(a=1).fingerprint.digest) is None, "nothing changed"
+    assert store.previous(key(a=3), None) is None
 
 
 def test_metrics_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:
