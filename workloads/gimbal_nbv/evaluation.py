@@ -53,9 +53,7 @@ def evaluate(objects: Sequence[ScoredObject], *, draws: int, seed: int) -> dict[
     }
     return {
         "auc": {name: score.auc for name, score in mean.items()},
-        "auc_ci95": {
-            name: _ci(difference(auc[name], zeros, draws=draws, seed=seed)) for name in policies
-        },
+        "auc_ci95": {name: _ci(means[name]) for name in policies},
         "coverage": {name: list(score.coverage) for name, score in mean.items()},
         "cd": {name: list(score.chamfer_e3) for name, score in mean.items()},
         "cd_floor": float(np.mean([o.chamfer_floor_e3 for o in objects])),

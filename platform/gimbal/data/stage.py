@@ -56,6 +56,8 @@ class DataStage(Stage):
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "pyarrow")
+    code_modules: ClassVar[tuple[str, ...]] = ("gimbal.data.building",)
+    bookkeeping: ClassVar[frozenset[str]] = Stage.bookkeeping | {"max_bad_share"}
 
     items_per_block: int = 4
     max_bad_share: float = 0.2

@@ -115,7 +115,7 @@ def as_tensor(value: Any) -> Any:
     """Share a numeric numpy array with torch; leave anything else as it is."""
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "biufc":
         return value
-    if value.dtype in (np.uint16, np.uint32, np.uint64):
+    if value.dtype.kind == "u" and value.dtype.itemsize > 1:
         value = value.astype(np.int64)
     return torch.from_numpy(np.ascontiguousarray(value))
 

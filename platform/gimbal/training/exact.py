@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from gimbal.training.counting import without_trace
@@ -41,13 +40,15 @@ class Summed:
 
     Attributes:
         terms: The agreed terms.
-        stats: [2 T] global sums, then global counts.
+        stats: [2 T] sums, then counts, averaged over workers.
+        workers: What the averages have to be multiplied by.
         guess: What the gradient was divided by instead of the single term's count; None where it
             is already exact.
     """
 
     terms: Terms
     stats: Tensor
+    workers: int
     guess: float | None
 
 
@@ -119,6 +120,7 @@ class ExactGradient:
         self.terms: Terms | None = None
         double = any(p.dtype == torch.float64 for p in module.parameters())
         self._dtype = torch.float64 if double else torch.float32
+        self._room = torch.zeros(2 * MAX_TERMS, dtype=self._dtype, device=world.device)
         self._counts: Tensor | None = None
         self._weights: dict[tuple[float, ...], Tensor] = {}
         summed = _LossModule(
@@ -151,6 +153,7 @@ class ExactGradient:
         return Summed(
             terms=agreed,
             stats=summed[: 2 * len(agreed.names)],
+            workers=self.world.size,
             guess=float(self.global_batch) if late else None,
         )
 
@@ -178,10 +181,8 @@ class ExactGradient:
         sums, counts = agreed.read(terms, self._dtype, self.world.device)
         if asks:
             self._set_counts(counts)
-        room = 2 * (MAX_TERMS - len(agreed.names))
-        stats = F.pad(torch.cat([sums.detach(), counts]), (0, room))
-        total = torch.dot(sums, self._scales(agreed, step)) + torch.dot(carrier, stats)
-        return total * self.world.size if self.world.size > 1 else total
+        stats = torch.cat([sums.detach(), counts, self._room[2 * len(agreed.names) :]])
+        return torch.dot(sums, self._scales(agreed, step)) + torch.dot(carrier, stats)
 
     def _agree(self, terms: LossTerms | None) -> Terms:
         self.terms = agree(terms, self.world, limit=MAX_TERMS)
@@ -195,14 +196,17 @@ class ExactGradient:
         self._counts = total
 
     def _scales(self, agreed: Terms, step: int) -> Tensor:
-        """Return weight / global count of each term, [T]; a term that counted nothing gets 0."""
+        """Return weight / global count of each term, [T]; a term that counted nothing gets 0.
+
+        The wrapper averages gradients, so the number of workers is a factor of it.
+        """
         given = weights_at(self.task, step)
         row = tuple(float(given.get(name, 1.0)) for name in agreed.names)
         mean = self._weights.get(row)
         if mean is None:
             agreed.refuse_strangers(given)
             mean = torch.tensor(row, dtype=self._dtype, device=self.world.device)
-            mean /= self.global_batch
+            mean *= self.world.size / self.global_batch
             self._weights = {row: mean}
         if self._counts is None:
             return mean

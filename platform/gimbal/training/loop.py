@@ -54,7 +54,7 @@ class Loop:
         self.step = 0
         self.after_first_step: Callable[[], None] | None = None
         self._parts = gradient_report.parts_of(kit.module)
-        self._metrics: MetricsWriter | None = None
+        self.metrics: MetricsWriter | None = None
         self._validation_source: Source | None = None
 
     def run(self) -> dict[str, Any]:
@@ -69,26 +69,26 @@ class Loop:
         """
         start = self.keeper.resume(self.progress)
         if self.world.leads:
-            self._metrics = MetricsWriter(self.plan.out_dir / METRICS_FILE)
+            self.metrics = MetricsWriter(self.plan.out_dir / METRICS_FILE)
         try:
             self.clock.start(start)
             for step in range(start, self.settings.steps):
                 self.step = step
-                self._one_step(step)
+                self.one_step(step)
                 self._after(step + 1)
-            if self._metrics is not None:
-                self._metrics.close()
+            if self.metrics is not None:
+                self.metrics.close()
         finally:
             self.kit.batches.close()
         return summarise(self.plan, self.world, self.progress, self.keeper, self.clock)
 
-    def _one_step(self, step: int) -> None:
+    def one_step(self, step: int) -> None:
+        """Train on one global batch, take the step or skip it, and log it where due."""
         kit, began = self.kit, time.perf_counter()
         factor = rate_factor(self.settings, step)
         set_rates(kit.optimizer, kit.peaks, factor)
         pieces = kit.batches.at(step)
-        # Keyed by the share's first sample, not by the worker's number.
-        seed_torch(self.world.device, self.plan.seed, step, _first_sample(pieces))
+        seed_torch(self.world.device, self.plan.seed, step, self._first_sample(step))
         summed = kit.gradient.run(pieces, step)
         outcome = kit.update.look(summed, kit.module, weights_at(self.task, step))
         if self.progress.nonfinite.admit(outcome):
@@ -101,6 +101,11 @@ class Loop:
         if self.clock.steps == 1 and self.after_first_step is not None:
             self.after_first_step()
         self._log(outcome, step + 1, factor)
+
+    def _first_sample(self, step: int) -> int:
+        """Return what stands for this worker's share: its first sample, not the worker's number."""
+        batch = self.kit.order.batch(step)
+        return int(batch[self.world.rank]) if self.world.rank < len(batch) else -1
 
     def _take(self, step: int) -> None:
         """Apply the gradient, looking at it first where a report is due."""
@@ -129,7 +134,7 @@ class Loop:
         if not (first or due):
             return
         self.progress.loss = outcome.loss
-        if self._metrics is None:
+        if self.metrics is None:
             return
         values = {"train/loss": outcome.loss, "lr": self.kit.peaks[0] * factor}
         values |= {f"train/loss/{name}": mean for name, mean in outcome.terms.items()}
@@ -143,7 +148,7 @@ class Loop:
         values["samples_per_s"] = self.clock.recent_rate()
         if self.progress.nonfinite.skipped:
             values["skipped"] = float(self.progress.nonfinite.skipped)
-        self._metrics.put(done, values)
+        self.metrics.put(done, values)
 
     def _after(self, done: int) -> None:
         """Validate and checkpoint where it is due; a new best is always checkpointed."""
@@ -153,8 +158,8 @@ class Loop:
         if last or (every is not None and done % every == 0):
             better = self._validate(done)
         if last or better or done % settings.checkpoint_interval == 0:
-            if self._metrics is not None:
-                self._metrics.flush()
+            if self.metrics is not None:
+                self.metrics.flush()
             self.keeper.save(self.progress, done)
 
     def _validate(self, done: int) -> bool:
@@ -163,13 +168,6 @@ class Loop:
         if len(self._validation_source) == 0:
             return self.progress.take_validation({}, done, self.settings)
         values = validate(self.task, self.kit.module, self._validation_source, self.world)
-        if self._metrics is not None:
-            self._metrics.put(done, {f"val/{name}": value for name, value in values.items()})
+        if self.metrics is not None:
+            self.metrics.put(done, {f"val/{name}": value for name, value in values.items()})
         return self.progress.take_validation(values, done, self.settings)
-
-
-def _first_sample(pieces: list[dict[str, Any] | None]) -> int:
-    first = pieces[0]
-    if first is None or len(first["sample_ids"]) == 0:
-        return -1
-    return int(first["sample_ids"][0])

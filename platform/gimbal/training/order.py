@@ -32,6 +32,7 @@ class SampleOrder:
         self.global_batch = global_batch
         self.seed = seed
         self._epoch = lru_cache(maxsize=2)(self._permutation)
+        self._last: tuple[int, np.ndarray] | None = None
 
     def _permutation(self, epoch: int) -> np.ndarray:
         keys = keyed_bits(self.seed, epoch, np.arange(self.samples), stream="order").numpy()
@@ -39,6 +40,12 @@ class SampleOrder:
 
     def batch(self, step: int) -> np.ndarray:
         """Return the sample indices of a step, int64 [global_batch]."""
+        last = self._last
+        if last is None or last[0] != step:
+            last = self._last = (step, self._drawn(step))
+        return last[1]
+
+    def _drawn(self, step: int) -> np.ndarray:
         start = step * self.global_batch
         end = start + self.global_batch
         epoch, offset = divmod(start, self.samples)

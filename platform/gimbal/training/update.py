@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from gimbal.errors import StageFailed
@@ -76,10 +75,12 @@ class Update:
             StageFailed: If a parameter got no gradient and the task does not allow for that.
         """
         gradients = self._gradients(module)
-        norms = [get_total_norm(group, error_if_nonfinite=False) for group in gradients]
-        numbers = torch.cat([summed.stats, torch.stack(norms).to(summed.stats.dtype)]).tolist()
+        norms = [_norm(group, like=summed.stats) for group in gradients]
+        numbers = torch.cat([summed.stats, *norms]).tolist()
         size = len(summed.terms.names)
-        sums, counts, raw = numbers[:size], numbers[size : 2 * size], numbers[2 * size :]
+        sums = [value * summed.workers for value in numbers[:size]]
+        counts = [value * summed.workers for value in numbers[size : 2 * size]]
+        raw = numbers[2 * size :]
         means = {}
         for name, value, count in zip(summed.terms.names, sums, counts, strict=True):
             divisor = count if name in summed.terms.counted else float(self._global_batch)
@@ -118,8 +119,19 @@ class Update:
         self._optimizer.step()
 
     def clear(self) -> None:
-        """Forget the gradients."""
-        self._optimizer.zero_grad(set_to_none=True)
+        """Forget the gradients, without the bookkeeping of `Optimizer.zero_grad`."""
+        for parameters in self._parameters:
+            for parameter in parameters:
+                parameter.grad = None
+
+
+def _norm(gradients: list[Tensor], like: Tensor) -> Tensor:
+    """Return the norm of all entries together, [1]; `get_total_norm` sorts by device first."""
+    if not gradients:
+        return like.new_zeros(1)
+    each = torch.stack(torch._foreach_norm(gradients))
+    total: Tensor = torch.linalg.vector_norm(each, keepdim=True)
+    return total.to(like.dtype)
 
 
 def unused_parameters(module: nn.Module) -> StageFailed:
