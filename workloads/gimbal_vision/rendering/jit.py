@@ -30,7 +30,7 @@ Real = float | np.floating[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def kernel(*, fastmath: bool = False, inline: bool = False) -> Callable[[Function], Function]:
+def kernel(*, fastmath: bool = False) -> Callable[[Function], Function]:
     """Return a decorator that compiles a function to machine code which releases the GIL.
 
     Divisions follow IEEE (no exception on zero). Arrays are not bounds-checked: callers validate.
@@ -38,11 +38,8 @@ def kernel(*, fastmath: bool = False, inline: bool = False) -> Callable[[Functio
     Args:
         fastmath: Let the compiler reorder floating-point arithmetic. Never where two neighbouring
             faces have to agree on one number to the last bit.
-        inline: Merge the function into its callers; it is then compiled with them.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
-    if inline:
-        options["inline"] = "always"
 
     def decorate(function: Function) -> Function:
         try:
