@@ -96,19 +96,23 @@ class TrainSettings(Settings):
                 f"warmup_steps ({self.warmup_steps}) must be smaller than steps ({self.steps}): "
                 "shorten warmup_steps or raise steps"
             )
-        if self.schedule == "constant" and "final_share" in self.model_fields_set:
+        if self.schedule == "constant" and self._changed("final_share"):
             raise ValueError(
                 "final_share has no effect with schedule: constant; drop it or choose cosine"
             )
-        if self.optimizer != "sgd" and "momentum" in self.model_fields_set:
+        if self.optimizer != "sgd" and self._changed("momentum"):
             raise ValueError(
                 f"momentum has no effect with optimizer: {self.optimizer}; set betas instead"
             )
-        if self.optimizer == "sgd" and "betas" in self.model_fields_set:
+        if self.optimizer == "sgd" and self._changed("betas"):
             raise ValueError("betas have no effect with optimizer: sgd; set momentum instead")
-        if self.best_metric is None and "best_mode" in self.model_fields_set:
+        if self.best_metric is None and self._changed("best_mode"):
             raise ValueError("best_mode needs best_metric: name the validation metric it is about")
         return self
+
+    def _changed(self, key: str) -> bool:
+        """Return whether a key was set to something else; a config written out names all keys."""
+        return bool(getattr(self, key) != type(self).model_fields[key].default)
 
     @property
     def checkpoint_interval(self) -> int:
