@@ -26,7 +26,7 @@ from gimbal.experiment.explaining import explain
 from gimbal.experiment.plain import to_plain
 from gimbal.experiment.stage import Stage
 
-__all__ = ["Fingerprint", "content_fingerprint", "explain", "stage_fingerprint"]
+__all__ = ["Fingerprint", "content_fingerprint", "explain", "stage_code", "stage_fingerprint"]
 
 _FORMAT = 1
 """Raised when fingerprints of older versions must no longer count."""
@@ -51,10 +51,20 @@ class Fingerprint:
         return cls(hashlib.sha256(text.encode()).hexdigest(), parts)
 
 
+def stage_code(stage: Stage) -> dict[str, str]:
+    """Return the hash of every first-party source file a stage reaches, as it is on disk now.
+
+    Raises:
+        ConfigError: See `code_hashes`.
+    """
+    return code_hashes(type(stage).__module__, stage.code_modules)
+
+
 def stage_fingerprint(
     stage: Stage,
     input_fingerprints: Mapping[str, str],
     hashes: ContentHashes | None = None,
+    code: Mapping[str, str] | None = None,
 ) -> Fingerprint:
     """Fingerprint a stage.
 
@@ -62,6 +72,8 @@ def stage_fingerprint(
         stage: The stage.
         input_fingerprints: Fingerprint (`StoredStage.identity`) of each stage it reads.
         hashes: Remembers hashes of outside files from one run to the next.
+        code: What `stage_code` gave when the running code was loaded, since sources may have been
+            edited meanwhile; none: the sources as they are now.
 
     Raises:
         ConfigError: If an input is missing among the fingerprints, a field has no plain form, or
@@ -86,7 +98,7 @@ def stage_fingerprint(
         "seed": stage.seed,
         "inputs": {name: input_fingerprints[name] for name in sorted(stage.inputs)},
         "files": sorted(external.values()),
-        "code": code_hashes(kind.__module__, stage.code_modules),
+        "code": stage_code(stage) if code is None else dict(code),
         "libraries": {name: _version(name) for name in sorted(stage.libraries)},
     }
     return Fingerprint.of(parts)

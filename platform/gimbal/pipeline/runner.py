@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gimbal.errors import GateFailed
-from gimbal.experiment.fingerprint import explain, stage_fingerprint
+from gimbal.experiment.content import ContentHashes
+from gimbal.experiment.fingerprint import explain, stage_code, stage_fingerprint
 from gimbal.experiment.plain import to_plain
 from gimbal.experiment.run_finding import list_runs, resumable
 from gimbal.experiment.run_folder import RunFolder
@@ -38,6 +39,7 @@ from gimbal.pipeline.tasks import run_here
 from gimbal.training.stage import TrainStage
 
 REPORT = "report.html"
+HASHES = "hashes.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +116,10 @@ class _Run:
         self.observer = observer
         self.runs_dir = runs_folder(settings)
         self.store = StageStore(self.runs_dir)
+        # Now, before anything takes time: whoever edits a source later does not change this run.
+        self.sources = {stage.name: stage_code(stage) for stage in plan.stages}
         self.code = identify_code(plan.stages)
+        self.hashes = ContentHashes(self.store.root / HASHES)
         self.outputs: dict[str, StageOutput] = dict(options.given)
 
     def go(self) -> RunResult:
@@ -137,6 +142,7 @@ class _Run:
                     self._run_stage(stage)
             finally:
                 ray_session.disconnect()
+                self.hashes.save()
                 self._remember()
         return self._result()
 
@@ -148,7 +154,8 @@ class _Run:
             self._run_always(stage)
             return
         inputs = {name: self.outputs[name].fingerprint for name in stage.inputs}
-        key = StageKey(self.workload, stage.name, stage_fingerprint(stage, inputs))
+        fingerprint = stage_fingerprint(stage, inputs, self.hashes, self.sources[stage.name])
+        key = StageKey(self.workload, stage.name, fingerprint)
         stored = self._usable(stage, key)
         reused = stored is not None
         if stored is None:
@@ -282,14 +289,21 @@ class _Run:
         self.observer.stage_started(stage.name, "")
         began = time.monotonic()
         inputs = {name: self.outputs[name] for name in stage.inputs}
-        metrics = run_here(
-            stage,
-            inputs,
-            folder,
-            progress=lambda done, total, words: self.observer.stage_progress(
-                stage.name, done, total, words
-            ),
-        )
+        child = self.tracker.stage(stage.name, params=to_plain(stage.settings))
+        try:
+            metrics = run_here(
+                stage,
+                inputs,
+                folder,
+                progress=lambda done, total, words: self.observer.stage_progress(
+                    stage.name, done, total, words
+                ),
+            )
+        except BaseException:
+            child.finish("failed")
+            raise
+        child.metrics(metrics)
+        child.finish("finished")
         seconds = time.monotonic() - began
         self.observer.stage_finished(stage.name, seconds)
         self.outputs[stage.name] = StageOutput(
