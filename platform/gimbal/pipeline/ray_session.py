@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -73,12 +74,17 @@ def _own_signal_handler() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
+def connected() -> bool:
+    """Return whether this process is connected to a Ray, without importing Ray."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
 def disconnect() -> None:
     """Leave Ray if this process is connected to it."""
-    import sys
+    if connected():
+        import ray
 
-    ray = sys.modules.get("ray")
-    if ray is not None and ray.is_initialized():
         ray.shutdown()
 
 

@@ -129,6 +129,7 @@ class _Run:
             self.runs_dir, self.settings, list(self.options.command)
         )
         names = tuple(stage.name for stage in self.plan.stages)
+        connected_before = ray_session.connected()
         self.observer.run_started(str(self.folder.path), names, resumed is not None)
         with (
             recorded(self.folder),
@@ -141,7 +142,8 @@ class _Run:
                 for stage in self.plan.stages:
                     self._run_stage(stage)
             finally:
-                ray_session.disconnect()
+                if not connected_before:
+                    ray_session.disconnect()
                 self.hashes.save()
                 self._remember()
         return self._result()

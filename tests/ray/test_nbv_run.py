@@ -1,0 +1,76 @@
+"""The next-best-view workload through the real command: train, then judge meshes never seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gimbal_nbv.shapes import make_shape
+from gimbal_vision.meshes import Mesh
+
+pytestmark = pytest.mark.ray
+
+SMOKE = Path(__file__).parents[2] / "configs" / "nbv" / "smoke.yaml"
+POLICIES = {"policy", "blind", "random", "farthest", "unknown_ray", "oracle"}
+HOSTILE = '<script>alert(1)</script> [red] "q".obj'.replace("/", "_")
+
+
+def gimbal(folder: Path, address: str, *arguments: str) -> dict[str, Any]:
+    environment = {**os.environ, "RAY_ADDRESS": address}
+    command = [sys.executable, "-m", "gimbal.cli.main", *arguments, "--json"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    return {**json.loads(line), "err": done.stderr}
+
+
+def write_obj(path: Path, mesh: Mesh) -> None:
+    lines = [f"v {x} {y} {z}" for x, y, z in mesh.vertices]
+    lines += [f"f {a} {b} {c}" for a, b, c in mesh.faces + 1]
+    path.write_text("\n".join(lines))
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Two good meshes, one under a hostile name, and one that holds no surface."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    write_obj(folder / HOSTILE, make_shape("teapot", 3))
+    write_obj(folder / "stool.obj", make_shape("stool", 3))
+    (folder / "broken.obj").write_text("v 0 0 0\nv 1 0 0\n")
+    return folder
+
+
+def test_a_run_trains_reports_and_judges_other_meshes(
+    tmp_path: Path, scans: Path, ray_cluster: None
+) -> None:
+    import ray
+
+    address = str(ray.get_runtime_context().gcs_address)
+    quiet = "platform.tracking.enabled=false"
+    run = gimbal(tmp_path, address, "run", str(SMOKE), quiet)
+    evaluated = run["metrics"]["evaluate"]
+    assert set(evaluated["auc"]) >= POLICIES
+    assert evaluated["auc"]["oracle"] >= max(evaluated["auc"].values()) - 0.02
+    low, high = evaluated["gap_closed"]["ci95"]
+    assert low <= evaluated["gap_closed"]["value"] <= high
+    coverage = np.array(list(evaluated["coverage"].values()))
+    assert (np.diff(coverage, axis=1) >= 0).all(), "another view never hides what was seen"
+    assert len({round(value, 12) for value in coverage[:, 0]}) == 1, "all start from the same views"
+
+    arguments = ["nbv", "evaluate", "--run", run["run_dir"], "--meshes", str(scans)]
+    judged = gimbal(tmp_path, address, *arguments)
+    result = judged["metrics"]["evaluate"]
+    assert {entry["object_id"] for entry in result["per_object"]} == {HOSTILE, "stool.obj"}
+    assert "broken.obj" in judged["err"]
+    report = (Path(judged["run_dir"]) / "report.html").read_text()
+    assert "<script>alert" not in report
