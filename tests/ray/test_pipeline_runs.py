@@ -106,7 +106,9 @@ def statuses(result: dict[str, Any]) -> list[str]:
 def test_an_installed_plugin_runs_and_only_what_changed_runs_again(bench: Bench) -> None:
     first = bench.run()
     assert first["result"]["metrics"]["total"]["total"] == 55
-    assert (Path(first["result"]["run_dir"]) / "provenance.json").exists()
+    provenance = json.loads((Path(first["result"]["run_dir"]) / "provenance.json").read_text())
+    workers = provenance["worker_packages"]
+    assert {"numpy", "pyarrow"} <= workers["squares"].keys() & workers["total"].keys()
 
     same = bench.run()
     assert statuses(same) == ["skipped", "skipped"]

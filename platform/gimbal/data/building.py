@@ -26,6 +26,7 @@ from gimbal.data.statistics import ColumnStatistics, merge
 from gimbal.data.threads import limit_threads
 from gimbal.errors import GimbalError, StageFailed, StorageError
 from gimbal.experiment.files import TEMPORARY_MARK, atomic_write_text, atomic_writer, ensure_folder
+from gimbal.experiment.provenance import note_packages
 from gimbal.experiment.stage import StageInputs
 
 BATCH_BYTES = 16 << 20
@@ -47,6 +48,7 @@ class BlockTask:
             self._sweep(shard)
             record = _Building(self, shard).build()
             write_record(self.out_dir / shard.record_file, record)
+            note_packages(self.out_dir)
         except GimbalError as error:
             return error
         return record

@@ -22,9 +22,14 @@ from typing import Any
 
 import psutil
 
+from gimbal.errors import StorageError
+from gimbal.experiment.files import atomic_write_json
 from gimbal.experiment.freshness import code_digest, package_folders, submitted_code
 from gimbal.experiment.git_state import git_state
 from gimbal.experiment.run_state import utc_now
+
+PACKAGES_FILE = "packages.json"
+"""In a stage's folder: the packages its workers imported."""
 
 _KEPT_VARIABLES = re.compile(
     r"^(?:RAY_\w+|GIMBAL_\w+|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER|MLFLOW_TRACKING_URI"
@@ -111,6 +116,17 @@ def packages_that_ran() -> dict[str, dict[str, str]]:
                     {"version": _version(distribution), "path": _place(module)},
                 )
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+@functools.cache
+def note_packages(folder: Path) -> None:
+    """Write which packages this process has imported, and on which machine; once for each folder.
+
+    Call it at the end of a worker's task. That the disk is full is for the task to report.
+    """
+    with contextlib.suppress(StorageError):
+        content = {**machine(), "packages": packages_that_ran()}
+        atomic_write_json(folder / PACKAGES_FILE, content)
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gimbal.errors import GimbalError
+from gimbal.errors import GimbalError, StorageError
 from gimbal.experiment import provenance
+from gimbal.experiment.files import read_json
 from gimbal.experiment.freshness import submitted_code
 from gimbal.experiment.plain import to_plain
 from gimbal.experiment.run_folder import RunFolder
@@ -22,7 +23,6 @@ from gimbal.tracking.records import RunStatus as TrackedStatus
 from gimbal.tracking.tracker import Tracker
 
 _FLUSH_S = 30.0
-_WORKER_PACKAGES = "packages.json"
 _MANIFEST = "manifest.json"
 
 
@@ -118,12 +118,20 @@ def write_provenance(
         if (fingerprint := rows_fingerprint(output.path)) is not None
     }
     record["worker_packages"] = {
-        name: str(output.path / _WORKER_PACKAGES)
+        name: packages
         for name, output in outputs.items()
-        if (output.path / _WORKER_PACKAGES).exists()
+        if (packages := _packages_of_workers(output.path)) is not None
     }
     folder.write_provenance(record)
     return commit_of(record)
+
+
+def _packages_of_workers(stage_dir: Path) -> dict[str, Any] | None:
+    try:
+        packages: dict[str, Any] = read_json(stage_dir / provenance.PACKAGES_FILE)["packages"]
+    except (StorageError, KeyError, TypeError):
+        return None
+    return packages
 
 
 def rows_fingerprint(stage_dir: Path) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from gimbal.errors import GimbalError, StageFailed
 from gimbal.experiment.files import atomic_write_text, ensure_folder
+from gimbal.experiment.provenance import note_packages
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
 from gimbal.pipeline.code import CodeIdentity
 
@@ -82,7 +83,9 @@ def _run_in_worker(
             last = now
             atomic_write_text(path, json.dumps([done, total, words]))
 
-    return stage.run(inputs, out_dir, progress)
+    result = stage.run(inputs, out_dir, progress)
+    note_packages(out_dir)
+    return result
 
 
 def _relay(out_dir: Path, progress: Progress) -> None:

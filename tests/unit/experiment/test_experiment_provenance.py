@@ -110,3 +110,11 @@ def test_packages_are_those_that_were_imported() -> None:
     found = json.loads(done.stdout)
     assert {"PyYAML", "gimbal", "pydantic"} <= set(found)
     assert "torch" not in found
+
+
+def test_workers_note_their_packages_and_a_full_disk_stops_nothing(tmp_path: Path) -> None:
+    provenance.note_packages(tmp_path)
+    noted = json.loads((tmp_path / provenance.PACKAGES_FILE).read_text())
+    assert noted["packages"]["pydantic"]["path"].endswith("pydantic")
+    assert noted["packages"]["pytest"]["version"] == pytest.__version__
+    provenance.note_packages(tmp_path / "not there")
