@@ -10,8 +10,8 @@ up. Three ways to know those counts in time, cheapest first:
    from the task's `counts`, or else from a pass over all pieces without gradients.
 
 Every step also needs the global sums (the loss to report, and whether it is finite). They travel as
-the gradient of a parameter that multiplies them by zero, so DistributedDataParallel reduces them
-in the same message as the first gradients and a step has no collective of its own.
+the gradient of a parameter, the carrier, that multiplies them by zero: so they are reduced in the
+same message as gradients, and a step has no collective of its own.
 """
 
 from __future__ import annotations
@@ -23,9 +23,15 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from gimbal.training.counting import without_trace
+from gimbal.training.reduction import (
+    FlatReduction,
+    ParameterLists,
+    Reduction,
+    SeparateReduction,
+    suits_flat,
+)
 from gimbal.training.task import Batch, Count, LossTerms, TrainTask, counts_of, flag, weights_at
 from gimbal.training.terms import Terms, agree
 from gimbal.training.world import World
@@ -40,20 +46,20 @@ class Summed:
 
     Attributes:
         terms: The agreed terms.
-        stats: [2 T] sums, then counts, averaged over workers.
-        workers: What the averages have to be multiplied by.
+        stats: [2 T] sums over all workers, then counts, both divided by `divided_by`.
+        divided_by: What the reduction divides by.
         guess: What the gradient was divided by instead of the single term's count; None where it
             is already exact.
     """
 
     terms: Terms
     stats: Tensor
-    workers: int
+    divided_by: int
     guess: float | None
 
 
 class _LossModule(nn.Module):
-    """The task's loss as a module, so that DistributedDataParallel can wrap whatever it calls."""
+    """The task's loss as a module: one forward, whatever the task calls inside it."""
 
     def __init__(
         self,
@@ -96,6 +102,7 @@ class ExactGradient:
         task: The task; `module` is what it built, on the worker's device.
         module: The module to train.
         world: This worker's place.
+        groups: The module's trained parameters by group.
         global_batch: Samples of a step over all workers.
         accumulates: Whether any worker needs more than one forward pass a step.
         bf16: Run the forward pass in bfloat16 where torch deems it safe.
@@ -107,6 +114,7 @@ class ExactGradient:
         module: nn.Module,
         world: World,
         *,
+        groups: ParameterLists,
         global_batch: int,
         accumulates: bool = False,
         bf16: bool = False,
@@ -126,11 +134,12 @@ class ExactGradient:
         summed = _LossModule(
             module, task, self._weigh, dtype=self._dtype, autocast=self._autocast
         ).to(world.device)
-        self._carrier = summed.carrier
-        self._forward: nn.Module = summed
-        self._parallel = _distributed(summed, task) if world.size > 1 else None
-        if self._parallel is not None:
-            self._forward = self._parallel
+        unused = flag(task, "find_unused_parameters")
+        self.reduction: Reduction = (
+            FlatReduction(summed, groups, summed.carrier, world)
+            if suits_flat(groups) and not unused
+            else SeparateReduction(summed, groups, summed.carrier, world, find_unused=unused)
+        )
 
     def run(self, pieces: Sequence[Batch | None], step: int) -> Summed:
         """Leave the summed gradient of one step in the parameters' `grad`.
@@ -139,27 +148,22 @@ class ExactGradient:
             pieces: This worker's share, in forward passes; a lone None for an empty share.
             step: Optimizer steps already done.
         """
-        self._forget()
+        self._counts = None
         if self.accumulates:
             self._count_ahead(pieces, step)
         for piece in pieces[:-1]:
-            with self._parallel.no_sync() if self._parallel else contextlib.nullcontext():
-                self._forward(piece, step).backward()
-        self._forward(pieces[-1], step).backward()
-        agreed, summed = self.terms, self._carrier.grad
+            with self.reduction.local():
+                torch.autograd.backward(self.reduction.forward(piece, step))
+        torch.autograd.backward(self.reduction.forward(pieces[-1], step))
+        carried, agreed = self.reduction.reduced(), self.terms
         assert agreed is not None
-        assert summed is not None
         late = bool(agreed.counted) and not agreed.needs_counts_first
         return Summed(
             terms=agreed,
-            stats=summed[: 2 * len(agreed.names)],
-            workers=self.world.size,
+            stats=carried[: 2 * len(agreed.names)],
+            divided_by=self.reduction.divides_by,
             guess=float(self.global_batch) if late else None,
         )
-
-    def _forget(self) -> None:
-        self._carrier.grad = None
-        self._counts = None
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if not self.bf16:
@@ -169,8 +173,9 @@ class ExactGradient:
     def _weigh(self, terms: LossTerms | None, carrier: Tensor, step: int) -> Tensor:
         """Return the scalar whose gradient, added over workers, is that of the loss.
 
-        Collectives happen here, inside the module's forward and nowhere before it: the wrapper has
-        one of its own at the start of its second forward, and all workers must keep one order.
+        Collectives happen here, inside the module's forward and nowhere before it:
+        DistributedDataParallel has one of its own at the start of its second forward, and all
+        workers must keep one order.
         """
         agreed = self.terms or self._agree(terms)
         asks = agreed.needs_counts_first and not self.accumulates
@@ -198,7 +203,7 @@ class ExactGradient:
     def _scales(self, agreed: Terms, step: int) -> Tensor:
         """Return weight / global count of each term, [T]; a term that counted nothing gets 0.
 
-        The wrapper averages gradients, so the number of workers is a factor of it.
+        Where the reduction takes a mean, what it divides by is a factor of it.
         """
         given = weights_at(self.task, step)
         row = tuple(float(given.get(name, 1.0)) for name in agreed.names)
@@ -206,7 +211,7 @@ class ExactGradient:
         if mean is None:
             agreed.refuse_strangers(given)
             mean = torch.tensor(row, dtype=self._dtype, device=self.world.device)
-            mean *= self.world.size / self.global_batch
+            mean *= self.reduction.divides_by / self.global_batch
             self._weights = {row: mean}
         if self._counts is None:
             return mean
@@ -239,13 +244,3 @@ class ExactGradient:
     def _look(self, piece: Batch, step: int) -> LossTerms:
         with without_trace(self.module, self.world.device), self._autocast():
             return self.task.loss(self.module, piece, step)
-
-
-def _distributed(summed: nn.Module, task: TrainTask) -> DistributedDataParallel:
-    """Wrap the loss; buffers are left alone, for what they hold must not depend on the share."""
-    return DistributedDataParallel(
-        summed,
-        forward_sync_buffers=False,
-        find_unused_parameters=flag(task, "find_unused_parameters"),
-        gradient_as_bucket_view=True,
-    )

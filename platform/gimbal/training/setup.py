@@ -90,6 +90,7 @@ def build(task: TrainTask, plan: Plan, world: World) -> Kit:
         task,
         module,
         world,
+        groups=[group["params"] for group in groups],
         global_batch=settings.global_batch,
         accumulates=batches.accumulates,
         bf16=settings.precision == "bf16",
@@ -104,6 +105,7 @@ def build(task: TrainTask, plan: Plan, world: World) -> Kit:
         gradient=gradient,
         update=Update(
             optimizer,
+            gradient.reduction,
             groups,
             clip_norm=settings.clip_norm,
             global_batch=settings.global_batch,

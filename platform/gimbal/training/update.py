@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from gimbal.errors import StageFailed
 from gimbal.training.exact import Summed
+from gimbal.training.reduction import Reduction
 from gimbal.training.task import TermWeights
 
 
@@ -45,6 +46,7 @@ class Update:
 
     Args:
         optimizer: The optimizer.
+        reduction: Where the gradients are.
         groups: The parameter groups it was made from, with names.
         clip_norm: Largest norm of each group; None: no clipping.
         global_batch: Samples of a step.
@@ -54,6 +56,7 @@ class Update:
     def __init__(
         self,
         optimizer: Optimizer,
+        reduction: Reduction,
         groups: Sequence[dict[str, Any]],
         *,
         clip_norm: float | None,
@@ -62,7 +65,7 @@ class Update:
     ) -> None:
         self._optimizer = optimizer
         self._names = [str(group["name"]) for group in groups]
-        self._parameters: list[list[nn.Parameter]] = [group["params"] for group in groups]
+        self._reduction = reduction
         self._clip_norm = clip_norm
         self._global_batch = global_batch
         self._find_unused = find_unused
@@ -74,12 +77,12 @@ class Update:
         Raises:
             StageFailed: If a parameter got no gradient and the task does not allow for that.
         """
-        gradients = self._gradients(module)
-        norms = [_norm(group, like=summed.stats) for group in gradients]
-        numbers = torch.cat([summed.stats, *norms]).tolist()
+        if not self._find_unused and self._reduction.missing():
+            raise unused_parameters(module)
+        numbers = torch.cat([summed.stats, *self._reduction.norms()]).tolist()
         size = len(summed.terms.names)
-        sums = [value * summed.workers for value in numbers[:size]]
-        counts = [value * summed.workers for value in numbers[size : 2 * size]]
+        sums = [value * summed.divided_by for value in numbers[:size]]
+        counts = [value * summed.divided_by for value in numbers[size : 2 * size]]
         raw = numbers[2 * size :]
         means = {}
         for name, value, count in zip(summed.terms.names, sums, counts, strict=True):
@@ -96,42 +99,21 @@ class Update:
             norms=dict(zip(self._names, exact, strict=True)),
         )
 
-    def _gradients(self, module: nn.Module) -> list[list[Tensor]]:
-        found = [[p.grad for p in group if p.grad is not None] for group in self._parameters]
-        wanted = sum(map(len, self._parameters))
-        if sum(map(len, found)) != wanted and not self._find_unused:
-            raise unused_parameters(module)
-        return found
-
     def _clip(self, norm: float) -> float:
         limit = self._clip_norm
         return 1.0 if limit is None or not norm > limit else limit / norm
 
     def scale(self) -> None:
         """Make the gradients exact and clip them, as the last `look` found."""
-        for parameters, factor in zip(self._parameters, self._factors, strict=True):
-            gradients = [p.grad for p in parameters if p.grad is not None]
-            if factor != 1.0 and gradients:
-                torch._foreach_mul_(gradients, factor)
+        self._reduction.scale(self._factors)
 
     def apply(self) -> None:
         """Take the optimizer's step."""
         self._optimizer.step()
 
     def clear(self) -> None:
-        """Forget the gradients, without the bookkeeping of `Optimizer.zero_grad`."""
-        for parameters in self._parameters:
-            for parameter in parameters:
-                parameter.grad = None
-
-
-def _norm(gradients: list[Tensor], like: Tensor) -> Tensor:
-    """Return the norm of all entries together, [1]; `get_total_norm` sorts by device first."""
-    if not gradients:
-        return like.new_zeros(1)
-    each = torch.stack(torch._foreach_norm(gradients))
-    total: Tensor = torch.linalg.vector_norm(each, keepdim=True)
-    return total.to(like.dtype)
+        """Forget the gradients."""
+        self._reduction.clear()
 
 
 def unused_parameters(module: nn.Module) -> StageFailed:

@@ -16,24 +16,30 @@ from gimbal.training.settings import TrainSettings
 LONG = TrainSettings(
     steps=200, global_batch=10, lr=1e-2, warmup_steps=10, checkpoint_every=40, clip_norm=0.5
 )
-SHORT = LONG.model_copy(update={"steps": 25})
+SHORT = LONG.model_copy(update={"steps": 20})
 SINGLE = TrainSettings(steps=20, global_batch=32, lr=1e-3)
 
 
 def scenarios(folder: Path) -> dict[str, Job]:
     """Every way in which the split of a batch could leak into the result."""
-    return {
+    few = SHORT.model_copy(update={"global_batch": 3})
+    jobs = {
         "two terms": Job(Toy(), LONG, folder / "two"),
-        "accumulated": Job(Toy(), SHORT, folder / "accumulated", largest=2),
-        "accumulated, counted": Job(Toy(offers_counts=True), SHORT, folder / "counted", largest=1),
-        "one term": Job(Toy(kind="one"), SHORT, folder / "one", largest=2),
-        "per sample": Job(Toy(kind="samples"), SHORT, folder / "samples", largest=3),
-        "empty shares": Job(Toy(), SHORT.model_copy(update={"global_batch": 3}), folder / "empty"),
-        "global statistics": Job(
-            Toy(kind="global"), SHORT.model_copy(update={"global_batch": 3}), folder / "global"
-        ),
         "float32": Job(Toy(double=False, samples=256, width=64), SINGLE, folder / "float32"),
     }
+    for flat, how in ((True, "flat"), (False, "buckets")):
+        for name, task, settings, largest in (
+            ("accumulated", Toy(), SHORT, 2),
+            ("accumulated, counted", Toy(offers_counts=True), SHORT, 1),
+            ("one term", Toy(kind="one"), SHORT, 2),
+            ("per sample", Toy(kind="samples"), SHORT, 3),
+            ("whole", Toy(), SHORT, None),
+            ("empty shares", Toy(), few, None),
+            ("global statistics", Toy(kind="global"), few, None),
+        ):
+            key = f"{name}, {how}"
+            jobs[key] = Job(task, settings, folder / key, largest=largest, flat=flat)
+    return jobs
 
 
 @pytest.fixture(scope="module")

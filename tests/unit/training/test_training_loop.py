@@ -132,9 +132,10 @@ class Unused(Toy):
         return super().loss(nn.Sequential(*list(module.children())[:3]), batch, step)
 
 
-def test_unused_parameters_are_named_with_the_ways_out(tmp_path: Path) -> None:
-    with pytest.raises(StageFailed, match=r"spare\.weight") as caught:
-        train_alone(Job(Unused(), BASE, tmp_path))
+@pytest.mark.parametrize("flat", [True, False])
+def test_unused_parameters_are_named_with_the_ways_out(tmp_path: Path, flat: bool) -> None:
+    with pytest.raises(StageFailed, match=r"1 parameters got no gradient: spare\.w") as caught:
+        train_alone(Job(Unused(), BASE, tmp_path, flat=flat))
     assert "find_unused_parameters" in caught.value.remedy
     task = Unused()
     task.find_unused_parameters = True  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from gimbal.training import reduction
 from gimbal.training.collectives import global_mean_var
 from gimbal.training.keyed import keyed_normal
 from gimbal.training.settings import TrainSettings
@@ -119,6 +120,8 @@ class Job:
     out_dir: Path
     largest: int | None = None
     seed: int = 3
+    flat: bool = True
+    """Whether gradients may lie in one piece of memory, as a small module's do."""
 
 
 def plan_of(job: Job) -> Plan:
@@ -130,9 +133,19 @@ def train_alone(job: Job) -> dict[str, Any]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return train(job.task, plan_of(job), World())
+        return trained(job, World())
     finally:
         torch.set_num_threads(threads)
+
+
+def trained(job: Job, world: World) -> dict[str, Any]:
+    """Train as one worker, through the reduction the job wants."""
+    limit = reduction.FLAT_BYTES
+    reduction.FLAT_BYTES = limit if job.flat else 0
+    try:
+        return train(job.task, plan_of(job), world)
+    finally:
+        reduction.FLAT_BYTES = limit
 
 
 def _member(rank: int, size: int, meeting: str, jobs: list[Job], failures: Any) -> None:
@@ -145,7 +158,7 @@ def _member(rank: int, size: int, meeting: str, jobs: list[Job], failures: Any) 
             task = job.task
             if task.die_at >= 0 and rank != size - 1:
                 task.die_at = -1
-            train(task, plan_of(job), World(rank=rank, size=size))
+            trained(job, World(rank=rank, size=size))
         torch.distributed.destroy_process_group()
     except Exception:
         failures.put(f"worker {rank}: {traceback.format_exc()}")
