@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gimbal.experiment.settings import ExperimentSettings, Settings
 from gimbal.training.settings import TrainSettings
@@ -14,10 +14,18 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 
 
+def _at_home(path: Path) -> Path:
+    """Expand a leading `~`; one of an unknown user stays, and is then reported as missing."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 class DataSettings(Settings):
     """Which objects are looked at."""
 
-    meshes: Path | None = None
+    meshes: Annotated[Path, AfterValidator(_at_home)] | None = None
     """Folder of obj, ply, off, stl or glb files, searched recursively; none: made objects."""
     train_shapes: Positive = 40
     """Made objects to train on; unused with a folder."""
@@ -85,19 +93,29 @@ class ModelSettings(Settings):
     """Softness of the oracle targets: softmax(gain / temperature)."""
 
 
-class EvaluateSettings(Settings):
-    """How policies are compared."""
+class RolloutSettings(Settings):
+    """What every policy is asked to do with every held-out object."""
 
     first_views: Positive = 8
     """Seeded first views of each object."""
     budget: Annotated[int, Field(ge=2, le=16)] = 6
     """Views of a rollout, the first included."""
+
+
+class EvaluateSettings(RolloutSettings):
+    """How policies are compared."""
+
     bootstrap: Annotated[int, Field(ge=100)] = 2000
     """Resamples of the paired bootstrap over objects."""
     rollouts_shown: Annotated[int, Field(ge=0)] = 6
     """Objects whose rollouts the report shows on a sphere."""
     min_gap_closed: float | None = None
     """Gate: the run fails when the policy closes less of the gap than this."""
+
+    @property
+    def rollouts(self) -> RolloutSettings:
+        """The part that decides rollouts; the rest only sums them up or shows them."""
+        return RolloutSettings(first_views=self.first_views, budget=self.budget)
 
 
 class NbvConfig(ExperimentSettings):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from zlib import crc32
@@ -91,16 +91,23 @@ def first_views(protocol: SphereProtocol, object_id: str, count: int, seed: int)
 
 
 def frozen_list_digest(
-    protocol: SphereProtocol, object_ids: Sequence[str], *, first_view_count: int, seed: int
+    protocol: SphereProtocol, meshes: Mapping[str, str], *, first_view_count: int, seed: int
 ) -> str:
     """Return the SHA-256 that freezes an evaluation: protocol, objects and first views.
 
     Two results may be compared when this is equal.
+
+    Args:
+        protocol: How objects are judged.
+        meshes: SHA-256 of each object's normalised mesh, by the object's name.
+        first_view_count: First views of an object.
+        seed: Seed of their list.
     """
     record = {
         "protocol": protocol.digest,
         "objects": {
-            name: first_views(protocol, name, first_view_count, seed) for name in object_ids
+            name: [sha256, first_views(protocol, name, first_view_count, seed)]
+            for name, sha256 in meshes.items()
         },
     }
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

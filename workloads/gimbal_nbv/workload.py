@@ -43,7 +43,7 @@ class NbvWorkload(Workload[NbvConfig]):
             ),
             ConstantStage(
                 name="constant",
-                settings=config.evaluate,
+                settings=config.evaluate.rollouts,
                 seed=config.seed,
                 views=config.views,
                 oracle=config.oracle,
@@ -90,7 +90,7 @@ def judging_stages(config: NbvConfig) -> tuple[Stage, ...]:
     return (
         RolloutsStage(
             name="rollouts",
-            settings=config.evaluate,
+            settings=config.evaluate.rollouts,
             seed=config.seed,
             views=config.views,
             oracle=config.oracle,

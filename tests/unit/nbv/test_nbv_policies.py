@@ -180,10 +180,12 @@ def test_first_views_are_seeded_distinct_and_frozen_by_a_digest():
     assert views == first_views(protocol, "mug-000001", 8, seed=0)
     assert views != first_views(protocol, "mug-000002", 8, seed=0)
     assert len(set(views)) == 8
-    names = ["a", "b"]
-    digest = frozen_list_digest(protocol, names, first_view_count=8, seed=0)
-    assert digest == frozen_list_digest(protocol, names, first_view_count=8, seed=0)
-    assert digest != frozen_list_digest(protocol, names, first_view_count=8, seed=1)
-    assert digest != frozen_list_digest(
-        replace(protocol, radius=2), names, first_view_count=8, seed=0
-    )
+    meshes = {"a": "0a", "b": "0b"}
+    digest = frozen_list_digest(protocol, meshes, first_view_count=8, seed=0)
+    assert digest == frozen_list_digest(protocol, dict(meshes), first_view_count=8, seed=0)
+    others = [
+        frozen_list_digest(protocol, meshes, first_view_count=8, seed=1),
+        frozen_list_digest(replace(protocol, radius=2), meshes, first_view_count=8, seed=0),
+        frozen_list_digest(protocol, meshes | {"b": "0c"}, first_view_count=8, seed=0),
+    ]
+    assert len({digest, *others}) == 4

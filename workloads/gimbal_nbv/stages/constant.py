@@ -10,7 +10,7 @@ import numpy as np
 
 from gimbal.experiment.files import atomic_writer
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
-from gimbal_nbv.config import EvaluateSettings, OracleSettings, ViewSettings
+from gimbal_nbv.config import OracleSettings, RolloutSettings, ViewSettings
 from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, rows_of_split
 
 _OBJECTS = 64
@@ -21,7 +21,7 @@ _OBJECTS = 64
 class ConstantStage(TaskStage):
     """Fits the baseline `first_frame` to the training objects."""
 
-    settings: EvaluateSettings
+    settings: RolloutSettings
     views: ViewSettings
     oracle: OracleSettings
     inputs: tuple[str, ...] = ("oracle",)

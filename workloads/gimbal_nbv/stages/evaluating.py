@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,8 @@ _MORE = ("cd", "rri", "regret", "views_to_90", "spearman", "over_farthest", "ove
 class EvaluateStage(TaskStage):
     """Aggregates rollouts over the held-out objects."""
 
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
+
     settings: EvaluateSettings
     views: ViewSettings
     oracle: OracleSettings
@@ -41,7 +43,7 @@ class EvaluateStage(TaskStage):
         rows = open_rows(inputs, "rollouts")
         objects = _scored(rows, progress)
         result = evaluate(objects, draws=self.settings.bootstrap, seed=self.seed)
-        result["protocol"] = self._protocol([o.object_id for o in objects])
+        result["protocol"] = self._protocol(_sha256_of(inputs, [o.object_id for o in objects]))
         result["cost"] = _cost(inputs, result)
         result["skipped"] = _skipped(inputs)
         result["rollouts"] = self._shown(inputs, objects)
@@ -52,12 +54,12 @@ class EvaluateStage(TaskStage):
             "skipped": len(result["skipped"]),
         }
 
-    def _protocol(self, ids: Sequence[str]) -> dict[str, Any]:
+    def _protocol(self, meshes: Mapping[str, str]) -> dict[str, Any]:
         from gimbal_nbv.protocol import frozen_list_digest
 
         protocol = protocol_of(self.views, self.oracle)
         count = self.settings.first_views
-        digest = frozen_list_digest(protocol, ids, first_view_count=count, seed=self.seed)
+        digest = frozen_list_digest(protocol, meshes, first_view_count=count, seed=self.seed)
         return {
             "name": protocol.name,
             "candidates": protocol.views,
@@ -66,7 +68,7 @@ class EvaluateStage(TaskStage):
             "image_size": protocol.image_size,
             "first_views": count,
             "budget": self.settings.budget,
-            "objects": len(ids),
+            "objects": len(meshes),
             "test_list_sha256": digest,
         }
 
@@ -114,6 +116,13 @@ def _scored(rows: BlockReader, progress: Progress) -> list[ScoredObject]:
         )
         for name, entry in objects.items()
     ]
+
+
+def _sha256_of(inputs: StageInputs, ids: Sequence[str]) -> dict[str, str]:
+    """Return the hash of each object's mesh."""
+    rows = open_rows(inputs, "meshes")
+    known = dict(zip(rows.column("object_id"), rows.column("sha256"), strict=True))
+    return {name: str(known[name]) for name in ids}
 
 
 def _row_of(rows: BlockReader) -> dict[str, int]:

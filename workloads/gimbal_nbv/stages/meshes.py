@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -49,6 +49,8 @@ class MeshesStage(DataStage):
         evaluate_only: Every object of the folder is held out.
     """
 
+    libraries: ClassVar[tuple[str, ...]] = (*DataStage.libraries, "trimesh", "pillow")
+
     settings: DataSettings
     items_per_block: int = 8
     evaluate_only: bool = False
@@ -60,13 +62,13 @@ class MeshesStage(DataStage):
 
     def external_files(self) -> Sequence[Path]:
         """The folder of meshes, if one is given."""
-        return (self.settings.meshes.expanduser(),) if self.settings.meshes else ()
+        return (self.settings.meshes,) if self.settings.meshes else ()
 
     def items(self, inputs: StageInputs) -> Sequence[Item]:
         """One item an object."""
         if self.settings.meshes is None:
             return self._made_items()
-        folder = self.settings.meshes.expanduser().resolve()
+        folder = self.settings.meshes.resolve()
         return self._folder_items(folder, _found(folder))
 
     def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
@@ -105,7 +107,8 @@ class MeshesStage(DataStage):
         ]
 
     def _folder_items(self, folder: Path, paths: Sequence[Path]) -> list[Item]:
-        ids = [path.relative_to(folder).as_posix() for path in paths]
+        base = folder if folder.is_dir() else folder.parent
+        ids = [path.relative_to(base).as_posix() for path in paths]
         if self.evaluate_only:
             held_out = set(ids)
             families = {name: _family(name) for name in ids}

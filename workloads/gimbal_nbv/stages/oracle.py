@@ -19,7 +19,7 @@ from gimbal_nbv.stages.reading import object_items, open_rows, protocol_of
 class OracleStage(DataStage):
     """Measures coverage, distances and voxels of all candidates of one object."""
 
-    libraries: ClassVar[tuple[str, ...]] = ("numpy", "numba", "embreex", "pykdtree")
+    libraries: ClassVar[tuple[str, ...]] = (*DataStage.libraries, "numba", "embreex", "pykdtree")
 
     settings: OracleSettings
     views: ViewSettings

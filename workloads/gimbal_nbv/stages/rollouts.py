@@ -14,7 +14,7 @@ from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import DataStage, Item
 from gimbal.errors import ConfigError
 from gimbal.experiment.stage import StageInputs
-from gimbal_nbv.config import EvaluateSettings, ModelSettings, OracleSettings, ViewSettings
+from gimbal_nbv.config import ModelSettings, OracleSettings, RolloutSettings, ViewSettings
 from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, rows_of_split
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class RolloutsStage(DataStage):
     """Runs all policies on one object; one row a policy."""
 
-    libraries: ClassVar[tuple[str, ...]] = ("numpy", "numba", "torch")
+    libraries: ClassVar[tuple[str, ...]] = (*DataStage.libraries, "numba", "torch")
 
-    settings: EvaluateSettings
+    settings: RolloutSettings
     views: ViewSettings
     oracle: OracleSettings
     model: ModelSettings

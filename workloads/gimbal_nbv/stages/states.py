@@ -21,7 +21,7 @@ LONGEST = 5
 class StatesStage(DataStage):
     """Draws states of each training object and computes features and true gains."""
 
-    libraries: ClassVar[tuple[str, ...]] = ("numpy", "numba")
+    libraries: ClassVar[tuple[str, ...]] = (*DataStage.libraries, "numba")
 
     settings: StateSettings
     views: ViewSettings

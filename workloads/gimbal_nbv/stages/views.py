@@ -19,7 +19,14 @@ from gimbal_nbv.stages.reading import object_items, open_rows, protocol_of
 class ViewsStage(DataStage):
     """Renders all candidates of one object into one row."""
 
-    libraries: ClassVar[tuple[str, ...]] = ("numpy", "numba", "embreex")
+    libraries: ClassVar[tuple[str, ...]] = (
+        *DataStage.libraries,
+        "numba",
+        "embreex",
+        "pillow",
+        "warp-lang",
+        "pytorch3d",
+    )
 
     settings: ViewSettings
     inputs: tuple[str, ...] = ("meshes",)
