@@ -30,6 +30,7 @@ _EXPECTED = {
     "string_type": "text",
     "path_type": "a path",
     "none_required": "null",
+    "finite_number": "a finite number",
 }
 """What to call a kind of error of pydantic's; others keep pydantic's words."""
 

@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Settings(BaseModel):
-    """Base of every settings model: frozen, unknown keys rejected."""
+    """Base of every settings model: frozen, unknown keys, NaN and infinity rejected."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class RaySettings(Settings):
@@ -65,6 +67,7 @@ class ExperimentSettings(Settings):
     workload: str
     experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Name under which runs are kept: `runs/<experiment>/<run-id>`."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """What every random choice starts from; numpy and torch take no other numbers."""
     resources: Resources = Resources()
     platform: PlatformSettings = PlatformSettings()
