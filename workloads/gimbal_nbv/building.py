@@ -43,7 +43,8 @@ def build_oracle(
     mesh = normalise(mesh)
     tester = RayCaster(mesh, threads=1)
     samples, normals = coverable_samples(mesh, tester, protocol, seed)
-    visible = visible_from(protocol.cameras.positions, samples, normals, tester, protocol)
+    positions = protocol.cameras.positions.astype(np.float64)
+    visible = visible_from(positions, samples, normals, tester, protocol)
     _require_several_views(visible, protocol)
     if depth is None:
         depth = render_depth(mesh, protocol, renderer)

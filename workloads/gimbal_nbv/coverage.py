@@ -58,7 +58,7 @@ def visible_from(
     visible = cosine > np.cos(np.deg2rad(protocol.max_incidence_deg))
     view, sample = np.nonzero(visible)
     visible[view, sample] = ~tester.occluded(positions[view], samples[sample], protocol.clearance)
-    return visible
+    return np.asarray(visible)
 
 
 def coverable_samples(

@@ -67,13 +67,11 @@ def score_rollout(rollout: Rollout) -> ObjectScore:
 
 def average(scores: Sequence[ObjectScore]) -> ObjectScore:
     """Average one policy over objects; every object weighs the same."""
-    columns = {
-        name: np.mean([getattr(score, name) for score in scores], axis=0)
-        for name in ObjectScore.__dataclass_fields__
-    }
-    return ObjectScore(
-        **{name: tuple(v.tolist()) if v.ndim else float(v) for name, v in columns.items()}
-    )
+    columns: dict[str, Any] = {}
+    for name in ObjectScore.__dataclass_fields__:
+        mean = np.mean([getattr(score, name) for score in scores], axis=0)
+        columns[name] = tuple(mean.tolist()) if mean.ndim else float(mean)
+    return ObjectScore(**columns)
 
 
 def regret(rollout: Rollout) -> Values:
@@ -91,7 +89,8 @@ def regret(rollout: Rollout) -> Values:
 def views_to(coverage: Values, target: float) -> NDArray[np.int64]:
     """Return the first number of views whose coverage reaches a target [R]; K + 1 where none."""
     reached = coverage >= target
-    return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, coverage.shape[1] + 1)
+    first = reached.argmax(axis=1) + 1
+    return np.asarray(np.where(reached.any(axis=1), first, coverage.shape[1] + 1))
 
 
 def rank_correlation(scores: Values, gains: Values, used: NDArray[np.bool_]) -> Values:

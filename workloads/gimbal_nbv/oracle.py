@@ -63,7 +63,7 @@ class OracleMap:
     @property
     def sample_count(self) -> int:
         """Coverable samples P."""
-        return self.distance.shape[1]
+        return int(self.distance.shape[1])
 
     @cached_property
     def _distance(self) -> NDArray[np.float32]:

@@ -44,7 +44,7 @@ class States:
 
     def views(self, row: int) -> Sets:
         """Return the views of one state, without padding."""
-        return self.sets[row, self.sets[row] >= 0]
+        return np.asarray(self.sets[row, self.sets[row] >= 0])
 
     def extended(self, choice: NDArray[np.int_]) -> States:
         """Take one more view in every state; all states must be equally long."""

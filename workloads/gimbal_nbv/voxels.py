@@ -46,7 +46,14 @@ def carve(
 
 
 @kernel()
-def _carve_view(depth, K, pose, grid, free, surface):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _carve_view(
+    depth: NDArray[np.float32],
+    K: NDArray[np.float64],
+    pose: NDArray[np.float64],
+    grid: int,
+    free: Words,
+    surface: Words,
+) -> None:
     height, width = depth.shape
     size = 2 * BALL_RADIUS / grid
     reach = (BALL_RADIUS + 0.5 * size) ** 2
