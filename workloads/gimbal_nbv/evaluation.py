@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gimbal_nbv.gap import Interval, difference, gap_closed
-from gimbal_nbv.metrics import ObjectScore, average
+from gimbal_nbv.metrics import QUALITY, ObjectScore, average
 
 BASE, TOP = "farthest", "oracle"
 """The policies between which the gap lies."""
@@ -25,6 +25,7 @@ class ScoredObject:
         source: `folder` or `procedural`.
         chamfer_floor_e3: Chamfer distance with all candidates, in thousandths of a diagonal.
         scores: By policy.
+        quality: By policy, see `metrics.quality`; none where it was not measured.
     """
 
     object_id: str
@@ -32,6 +33,7 @@ class ScoredObject:
     source: str
     chamfer_floor_e3: float
     scores: Mapping[str, ObjectScore]
+    quality: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
 
 
 def evaluate(objects: Sequence[ScoredObject], *, draws: int, seed: int) -> dict[str, Any]:
@@ -57,6 +59,7 @@ def evaluate(objects: Sequence[ScoredObject], *, draws: int, seed: int) -> dict[
         "coverage": {name: list(score.coverage) for name, score in mean.items()},
         "cd": {name: list(score.chamfer_e3) for name, score in mean.items()},
         "cd_floor": float(np.mean([o.chamfer_floor_e3 for o in objects])),
+        **_quality(objects),
         "rri": {name: list(score.rri) for name, score in mean.items()},
         "regret": {name: list(score.regret) for name, score in mean.items()},
         "views_to_90": {name: score.views_to_90 for name, score in mean.items()},
@@ -70,6 +73,19 @@ def evaluate(objects: Sequence[ScoredObject], *, draws: int, seed: int) -> dict[
         "over_farthest": difference(auc["policy"], auc[BASE], draws=draws, seed=seed).to_dict(),
         "over_blind": difference(auc["policy"], auc["blind"], draws=draws, seed=seed).to_dict(),
         "per_object": [_object(o) for o in objects],
+    }
+
+
+def _quality(objects: Sequence[ScoredObject]) -> dict[str, dict[str, list[float]]]:
+    """Average each number of `metrics.quality` over objects, by number and policy."""
+    if not all(o.quality for o in objects):
+        return {}
+    return {
+        number: {
+            name: np.mean([o.quality[name][number] for o in objects], axis=0).tolist()
+            for name in objects[0].quality
+        }
+        for number in QUALITY
     }
 
 

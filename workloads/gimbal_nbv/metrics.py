@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.rollout import Rollout
 
 Values = NDArray[np.float64]
@@ -63,6 +64,31 @@ def score_rollout(rollout: Rollout) -> ObjectScore:
         ndcg5=float(ndcg(rollout.scores, rollout.gains, rollout.used, _NDCG_DEPTH).mean()),
         cpu_s=rollout.cpu_s,
     )
+
+
+QUALITY = ("accuracy", "completeness", "f_score", "cd_squared")
+"""What `quality` measures."""
+
+
+def quality(oracle: OracleMap, views: NDArray[np.int32]) -> dict[str, list[float]]:
+    """Measure the reconstructions of a rollout beyond their Chamfer distance.
+
+    Args:
+        oracle: The object.
+        views: Views in the order taken [R,K].
+
+    Returns:
+        Means over the R starts after 1..K views: both halves of the Chamfer distance in thousandths
+        of a diagonal, the F-score at the protocol's threshold, and the Chamfer distance of squared
+        distances in millionths of a squared diagonal.
+    """
+    prefixes = [views[:, : k + 1] for k in range(views.shape[1])]
+    return {
+        "accuracy": [1e3 * float(oracle.accuracy_of(sets).mean()) for sets in prefixes],
+        "completeness": [1e3 * float(oracle.completeness(sets).mean()) for sets in prefixes],
+        "f_score": [float(oracle.f_score(sets).mean()) for sets in prefixes],
+        "cd_squared": [1e6 * float(oracle.chamfer(sets, squared=True).mean()) for sets in prefixes],
+    }
 
 
 def average(scores: Sequence[ObjectScore]) -> ObjectScore:

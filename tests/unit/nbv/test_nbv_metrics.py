@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from gimbal_nbv.evaluation import ScoredObject, evaluate
 from gimbal_nbv.gap import difference, gap_closed
-from gimbal_nbv.metrics import average, ndcg, rank_correlation, regret, score_rollout, views_to
+from gimbal_nbv.metrics import (
+    average,
+    ndcg,
+    quality,
+    rank_correlation,
+    regret,
+    score_rollout,
+    views_to,
+)
 from gimbal_nbv.policies import FarthestPolicy, OracleCoverage
 from gimbal_nbv.rollout import Rollout, roll_out
 
@@ -120,3 +129,34 @@ def test_no_policy_covers_more_in_one_step_than_the_oracle(mug_oracle):
     assert np.all(np.diff(oracle.coverage, axis=1) >= 0)
     assert oracle.views[:, 0].tolist() == first
     assert all(len(set(row)) == 4 for row in oracle.views.tolist())
+
+
+def test_the_halves_of_the_chamfer_distance_add_up_and_views_only_complete(mug_oracle):
+    rollout = roll_out(FarthestPolicy(), mug_oracle, [0, 5], 4)
+    found = quality(mug_oracle, rollout.views)
+    both = np.add(found["accuracy"], found["completeness"])
+    np.testing.assert_allclose(both, score_rollout(rollout).chamfer_e3)
+    assert (np.diff(found["completeness"]) <= 0).all()
+    assert all(0 < share <= 1 for share in found["f_score"])
+    assert found["cd_squared"][-1] < found["cd_squared"][0]
+
+
+def test_an_evaluation_holds_every_number_of_the_protocol(mug_oracle):
+    policies = {"farthest": FarthestPolicy(), "oracle": OracleCoverage()}
+    rollouts = {name: roll_out(policy, mug_oracle, [0, 5], 4) for name, policy in policies.items()}
+    rollouts |= dict.fromkeys(("policy", "blind"), rollouts["farthest"])
+    scored = ScoredObject(
+        object_id="mug",
+        family="mug",
+        source="procedural",
+        chamfer_floor_e3=1.0,
+        scores={name: score_rollout(rollout) for name, rollout in rollouts.items()},
+        quality={name: quality(mug_oracle, rollout.views) for name, rollout in rollouts.items()},
+    )
+    result = evaluate([scored, scored], draws=100, seed=0)
+    numbers = {"auc", "coverage", "cd", "cd_squared", "accuracy", "completeness", "f_score", "rri"}
+    numbers |= {"regret", "views_to_90", "spearman", "ndcg5", "decision_ms"}
+    for number in numbers:
+        assert result[number].keys() == rollouts.keys(), number
+    assert result["gap_closed"]["value"] == 0
+    assert len(result["f_score"]["policy"]) == 4

@@ -41,7 +41,7 @@ class EvaluateStage(TaskStage):
         from gimbal_nbv.evaluation import evaluate
 
         rows = open_rows(inputs, "rollouts")
-        objects = _scored(rows, progress)
+        objects = self._scored(rows, open_rows(inputs, "oracle"), progress)
         result = evaluate(objects, draws=self.settings.bootstrap, seed=self.seed)
         result["protocol"] = self._protocol(_sha256_of(inputs, [o.object_id for o in objects]))
         result["cost"] = _cost(inputs, result)
@@ -72,6 +72,33 @@ class EvaluateStage(TaskStage):
             "test_list_sha256": digest,
         }
 
+    def _scored(
+        self, rows: BlockReader, oracles: BlockReader, progress: Progress
+    ) -> list[ScoredObject]:
+        """Measure every rollout, object by object."""
+        from gimbal_nbv.evaluation import ScoredObject
+        from gimbal_nbv.metrics import quality, score_rollout
+
+        protocol, oracle_rows = protocol_of(self.views, self.oracle), _row_of(oracles)
+        names = list(dict.fromkeys(str(name) for name in rows.column("object_id")))
+        scored = []
+        for done, name in enumerate(names, start=1):
+            oracle = read_oracle(oracles, oracle_rows[name], protocol)
+            mine = {policy: rows[row] for policy, row in _policy_rows(rows, name).items()}
+            any_row = next(iter(mine.values()))
+            scored.append(
+                ScoredObject(
+                    object_id=name,
+                    family=str(any_row["family"]),
+                    source=str(any_row["source"]),
+                    chamfer_floor_e3=1e3 * float(any_row["chamfer_floor"]),
+                    scores={p: score_rollout(row_rollout(row)) for p, row in mine.items()},
+                    quality={p: quality(oracle, row["views"]) for p, row in mine.items()},
+                )
+            )
+            progress(done, len(names), "objects")
+        return scored
+
     def _shown(self, inputs: StageInputs, objects: Sequence[ScoredObject]) -> list[dict[str, Any]]:
         """Prepare some objects for the sphere: those whose result is nearest the quantiles."""
         from gimbal_nbv.stages.showing import shown_rollout
@@ -93,29 +120,6 @@ class EvaluateStage(TaskStage):
             )
             for name in chosen
         ]
-
-
-def _scored(rows: BlockReader, progress: Progress) -> list[ScoredObject]:
-    from gimbal_nbv.evaluation import ScoredObject
-    from gimbal_nbv.metrics import score_rollout
-
-    ids = [str(name) for name in rows.column("object_id")]
-    objects: dict[str, dict[str, Any]] = {}
-    for index, name in enumerate(ids):
-        row = rows[index]
-        entry = objects.setdefault(name, {"row": row, "scores": {}})
-        entry["scores"][str(row["policy"])] = score_rollout(row_rollout(row))
-        progress(index + 1, len(ids), f"{len(objects)} objects")
-    return [
-        ScoredObject(
-            object_id=name,
-            family=str(entry["row"]["family"]),
-            source=str(entry["row"]["source"]),
-            chamfer_floor_e3=1e3 * float(entry["row"]["chamfer_floor"]),
-            scores=entry["scores"],
-        )
-        for name, entry in objects.items()
-    ]
 
 
 def _sha256_of(inputs: StageInputs, ids: Sequence[str]) -> dict[str, str]:
