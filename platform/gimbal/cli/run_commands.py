@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -128,7 +129,15 @@ def _summarise(run_dir: str, *, as_json: bool) -> None:
         console.print(f"report  {report}", soft_wrap=True)
     console.print(f"run     {run_dir}", soft_wrap=True)
     if not as_json:
-        console.print("MLflow  gimbal ui")
+        console.print(f"MLflow  {_ui_command(Path(run_dir))}", soft_wrap=True)
+
+
+def _ui_command(run_dir: Path) -> str:
+    """Return the command that opens MLflow on the store this run was told to."""
+    runs_dir = run_dir.parents[1]
+    if runs_dir == Path("runs").absolute():
+        return "gimbal ui"
+    return f"gimbal ui --runs-dir {shlex.quote(str(runs_dir))}"
 
 
 def _tables(run_dir: Path) -> list[Any]:
