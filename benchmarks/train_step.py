@@ -66,7 +66,7 @@ class Case:
 
 CASES = {
     "scorer": Case("scorer", 16, 64, 2, 2048, 40),
-    "large": Case("large", 512, 1024, 4, 256, 8),
+    "large": Case("large", 512, 1024, 4, 256, 5),
 }
 
 

@@ -12,13 +12,13 @@ import os
 import shutil
 import signal
 import threading
-import uuid
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError, TaskCancelledError
+from ray.exceptions import ActorDiedError, GetTimeoutError, RayError, RayTaskError
 
 import ray
 from gimbal.errors import GimbalError, StageFailed
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 RAY_TRAIN_FOLDER = ".ray-train"
 _POLL_S = 0.25
+_PATIENCE_S = 120.0
+"""Time a cluster has to grow to what a worker wants; nodes that join take about a minute."""
 _ENVIRONMENT = {
     # Two seconds by default: the time until a lost worker is noticed and a finished run ends.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
@@ -79,18 +81,22 @@ def train_alone(orders: Orders, resources: Resources, watch: Callable[[], None])
         name="gimbal-train",
     )
     reference = task.remote(orders)
+    give_up_at = time.monotonic() + _PATIENCE_S
     try:
         while True:
             with contextlib.suppress(GetTimeoutError):
                 numbers: dict[str, Any] = ray.get(reference, timeout=_POLL_S)
                 return numbers
             watch()
+            if time.monotonic() > give_up_at and lacking(resources) is not None:
+                ray.cancel(reference, force=True)
+                give_up_at = float("inf")
     except KeyboardInterrupt:
         ray.cancel(reference, force=True)
         raise
     except RayTaskError as error:
         raise _told(error.cause, resources) from None
-    except (RayError, TaskCancelledError) as error:
+    except RayError as error:
         raise _lost(error, resources) from None
 
 
@@ -120,7 +126,8 @@ def train_together(
 
     storage = orders.plan.out_dir / RAY_TRAIN_FOLDER
     with _environment(), _watching(watch), _scratch(storage), _interrupt_kept():
-        ended = fit(orders, resources, gpus_each(resources), storage, uuid.uuid4().hex[:8])
+        patient = lacking(resources) is None
+        ended = fit(orders, resources, gpus_each(resources), storage, patient=patient)
     if isinstance(ended, dict):
         return ended
     raise _told(ended, resources) from None
@@ -141,6 +148,11 @@ def _lost(error: BaseException | None, resources: Resources) -> StageFailed:
         return StageFailed(
             f"training found no place: {missing}",
             "lower resources.workers, cpus_per_worker or gpus_per_worker, or join more nodes",
+        )
+    if isinstance(error, ActorDiedError):
+        return StageFailed(
+            "training was interrupted: its controller ended",
+            "run again to go on from the last checkpoint",
         )
     reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
     return StageFailed(

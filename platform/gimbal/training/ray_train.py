@@ -6,12 +6,14 @@ in Ray Train's controller, and raising there ends the run at once.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from ray.exceptions import RayActorError
 from ray.train import (
     FailureConfig,
     LoggingConfig,
@@ -27,8 +29,8 @@ from gimbal.experiment.settings import Resources
 from gimbal.training.failures import WorkerFailure, code_failures, judge
 from gimbal.training.worker import Orders, work_under_ray_train
 
-_START_ATTEMPTS = 2
-"""Times a group that finds no place within a minute is tried again before the run gives up."""
+_MINUTES_TO_WAIT = 60
+"""Starts, a minute each, a group waits for room that other work holds."""
 
 
 class _FollowsDevice(_TorchBackend):
@@ -78,7 +80,7 @@ def _own(error: Exception) -> Exception:
 
 
 def fit(
-    orders: Orders, resources: Resources, gpus: float, storage: Path, name: str
+    orders: Orders, resources: Resources, gpus: float, storage: Path, *, patient: bool
 ) -> dict[str, Any] | BaseException:
     """Run the group to its end.
 
@@ -87,7 +89,7 @@ def fit(
         resources: Their number and size.
         gpus: GPUs of each.
         storage: Folder for Ray Train's own files.
-        name: Name of this run within it.
+        patient: Wait for room that other work holds now; else give up after a minute or two.
 
     Returns:
         The first worker's numbers, or the error that ended the run.
@@ -100,7 +102,7 @@ def fit(
         scaling_config=ScalingConfig(
             num_workers=resources.workers, use_gpu=gpus > 0, resources_per_worker=each
         ),
-        run_config=_run_config(resources, storage, name),
+        run_config=_run_config(resources, storage, patient=patient),
     )
     try:
         result = trainer.fit()
@@ -108,17 +110,17 @@ def fit(
         return _chosen(error)
     except ControllerError as error:
         return error.controller_failure
-    except TrainingFailedError as error:
+    except (TrainingFailedError, RayActorError) as error:
         return error
     numbers: dict[str, Any] = result.return_value  # type: ignore[attr-defined]
     return numbers
 
 
-def _run_config(resources: Resources, storage: Path, name: str) -> RunConfig:
+def _run_config(resources: Resources, storage: Path, *, patient: bool) -> RunConfig:
     # Ray's stubs describe the first version of Ray Train.
     failures: dict[str, Any] = {
         "max_failures": resources.max_worker_failures,
-        "controller_failure_limit": _START_ATTEMPTS,
+        "controller_failure_limit": _MINUTES_TO_WAIT if patient else 1,
     }
     options: dict[str, Any] = {
         "callbacks": [FailureWatch()],
@@ -126,7 +128,10 @@ def _run_config(resources: Resources, storage: Path, name: str) -> RunConfig:
         "logging_config": LoggingConfig(log_level="CRITICAL"),
     }
     return RunConfig(
-        name=name, storage_path=str(storage), failure_config=FailureConfig(**failures), **options
+        name=uuid.uuid4().hex[:8],
+        storage_path=str(storage),
+        failure_config=FailureConfig(**failures),
+        **options,
     )
 
 

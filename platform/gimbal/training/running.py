@@ -124,10 +124,12 @@ def _orders(
 
 def _trained(orders: Orders, resources: Resources, watch: _Watch) -> dict[str, Any]:
     import ray
-    from gimbal.training.launching import train_alone, train_here, train_together
+    from gimbal.training.launching import lacking, train_alone, train_here, train_together
 
     if not ray.is_initialized():
         return train_here(orders, watch)
+    if (missing := lacking(resources)) is not None:
+        watch.say(f"waiting: {missing}")
     launch = train_alone if resources.workers == 1 else train_together
     return launch(orders, resources, watch)
 
@@ -142,12 +144,16 @@ class _Watch:
         self._said = False
         self._start: tuple[int, float] | None = None
 
+    def say(self, words: str) -> None:
+        """Report something besides steps."""
+        self._progress(0, self._steps, words)
+
     def __call__(self) -> None:
         """Report what is new."""
         lines = [line for line in self._tail.new() if "train/loss" in line["values"]]
         if not lines:
             if not self._said:
-                self._progress(0, self._steps, "starting workers")
+                self.say("starting workers")
                 self._said = True
             return
         self._said = True

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -161,4 +160,3 @@ def quiet_torch() -> None:
 
     # A mapped Arrow block is read-only, and nothing writes to a batch.
     warnings.filterwarnings("ignore", message=".*not writable.*")
-    torch.set_float32_matmul_precision("highest")
