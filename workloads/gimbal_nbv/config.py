@@ -12,6 +12,8 @@ from gimbal.training.settings import TrainSettings
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+Objects = Annotated[int, Field(ge=1, le=1_000_000)]
+"""A slip of the keyboard must not become a list of a billion items in memory."""
 
 
 def _at_home(path: Path) -> Path:
@@ -27,9 +29,9 @@ class DataSettings(Settings):
 
     meshes: Annotated[Path, AfterValidator(_at_home)] | None = None
     """Folder of obj, ply, off, stl or glb files, searched recursively; none: made objects."""
-    train_shapes: Positive = 40
+    train_shapes: Objects = 40
     """Made objects to train on; unused with a folder."""
-    test_shapes: Positive = 16
+    test_shapes: Objects = 16
     """Made objects of families never trained on; unused with a folder."""
     test_share: Fraction = 0.3
     """Share of a folder's families that is held out (at least one object, and one to train on)."""
@@ -44,7 +46,7 @@ class ViewSettings(Settings):
     """Candidate views, a Fibonacci sphere (32 cost .003 AUC, 64 are enough)."""
     image_size: Annotated[int, Field(ge=16, le=1024)] = 96
     """Height and width of a rendering in pixels."""
-    radius: Annotated[float, Field(gt=0.6)] = 1.5
+    radius: Annotated[float, Field(gt=0.6, le=100.0)] = 1.5
     """Distance of the cameras from the centre, in bounding-box diagonals."""
     fov_deg: Annotated[float, Field(gt=5.0, lt=120.0)] = 42.0
     """Vertical and horizontal field of view in degrees."""
@@ -56,6 +58,8 @@ class ViewSettings(Settings):
     )
     """Images kept of each candidate; depth is always among them."""
     renderer: Literal["auto", "raster", "embree", "warp", "pytorch3d"] = "auto"
+    device: Literal["cpu", "cuda"] = "cpu"
+    """`cuda` renders on one GPU per task, which Ray must have free."""
 
     @model_validator(mode="after")
     def _needs_depth(self) -> ViewSettings:
@@ -67,7 +71,7 @@ class ViewSettings(Settings):
 class OracleSettings(Settings):
     """What is known about every candidate view before any decision."""
 
-    surface_samples: Annotated[int, Field(ge=100)] = 2500
+    surface_samples: Annotated[int, Field(ge=100, le=1_000_000)] = 2500
     """Points on the surface, those kept that some direction can see."""
     depth_noise: Annotated[float, Field(ge=0.0)] = 0.0
     """Standard deviation of Gaussian noise on depth, in bounding-box diagonals."""
@@ -78,7 +82,7 @@ class OracleSettings(Settings):
 class StateSettings(Settings):
     """Which partial reconstructions the policy is trained on."""
 
-    per_object: Positive = 12
+    per_object: Annotated[int, Field(ge=1, le=10_000)] = 12
     """States of each training object: 1 to 5 views, random, near-farthest or near-greedy."""
     validation_share: Fraction = 0.15
     """Share of the training objects kept for choosing the checkpoint."""
@@ -87,7 +91,7 @@ class StateSettings(Settings):
 class ModelSettings(Settings):
     """The per-candidate scorer."""
 
-    hidden: Positive = 64
+    hidden: Annotated[int, Field(ge=1, le=8192)] = 64
     """Width of the scorer's layers."""
     temperature: Annotated[float, Field(gt=0.0)] = 0.1
     """Softness of the oracle targets: softmax(gain / temperature)."""
@@ -105,7 +109,7 @@ class RolloutSettings(Settings):
 class EvaluateSettings(RolloutSettings):
     """How policies are compared."""
 
-    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)] = 2000
     """Resamples of the paired bootstrap over objects."""
     rollouts_shown: Annotated[int, Field(ge=0)] = 6
     """Objects whose rollouts the report shows on a sphere."""
@@ -128,3 +132,15 @@ class NbvConfig(ExperimentSettings):
     model: ModelSettings = ModelSettings()
     train: TrainSettings
     evaluate: EvaluateSettings = EvaluateSettings()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> NbvConfig:
+        for key in ("budget", "first_views"):
+            wanted = getattr(self.evaluate, key)
+            if wanted > self.views.candidates:
+                raise ValueError(
+                    f"evaluate.{key} ({wanted}) must not exceed views.candidates "
+                    f"({self.views.candidates}): a view is taken once; lower evaluate.{key} or "
+                    "raise views.candidates"
+                )
+        return self

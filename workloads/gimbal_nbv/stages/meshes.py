@@ -19,6 +19,7 @@ import numpy as np
 from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import BadItem, DataStage, Item
 from gimbal.errors import ConfigError
+from gimbal.experiment.files import storage_errors
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import DataSettings
 from gimbal_vision.errors import VisionError
@@ -121,7 +122,7 @@ class MeshesStage(DataStage):
                 "family": families[name],
                 "split": "test" if name in held_out else "train",
                 "path": str(path),
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "sha256": _hash(path),
             }
             for name, path in zip(ids, paths, strict=True)
         ]
@@ -153,6 +154,14 @@ def row_mesh(row: Mapping[str, Any]) -> Mesh:
         uv=np.asarray(row["uv"]) if len(row["uv"]) else None,
         texture=_image(row["texture_png"]) if row["texture_png"] else None,
     )
+
+
+def _hash(path: Path) -> str:
+    """Return the hash of a file; nothing for a dangling link or a pipe, which loading refuses."""
+    if not path.is_file():
+        return ""
+    with storage_errors(path, "read"):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _found(folder: Path) -> list[Path]:
