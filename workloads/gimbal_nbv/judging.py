@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from gimbal.errors import ConfigError
+from gimbal.experiment.code_closure import code_hashes
+from gimbal.experiment.files import read_json
 from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.run_finding import find
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.stage import Stage, StageOutput
+from gimbal.experiment.stage_store import STAGE_FILE
 from gimbal.pipeline.events import Observer
 from gimbal.pipeline.runner import RunOptions, RunResult, run_experiment
 from gimbal_nbv.config import NbvConfig
@@ -58,6 +61,12 @@ def evaluate_run(
         "evaluate.min_gap_closed=null",
     ]
     _, settings = load_experiment(trained.config_file, overrides)
+    changed = _changed_features(trained)
+    if changed:
+        observer.notice(
+            f"the policy was trained with another version of {', '.join(changed)}: its numbers "
+            "may suffer; run its config again to train it anew"
+        )
     options = RunOptions(command=tuple(command), given=given)
     return run_experiment(JudgingWorkload(), settings, options, observer)
 
@@ -74,6 +83,16 @@ def _output(run: RunFolder, name: str) -> StageOutput:
     return StageOutput(
         name=name, path=folder.resolve(), fingerprint=state.fingerprint, metrics=state.metrics
     )
+
+
+def _changed_features(run: RunFolder) -> list[str]:
+    """Return the sources of the policy's features that are not what it was trained with."""
+    record = run.stages / "states" / STAGE_FILE
+    if not record.exists():
+        return []
+    then = read_json(record)["parts"]["code"]
+    now = code_hashes("gimbal_nbv.training_data")
+    return sorted(name for name, digest in now.items() if then.get(name) != digest)
 
 
 def _word(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,7 @@ def ray_table(protocol: SphereProtocol) -> RayTable:
 def ray_images(
     codes: Codes,
     observers: NDArray[np.uint16],
-    used: NDArray[np.int_],
+    used: NDArray[np.integer[Any]],
     protocol: SphereProtocol,
 ) -> Images:
     """Return what every candidate would see.
@@ -140,7 +141,7 @@ def annotate(codes: Codes) -> tuple[NDArray[np.uint8], Images]:
 
 
 @kernel()
-def _mark(codes, frontier, distance):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _mark(codes: Any, frontier: Any, distance: Any) -> None:
     grid = codes.shape[0]
     for i in range(grid):
         for j in range(grid):
@@ -178,7 +179,10 @@ def _mark(codes, frontier, distance):  # type: ignore[no-untyped-def] # noqa: AN
 
 
 @kernel()
-def _walk(codes, frontier, nearness, observers, cosines, voxels, starts, entry, step, images):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _walk(
+    codes: Any, frontier: Any, nearness: Any, observers: Any, cosines: Any,
+    voxels: Any, starts: Any, entry: Any, step: Any, images: Any,
+) -> None:  # fmt: skip
     views, rays, _ = images.shape
     for view in range(views):
         for ray in range(rays):

@@ -74,7 +74,12 @@ def data_stages(config: NbvConfig, *, evaluate_only: bool) -> tuple[Stage, ...]:
             max_bad_share=config.data.max_bad_share,
             evaluate_only=evaluate_only,
         ),
-        ViewsStage(name="views", settings=config.views, seed=config.seed),
+        ViewsStage(
+            name="views",
+            settings=config.views,
+            seed=config.seed,
+            num_gpus=1.0 if config.views.device == "cuda" else 0.0,
+        ),
         OracleStage(
             name="oracle",
             settings=config.oracle,

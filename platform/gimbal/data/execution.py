@@ -31,7 +31,8 @@ def run_on_ray(
     with _quiet(), DataContext.current(_context(DataContext.get_current())):
         packed = [{"shard": pickle.dumps(shard)} for shard in shards]
         dataset = ray.data.from_items(packed, override_num_blocks=len(packed))
-        built = dataset.map(_runner(task), num_cpus=task.stage.num_cpus)
+        cpus, gpus = task.stage.num_cpus, task.stage.num_gpus or None
+        built = dataset.map(_runner(task), num_cpus=cpus, num_gpus=gpus)
         try:
             for row in built.iter_rows():
                 yield _unpack(row)

@@ -103,6 +103,7 @@ class Stage(ABC):
         inputs: Names of the earlier stages it reads.
         gates: Checks over its metrics.
         num_cpus: CPUs one Ray task of this stage takes.
+        num_gpus: GPUs one Ray task of this stage takes; a fraction shares one.
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
@@ -110,7 +111,7 @@ class Stage(ABC):
     code_modules: ClassVar[tuple[str, ...]] = ()
     """Modules the stage runs but imports only by a computed name; their code counts as well."""
     bookkeeping: ClassVar[frozenset[str]] = frozenset(
-        {"name", "settings", "seed", "inputs", "gates", "num_cpus", "always"}
+        {"name", "settings", "seed", "inputs", "gates", "num_cpus", "num_gpus", "always"}
     )
     """Fields that do not enter the fingerprint by themselves; every other field does."""
 
@@ -120,6 +121,7 @@ class Stage(ABC):
     inputs: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
     num_cpus: float = 1.0
+    num_gpus: float = 0.0
 
     def external_files(self) -> Sequence[Path]:
         """Return the files and folders outside the runs folder that the stage reads.

@@ -37,7 +37,9 @@ def run_task(
     """
     import ray
 
-    remote = ray.remote(num_cpus=stage.num_cpus, max_retries=2)(_run_in_worker)
+    remote = ray.remote(num_cpus=stage.num_cpus, num_gpus=stage.num_gpus, max_retries=2)(
+        _run_in_worker
+    )
     reference = remote.remote(stage, dict(inputs), out_dir, code)
     try:
         while not ray.wait([reference], timeout=_POLL_S)[0]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.oracle import OracleMap, Sets
@@ -54,10 +55,12 @@ def beam_search(oracle: OracleMap, first: int, budget: int, width: int = 24) -> 
         value = np.where(States(oracle, sets).used, -np.inf, area[:, None] + reached)
         order = np.argsort(-value, axis=None, kind="stable")
         sets, area = _distinct(sets, value, order, width)
-    return sets[int(area.argmax())]
+    return np.asarray(sets[int(area.argmax())])
 
 
-def _distinct(sets: Sets, value: Scores, order: Sets, width: int) -> tuple[Sets, Scores]:
+def _distinct(
+    sets: Sets, value: Scores, order: NDArray[np.intp], width: int
+) -> tuple[Sets, Scores]:
     """Keep the best extensions that differ as sets."""
     kept, areas, known = [], [], set()
     for flat in order:

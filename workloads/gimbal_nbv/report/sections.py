@@ -62,7 +62,7 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     ("Gain", "Coverage that a candidate would add to the views so far."),
     (
         "Blind control",
-        "The same model trained alike with its observations blanked out. If it "
+        "The same kind of network, trained alike, that is told angles only and no pixel. If it "
         "does as well, the policy does not use what it sees.",
     ),
 )

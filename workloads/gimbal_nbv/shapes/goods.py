@@ -52,8 +52,9 @@ def tool(rng: np.random.Generator) -> Solid:
         parts.append(box([rng.uniform(0.1, 0.4), rng.uniform(0.02, 0.3), rng.uniform(0.1, 0.4)]))
     elif kind == 2:
         for side in (-1, 1):
-            prong = [[0, 0, 0], [side * 0.15, 0, 0.12], [side * 0.08, 0, rng.uniform(0.3, 0.5)]]
-            line = np.stack([np.interp(2 * t, [0, 1, 2], k) for k in np.transpose(prong)], axis=1)
+            tip = [side * 0.08, 0, rng.uniform(0.3, 0.5)]
+            prong = np.array([[0, 0, 0], [side * 0.15, 0, 0.12], tip])
+            line = np.stack([np.interp(2 * t, [0, 1, 2], k) for k in prong.T], axis=1)
             parts.append(sweep(line, rng.uniform(0.025, 0.05)))
     else:
         turn = np.linspace(0, np.pi * 1.6, 24)

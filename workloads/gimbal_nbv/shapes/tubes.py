@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from gimbal_nbv.shapes.primitives import circle, cylinder, rectangle, ring_prism, sweep, torus
 from gimbal_nbv.shapes.solid import Points, Solid, merge, rotation_about, rotation_to
@@ -53,7 +56,10 @@ def annulus(rng: np.random.Generator) -> Solid:
     outer = rng.uniform(0.35, 0.55)
     inner = outer * rng.uniform(0.35, 0.8)
     height = rng.uniform(0.1, 0.9)
-    loops = {"round": circle, "square": lambda r, n=48: rectangle(2 * r, 1.6 * r, n)}
+    loops: dict[str, Callable[[float], NDArray[np.float64]]] = {
+        "round": circle,
+        "square": lambda r: rectangle(2 * r, 1.6 * r, 48),
+    }
     big, small = loops[rng.choice(list(loops))], loops[rng.choice(list(loops))]
     return ring_prism(big(outer), small(inner * 0.75), height, layers=8)
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from gimbal.experiment.files import atomic_write_json
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
 from gimbal_nbv.config import EvaluateSettings, OracleSettings, ViewSettings
-from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle
+from gimbal_nbv.stages.reading import open_rows, policy_rows, protocol_of, read_oracle, row_of
 from gimbal_nbv.stages.rollouts import row_rollout
 from gimbal_nbv.stages.summary import summary_table
 
@@ -39,6 +37,7 @@ class EvaluateStage(TaskStage):
     def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
         """Write `evaluation.json` and `summary.json`; return the headline numbers."""
         from gimbal_nbv.evaluation import evaluate
+        from gimbal_nbv.stages.showing import show_objects
 
         rows = open_rows(inputs, "rollouts")
         objects = self._scored(rows, open_rows(inputs, "oracle"), progress)
@@ -46,7 +45,9 @@ class EvaluateStage(TaskStage):
         result["protocol"] = self._protocol(_sha256_of(inputs, [o.object_id for o in objects]))
         result["cost"] = _cost(inputs, result)
         result["skipped"] = _skipped(inputs)
-        result["rollouts"] = self._shown(inputs, objects)
+        protocol = protocol_of(self.views, self.oracle)
+        count = self.settings.rollouts_shown
+        result["rollouts"] = show_objects(inputs, objects, count, protocol, out_dir)
         atomic_write_json(out_dir / EVALUATION_FILE, result)
         atomic_write_json(out_dir / "summary.json", summary_table(result))
         return {name: result[name] for name in (*HEADLINE, *_MORE)} | {
@@ -79,12 +80,12 @@ class EvaluateStage(TaskStage):
         from gimbal_nbv.evaluation import ScoredObject
         from gimbal_nbv.metrics import quality, score_rollout
 
-        protocol, oracle_rows = protocol_of(self.views, self.oracle), _row_of(oracles)
+        protocol, oracle_rows = protocol_of(self.views, self.oracle), row_of(oracles)
         names = list(dict.fromkeys(str(name) for name in rows.column("object_id")))
         scored = []
         for done, name in enumerate(names, start=1):
             oracle = read_oracle(oracles, oracle_rows[name], protocol)
-            mine = {policy: rows[row] for policy, row in _policy_rows(rows, name).items()}
+            mine = {policy: rows[row] for policy, row in policy_rows(rows, name).items()}
             any_row = next(iter(mine.values()))
             scored.append(
                 ScoredObject(
@@ -99,44 +100,12 @@ class EvaluateStage(TaskStage):
             progress(done, len(names), "objects")
         return scored
 
-    def _shown(self, inputs: StageInputs, objects: Sequence[ScoredObject]) -> list[dict[str, Any]]:
-        """Prepare some objects for the sphere: those whose result is nearest the quantiles."""
-        from gimbal_nbv.stages.showing import shown_rollout
-
-        if self.settings.rollouts_shown == 0:
-            return []
-        won = np.array([o.scores["policy"].auc - o.scores["farthest"].auc for o in objects])
-        places = np.linspace(len(objects) - 1, 0, min(self.settings.rollouts_shown, len(objects)))
-        chosen = [objects[i].object_id for i in np.argsort(won)[places.round().astype(int)]]
-        protocol = protocol_of(self.views, self.oracle)
-        meshes, oracles = open_rows(inputs, "meshes"), open_rows(inputs, "oracle")
-        rollouts = open_rows(inputs, "rollouts")
-        mesh_rows, oracle_rows = _row_of(meshes), _row_of(oracles)
-        return [
-            shown_rollout(
-                meshes[mesh_rows[name]],
-                read_oracle(oracles, oracle_rows[name], protocol),
-                {p: rollouts[row] for p, row in _policy_rows(rollouts, name).items()},
-            )
-            for name in chosen
-        ]
-
 
 def _sha256_of(inputs: StageInputs, ids: Sequence[str]) -> dict[str, str]:
     """Return the hash of each object's mesh."""
     rows = open_rows(inputs, "meshes")
     known = dict(zip(rows.column("object_id"), rows.column("sha256"), strict=True))
     return {name: str(known[name]) for name in ids}
-
-
-def _row_of(rows: BlockReader) -> dict[str, int]:
-    return {str(name): row for row, name in enumerate(rows.column("object_id"))}
-
-
-def _policy_rows(rows: BlockReader, object_id: str) -> dict[str, int]:
-    names = np.asarray(rows.column("object_id"), dtype=str)
-    policies = rows.column("policy")
-    return {str(policies[int(row)]): int(row) for row in np.flatnonzero(names == object_id)}
 
 
 def _skipped(inputs: StageInputs) -> list[dict[str, str]]:

@@ -69,3 +69,15 @@ def read_oracle(rows: BlockReader, row: int, protocol: SphereProtocol) -> Oracle
     for name in ("visible", "free", "surface"):
         arrays[name] = np.ascontiguousarray(arrays[name]).view(np.uint64)
     return OracleMap.from_arrays(arrays, protocol)
+
+
+def row_of(rows: BlockReader) -> dict[str, int]:
+    """Return the row number of each object of a stage with one row an object."""
+    return {str(name): row for row, name in enumerate(rows.column("object_id"))}
+
+
+def policy_rows(rollouts: BlockReader, object_id: str) -> dict[str, int]:
+    """Return the row number of each policy's rollouts of one object."""
+    names = np.asarray(rollouts.column("object_id"), dtype=str)
+    policies = rollouts.column("policy")
+    return {str(policies[int(row)]): int(row) for row in np.flatnonzero(names == object_id)}

@@ -50,7 +50,8 @@ class StatesStage(DataStage):
         rows = open_rows(inputs, "oracle")
         ids = list(rows.column("object_id"))
         chosen = rows_of_split(rows, ["train"])
-        held = self._validation([str(ids[row]) for row in chosen])
+        families = [str(name) for name in rows.column("family")]
+        held = self._validation({str(ids[row]): families[row] for row in chosen})
         return [
             {
                 "id": str(ids[row]),
@@ -71,8 +72,13 @@ class StatesStage(DataStage):
         ):
             yield {**row, "object_id": item["id"], "split": item["split"]}
 
-    def _validation(self, ids: Sequence[str]) -> set[str]:
-        """Choose validation objects by hash; one of two or more objects at least."""
-        count = round(self.settings.validation_share * len(ids))
-        count = min(max(count, 1), len(ids) - 1)
-        return set(sorted(ids, key=lambda name: crc32(f"{self.seed}/{name}".encode()))[:count])
+    def _validation(self, families: Mapping[str, str]) -> set[str]:
+        """Hold out whole families of the training objects; single objects where there is one."""
+        if len(set(families.values())) < 2:
+            families = {name: name for name in families}
+        names = sorted(
+            set(families.values()), key=lambda name: crc32(f"{self.seed}/{name}".encode())
+        )
+        count = min(max(round(self.settings.validation_share * len(names)), 1), len(names) - 1)
+        held = set(names[:count])
+        return {name for name, family in families.items() if family in held}

@@ -81,8 +81,9 @@ class ScorerTask:
         ]
 
     def source(self, split: str) -> StateSource:
-        """Return the states of a split."""
-        return StateSource(self._rows, self._indices[split])
+        """Return the states of a split; a lone training object also validates."""
+        chosen = self._indices[split]
+        return StateSource(self._rows, chosen if len(chosen) else self._indices["train"])
 
     def loss(self, module: nn.Module, batch: Batch, step: int) -> LossTerms:
         """Return the soft-target loss of both networks."""
@@ -110,7 +111,8 @@ class ScorerTask:
             for name, scores in module(batch).items():
                 taken = utility.gather(1, scores.argmax(1, keepdim=True))
                 sums[f"regret/{name}"] = sums.get(f"regret/{name}", 0.0) + float((1 - taken).sum())
-        return {name: total / max(len(source), 1) for name, total in sums.items()}
+        means = {name: total / max(len(source), 1) for name, total in sums.items()}
+        return means | {"loss": (means["loss/policy"] + means["loss/blind"]) / 2}
 
 
 class StateSource:

@@ -62,9 +62,9 @@ class ViewsStage(DataStage):
         cameras = protocol_of(self.settings, OracleSettings()).cameras
         size = self.settings.image_size
         renderer = (
-            rendering.auto(mesh, size, size)
+            rendering.auto(mesh, size, size, self.settings.device, views=len(cameras))
             if self.settings.renderer == "auto"
-            else rendering.get(self.settings.renderer)
+            else rendering.get(self.settings.renderer, device=self.settings.device)
         )
         images = renderer.render(mesh, cameras, self.settings.outputs)
         yield {
