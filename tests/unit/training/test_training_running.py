@@ -19,6 +19,12 @@ from gimbal.training.settings import TrainSettings
 from gimbal.training.stage import TrainStage
 
 
+@pytest.fixture(autouse=True)
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another test of the session may have started Ray."""
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+
+
 class ToySettings(Settings):
     train: TrainSettings
 
