@@ -34,8 +34,9 @@ from gimbal.training.keeping import Keeper
 from gimbal.training.loop import Loop
 from gimbal.training.metrics import MetricsWriter
 from gimbal.training.order import SampleOrder
+from gimbal.training.orders import Plan
 from gimbal.training.settings import TrainSettings
-from gimbal.training.setup import Plan, build, quiet_torch
+from gimbal.training.setup import build, quiet_torch
 from gimbal.training.stage import TrainStage
 from gimbal.training.world import World
 

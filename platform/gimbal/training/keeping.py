@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,9 +13,10 @@ from gimbal.training import checkpoints
 from gimbal.training.checkpoints import Checkpoint
 from gimbal.training.guards import DivergenceGuard, NonFiniteGuard
 from gimbal.training.metrics import METRICS_FILE, cut_back
+from gimbal.training.orders import Plan
 from gimbal.training.schedule import rate_factor
 from gimbal.training.settings import TrainSettings
-from gimbal.training.setup import Kit, Plan
+from gimbal.training.setup import Kit
 from gimbal.training.state import (
     generators,
     load_optimizer,
@@ -136,7 +135,7 @@ class Keeper:
         return found.step
 
     def _restore(self, state: Mapping[str, Any], progress: Progress, where: str) -> None:
-        require_same(state["identity"], _plain(self._plan.identity()), where)
+        require_same(state["identity"], self._plan.identity(), where)
         load_weights(self._kit.module, state["model"], where)
         load_optimizer(self._kit.optimizer, state["optimizer"], where)
         restore_generators(state["generators"])
@@ -151,7 +150,6 @@ class Keeper:
         if not self._world.leads:
             return
         plan, out_dir = self._plan, self._plan.out_dir
-        identity = _plain(plan.identity())
         facts = {
             "step": done,
             "samples_seen": done * plan.settings.global_batch,
@@ -172,9 +170,9 @@ class Keeper:
             "generators": generators(),
             "progress": progress.state(),
             "settings": plan.settings.model_dump(mode="json"),
-            "identity": identity,
+            "identity": plan.identity(),
         }
-        card = {**facts, "fingerprint": fingerprint(identity)}
+        card = {**facts, "fingerprint": plan.fingerprint()}
         checkpoints.save(out_dir, state, card=card, metrics=progress.validation)
         best = best_step(progress, plan.settings, done)
         checkpoints.write_index(out_dir, best)
@@ -204,14 +202,3 @@ def best_step(progress: Progress, settings: TrainSettings, done: int) -> int | N
     if settings.best_metric is None:
         return done
     return progress.best.step if progress.best is not None else None
-
-
-def fingerprint(identity: Mapping[str, Any]) -> str:
-    """Return the hash of what decides a trajectory."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping as it looks after a round through JSON."""
-    plain: dict[str, Any] = json.loads(json.dumps(value))
-    return plain

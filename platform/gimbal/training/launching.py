@@ -24,7 +24,7 @@ import ray
 from gimbal.errors import GimbalError, StageFailed
 from gimbal.experiment.settings import Resources
 from gimbal.training.failures import WorkerFailure
-from gimbal.training.worker import Orders, work_alone, work_here
+from gimbal.training.orders import Orders, work_alone, work_here
 
 logger = logging.getLogger(__name__)
 

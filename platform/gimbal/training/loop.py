@@ -7,17 +7,20 @@ steps, and only the first worker writes.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
 
+from gimbal.errors import StorageError
 from gimbal.training import gradient_report
 from gimbal.training.guards import DivergenceGuard, NonFiniteGuard
 from gimbal.training.keeping import Keeper, Progress
 from gimbal.training.keyed import seed_torch
 from gimbal.training.metrics import METRICS_FILE, MetricsWriter
+from gimbal.training.orders import Plan
 from gimbal.training.schedule import rate_factor, set_rates
-from gimbal.training.setup import Kit, Plan
+from gimbal.training.setup import Kit
 from gimbal.training.summary import Clock, summarise
 from gimbal.training.task import Source, TrainTask, weights_at
 from gimbal.training.update import Outcome
@@ -76,11 +79,17 @@ class Loop:
                 self.step = step
                 self.one_step(step)
                 self._after(step + 1)
-            if self.metrics is not None:
-                self.metrics.close()
-        finally:
-            self.kit.batches.close()
+        except BaseException:
+            with contextlib.suppress(StorageError):  # what went wrong first matters more
+                self._close()
+            raise
+        self._close()
         return summarise(self.plan, self.world, self.progress, self.keeper, self.clock)
+
+    def _close(self) -> None:
+        self.kit.batches.close()
+        if self.metrics is not None:
+            self.metrics.close()
 
     def one_step(self, step: int) -> None:
         """Train on one global batch, take the step or skip it, and log it where due."""

@@ -27,7 +27,7 @@ from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, Wo
 
 from gimbal.experiment.settings import Resources
 from gimbal.training.failures import WorkerFailure, code_failures, judge
-from gimbal.training.worker import Orders, work_under_ray_train
+from gimbal.training.orders import Orders, work_under_ray_train
 
 _MINUTES_TO_WAIT = 60
 """Starts, a minute each, a group waits for room that other work holds."""

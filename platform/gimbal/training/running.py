@@ -10,17 +10,15 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gimbal.experiment.files import atomic_write_json, ensure_folder, read_json
 from gimbal.experiment.settings import Resources
 from gimbal.experiment.stage import Progress, StageInputs
 from gimbal.training.hooks import FreshCode, WorkerHook
 from gimbal.training.metrics import METRICS_FILE, MetricsTail, read_metrics
+from gimbal.training.orders import Orders, Plan, packed
 from gimbal.training.stage import TrainStage
-
-if TYPE_CHECKING:
-    from gimbal.training.worker import Orders
 
 SUMMARY_FILE = "training.json"
 
@@ -64,12 +62,12 @@ def run_training(
     """
     started_at = time.time()
     out_dir = Path(ensure_folder(out_dir)).resolve()
-    finished = finished_summary(out_dir, stage)
-    if finished is not None:
-        return finished
     first = [FreshCode(expected_digest, _own_place(), tuple(packages))] if expected_digest else []
     watch = _Watch(out_dir, stage, progress)
     orders = _orders(stage, inputs, out_dir, resources, [*first, *hooks], started_at)
+    finished = _finished(orders.plan)
+    if finished is not None:
+        return finished
     watch()
     numbers = _trained(orders, resources, watch)
     # A run that lost workers restarted its own clock; the first line of all tells the truth.
@@ -81,18 +79,18 @@ def run_training(
     return numbers
 
 
-def finished_summary(out_dir: Path, stage: TrainStage) -> dict[str, Any] | None:
+def _finished(plan: Plan) -> dict[str, Any] | None:
     """Return the numbers of a run that reached its last step, if its checkpoint is still whole."""
-    if not (out_dir / SUMMARY_FILE).exists():
+    if not (plan.out_dir / SUMMARY_FILE).exists():
         return None
     from gimbal.training.checkpoints import newest_whole
 
-    newest, _ = newest_whole(out_dir, set_aside=False)
-    if newest is None or newest.step != stage.train.steps:
+    newest, _ = newest_whole(plan.out_dir, set_aside=False)
+    if newest is None or newest.step != plan.settings.steps:
         return None
-    numbers: dict[str, Any] = read_json(out_dir / SUMMARY_FILE)
-    if numbers.get("steps") != stage.train.steps:
+    if newest.card.get("fingerprint") != plan.fingerprint():
         return None
+    numbers: dict[str, Any] = read_json(plan.out_dir / SUMMARY_FILE)
     return {**numbers, "resumed_from": newest.step}
 
 
@@ -104,9 +102,6 @@ def _orders(
     hooks: Sequence[WorkerHook],
     started_at: float,
 ) -> Orders:
-    from gimbal.training.setup import Plan
-    from gimbal.training.worker import Orders, packed
-
     return Orders(
         plan=Plan(
             settings=stage.train,

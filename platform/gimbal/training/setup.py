@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -17,41 +16,12 @@ from gimbal.training.exact import ExactGradient
 from gimbal.training.keyed import depends_on_share, seed_torch
 from gimbal.training.optimizers import build_optimizer, checked_groups
 from gimbal.training.order import SampleOrder
-from gimbal.training.settings import TrainSettings
+from gimbal.training.orders import Plan
 from gimbal.training.task import TrainTask, flag
 from gimbal.training.update import Update
 from gimbal.training.world import World
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What every worker is told.
-
-    Attributes:
-        settings: The training settings.
-        seed: The experiment's seed.
-        out_dir: The stage's folder, shared by all workers.
-        largest: Samples of one forward pass; None: no limit.
-        input_fingerprints: Of the stages the task reads, by name.
-        started_at: Unix time at which the run was asked for.
-    """
-
-    settings: TrainSettings
-    seed: int
-    out_dir: Path
-    largest: int | None = None
-    input_fingerprints: tuple[tuple[str, str], ...] = ()
-    started_at: float = 0.0
-
-    def identity(self) -> dict[str, Any]:
-        """Return everything that must be equal for a trajectory to go on."""
-        return {
-            **self.settings.trajectory(),
-            "seed": self.seed,
-            **{f"input {name}": value for name, value in self.input_fingerprints},
-        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from gimbal.training import checkpoints, gradient_report
 from gimbal.training.keeping import Keeper, Progress, best_step
-from gimbal.training.setup import Plan
+from gimbal.training.orders import Plan
 from gimbal.training.world import World
 
 _DURATIONS_KEPT = 100_000

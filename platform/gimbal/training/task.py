@@ -38,7 +38,8 @@ class Source(Protocol):
     def fetch(self, indices: np.ndarray) -> Batch:
         """Return the samples of `indices` (int64 [B]) as numpy arrays or torch tensors.
 
-        Called from one thread at a time, which need not be the one that made the source.
+        Called from one thread at a time, which need not be the one that made the source; draws
+        from no global generator.
         """
         ...
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,33 +10,15 @@ import torch
 from gimbal.errors import GimbalError
 from gimbal.experiment.files import atomic_write_json
 from gimbal.experiment.provenance import machine, packages_that_ran
-from gimbal.experiment.stage import StageInputs
 from gimbal.training.failures import recorded
-from gimbal.training.hooks import WorkerContext, WorkerHook, run_hooks
+from gimbal.training.hooks import WorkerContext, run_hooks
 from gimbal.training.loop import Loop
-from gimbal.training.setup import Plan, build, quiet_torch
-from gimbal.training.stage import TrainStage
+from gimbal.training.orders import Orders, Plan, unpacked
+from gimbal.training.setup import build, quiet_torch
 from gimbal.training.task import TrainTask
 from gimbal.training.world import World
 
 PACKAGES_FILE = "packages.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Orders:
-    """What the driver sends to every worker.
-
-    Attributes:
-        plan: What is trained.
-        hooks: The worker's first acts.
-        threads: CPU threads torch may use; None: as they are.
-        stage: The pickled stage and its inputs, unpacked only after the hooks have passed.
-    """
-
-    plan: Plan
-    hooks: tuple[WorkerHook, ...]
-    threads: int | None
-    stage: bytes
 
 
 def work(orders: Orders, context: WorkerContext, device: torch.device) -> dict[str, Any]:
@@ -115,47 +94,3 @@ def _note_packages(plan: Plan, world: World) -> None:
 def own_device() -> torch.device:
     """Return the device of a worker that trains alone."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-
-
-def packed(stage: TrainStage, inputs: StageInputs) -> bytes:
-    """Pickle a stage and its inputs, classes of a script or notebook included."""
-    from ray import cloudpickle
-
-    content: bytes = cloudpickle.dumps((stage, dict(inputs)))  # type: ignore[no-untyped-call]
-    return content
-
-
-def unpacked(stage: bytes) -> tuple[TrainStage, StageInputs]:
-    """Return the stage and inputs that `packed` was given."""
-    content: tuple[TrainStage, StageInputs] = pickle.loads(stage)
-    return content
-
-
-def work_under_ray_train(config: dict[Any, Any]) -> dict[str, Any]:
-    """Train as one worker of a Ray Train group; `config` holds the `orders`."""
-    import ray.train
-    import ray.train.torch
-
-    context = ray.train.get_context()
-    cuda = torch.cuda.is_available()
-    device = ray.train.torch.get_device() if cuda else torch.device("cpu")
-    return work(
-        config["orders"], _context(context.get_world_rank(), context.get_world_size()), device
-    )
-
-
-def work_alone(orders: Orders) -> dict[str, Any]:
-    """Train as the only worker, in a Ray task."""
-    return work(orders, _context(0, 1), own_device())
-
-
-def work_here(orders: Orders) -> dict[str, Any]:
-    """Train as the only worker, in this process."""
-    return work(orders, WorkerContext(rank=0, workers=1, gpus=0.0), own_device())
-
-
-def _context(rank: int, workers: int) -> WorkerContext:
-    import ray
-
-    ids: Sequence[str] = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-    return WorkerContext(rank=rank, workers=workers, gpus=float(len(ids)))

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 from training_toys import Toy
 
-from gimbal.errors import StageFailed, StaleCode
+from gimbal.errors import ConfigError, StageFailed, StaleCode
 from gimbal.experiment import freshness
 from gimbal.experiment.settings import Resources, Settings
 from gimbal.experiment.stage import StageInputs
@@ -49,8 +49,8 @@ class Buggy(Toy):
         return super().loss(module, batch, step)
 
 
-def stage(**keys: Any) -> ToyStage:
-    settings = TrainSettings(steps=6, global_batch=4, best_metric="loss", log_every=1)
+def stage(lr: float = 1e-3, **keys: Any) -> ToyStage:
+    settings = TrainSettings(steps=6, global_batch=4, best_metric="loss", log_every=1, lr=lr)
     return ToyStage(name="toy", settings=ToySettings(train=settings), **keys)
 
 
@@ -92,10 +92,17 @@ def test_other_code_than_the_drivers_refuses_to_train(tmp_path: Path) -> None:
     )
 
 
-def test_the_package_costs_no_torch() -> None:
-    """A plan of stages is made without it."""
+def test_a_finished_run_is_not_taken_for_one_with_other_settings(tmp_path: Path) -> None:
+    run_training(stage(), {}, tmp_path, Resources(), progress=lambda *_: None)
+    with pytest.raises(ConfigError, match="lr was"):
+        run_training(stage(lr=1.0), {}, tmp_path, Resources(), progress=lambda *_: None)
+
+
+def test_the_driver_needs_no_torch() -> None:
+    """Neither to plan stages nor to send them to workers."""
     import subprocess
     import sys
 
-    code = "import sys, gimbal.training; sys.exit('torch' in sys.modules)"
+    modules = "gimbal.training.running, gimbal.training.launching"
+    code = f"import sys, gimbal.training, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,8 +17,8 @@ from torch import nn
 from gimbal.training import reduction
 from gimbal.training.collectives import global_mean_var
 from gimbal.training.keyed import keyed_normal
+from gimbal.training.orders import Plan
 from gimbal.training.settings import TrainSettings
-from gimbal.training.setup import Plan
 from gimbal.training.worker import train
 from gimbal.training.world import World
 
