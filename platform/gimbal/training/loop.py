@@ -119,9 +119,12 @@ class Loop:
     def _take(self, step: int) -> None:
         """Apply the gradient, looking at it first where a report is due."""
         update = self.kit.update
-        update.scale()
         due = step == 0 or (step + 1) % self.settings.gradient_report_interval == 0
-        if not (due and self.world.leads):
+        if not due:
+            update.apply()
+            return
+        update.scale()  # on every worker: weights must stay equal to the last bit
+        if not self.world.leads:
             update.apply()
             return
         entry = gradient_report.gradient_entry(self._parts)

@@ -70,6 +70,11 @@ class Update:
         self._global_batch = global_batch
         self._find_unused = find_unused
         self._factors: list[float] = []
+        first: nn.Parameter = groups[0]["params"][0]
+        self._device = first.device
+        # The scale is single precision, which double-precision weights would notice.
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        self._can_scale = bool(fused) and first.dtype != torch.float64
 
     def look(self, summed: Summed, module: nn.Module, weights: TermWeights) -> Outcome:
         """Read what the step came to; the gradients are not touched yet.
@@ -106,10 +111,28 @@ class Update:
     def scale(self) -> None:
         """Make the gradients exact and clip them, as the last `look` found."""
         self._reduction.scale(self._factors)
+        self._factors = [1.0] * len(self._factors)
 
     def apply(self) -> None:
-        """Take the optimizer's step."""
-        self._optimizer.step()
+        """Take the optimizer's step, scaling first what has not been scaled.
+
+        A fused optimizer divides by a common scale while it reads the gradients, which saves a
+        pass over them; torch's own loss scaler hands it over in the same way.
+        """
+        factor = self._factors[0]
+        common = all(other == factor for other in self._factors)
+        if not (common and self._can_scale and factor > 0):
+            self.scale()
+            factor = 1.0
+        if factor == 1.0:
+            self._optimizer.step()
+            return
+        scale = torch.full((), 1.0 / factor, dtype=torch.float32, device=self._device)
+        self._optimizer.grad_scale = scale  # type: ignore[attr-defined]
+        try:
+            self._optimizer.step()
+        finally:
+            del self._optimizer.grad_scale  # type: ignore[attr-defined]
 
     def clear(self) -> None:
         """Forget the gradients."""

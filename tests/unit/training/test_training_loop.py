@@ -288,6 +288,27 @@ def test_groups_are_clipped_each_for_itself(tmp_path: Path) -> None:
     assert torch.equal(calm["a.weight"], wild["a.weight"])
 
 
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_clipping_inside_the_optimizer_equals_clipping_before_it(
+    tmp_path: Path, optimizer: str, flat: bool
+) -> None:
+    """A reported step scales the gradients themselves, any other leaves it to the optimizer."""
+
+    class OneGroup(Toy):
+        def build(self) -> tuple[nn.Module, list[dict[str, Any]]]:
+            module, _ = super().build()
+            return module, [{"params": list(module.parameters())}]
+
+    for run, every in (("before", 1), ("inside", 100)):
+        keys = {"clip_norm": 0.01, "optimizer": optimizer, "gradient_report_every": every}
+        task = OneGroup(double=False, kind="one")
+        train_alone(Job(task, settings(**keys), tmp_path / run, flat=flat))
+    before, inside = model(tmp_path / "before"), model(tmp_path / "inside")
+    for name, value in before.items():
+        torch.testing.assert_close(inside[name], value, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_every_optimizer_learns(tmp_path: Path, optimizer: str) -> None:
     keys = {"optimizer": optimizer, "steps": 60, "lr": 0.02, "checkpoint_every": 60}
