@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,11 @@ import typer
 
 from gimbal.cli.run_commands import print_json
 
+_PIPE_WIDTH = 1000
+
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gimbal.experiment.run_finding import RunEntry
     from gimbal.experiment.run_state import RunState
 
@@ -133,7 +138,6 @@ def _row(entry: RunEntry) -> dict[str, Any]:
 
 
 def _print_table(entries: list[RunEntry]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -149,14 +153,20 @@ def _print_table(entries: list[RunEntry]) -> None:
             f"{state.started_at:%Y-%m-%d %H:%M}" if state else "?",
             str(entry.folder.path),
         )
-    Console(highlight=False).print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    """Return where tables go: a pipe has no width, so there no row is folded."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def _print_run(path: Path, state: RunState) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = _console()
     console.print(f"{state.experiment}/{state.id}  {state.workload}  [bold]{state.status}")
     if state.message:
         console.print(state.message, style="red", markup=False)

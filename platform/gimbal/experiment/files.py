@@ -124,8 +124,14 @@ def atomic_write_json(path: str | os.PathLike[str], value: Any) -> Path:
     return atomic_write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def read_json(
+    path: str | os.PathLike[str], *, remedy: str = "delete it; the run will make it anew"
+) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: The file.
+        remedy: What to do about a damaged one.
 
     Raises:
         StorageError: If it is missing, unreadable or not whole JSON.
@@ -135,9 +141,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise StorageError(
-            f"{os.fspath(path)} is damaged: {error}", "delete it; the run will make it anew"
-        ) from error
+        raise StorageError(f"{os.fspath(path)} is damaged: {error}", remedy) from error
 
 
 def atomic_symlink(link: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:

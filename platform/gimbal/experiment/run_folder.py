@@ -125,7 +125,7 @@ class RunFolder:
             return self._state
         file = self.path / STATE_FILE
         try:
-            state = RunState.model_validate(read_json(file))
+            state = RunState.model_validate(read_json(file, remedy="remove that run's folder"))
         except ValidationError as error:
             raise StorageError(
                 f"{file} is damaged: {error.error_count()} fields are wrong",

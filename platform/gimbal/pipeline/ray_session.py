@@ -11,8 +11,10 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +29,15 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "OMP_WAIT_POLICY": "passive",
 }
+
+
+_CHECK_ADDRESS = (
+    "check platform.ray.address and RAY_ADDRESS (`ray status` must answer), and that RAY_AUTH_MODE "
+    "is the same here and there"
+)
+_ANSWER_S = 15.0
+"""How long a head that is just starting may take to listen."""
+_RETRY_S = 0.5
 
 
 def connect(settings: RaySettings, code: CodeIdentity) -> None:
@@ -49,16 +60,44 @@ def connect(settings: RaySettings, code: CodeIdentity) -> None:
 
     if ray.is_initialized():
         return
+    if address is not None:
+        _require_answer(address)
     try:
         with _own_signal_handler():
             ray.init(**_arguments(settings, code, address))
     except Exception as exc:  # Ray raises bare exceptions when a node does not come up in time
         where = f"at {address}" if address else "inside this process"
+        reason = (str(exc).splitlines() or [type(exc).__name__])[0]
         raise StageFailed(
-            f"Ray could not be reached or started {where}: {str(exc).splitlines()[0]}",
-            "check platform.ray.address and RAY_ADDRESS (`ray status` must answer), "
-            "and that RAY_AUTH_MODE is the same here and there",
+            f"Ray could not be reached or started {where}: {reason}",
+            _CHECK_ADDRESS
+            if address
+            else "is this machine short of memory or very busy? Run the same command again: it "
+            "continues",
         ) from exc
+
+
+def _require_answer(address: str, patience_s: float = _ANSWER_S) -> None:
+    """Refuse a `host:port` that nobody listens on; Ray itself would retry for many minutes.
+
+    Raises:
+        StageFailed: Nobody answered in time.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        return  # `auto`, `local` and schemes of others: Ray knows what they mean
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=patience_s):
+                return
+        except (OSError, OverflowError) as exc:  # also a name or port that cannot be
+            if time.monotonic() > deadline or isinstance(exc, socket.gaierror | OverflowError):
+                raise StageFailed(
+                    f"no Ray answers at {address}: {getattr(exc, 'strerror', None) or exc}",
+                    _CHECK_ADDRESS,
+                ) from exc
+        time.sleep(_RETRY_S)
 
 
 @contextlib.contextmanager
