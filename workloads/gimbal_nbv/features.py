@@ -8,18 +8,21 @@ camera is rolled. The angles alone are the blind control: they know no pixel.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gimbal_nbv.oracle import OracleMap
-from gimbal_nbv.rays import CHANNELS, RAYS, Images, ray_images
+from gimbal_nbv.rays import CHANNELS, COUNTS, RAYS, Images, ray_images
 from gimbal_nbv.states import States
+from gimbal_vision.rendering.jit import kernel
 
 Features = NDArray[np.float32]
 
 ANGLE_FEATURES = 8
-POOLED_FEATURES = 3 * len(CHANNELS) + 8
+POOLED_FEATURES = 3 * len(CHANNELS) + 6 + len(COUNTS)
 SIGHTED_FEATURES = POOLED_FEATURES + ANGLE_FEATURES
 
 
@@ -54,26 +57,51 @@ def angle_features(states: States) -> Features:
 
 
 def pool(images: Images) -> Features:
-    """Pool ray images [M,RAYS,RAYS,C] to numbers a rolled camera would not change [M,F].
+    """Pool ray images [M,RAYS,RAYS,C] to numbers a rolled camera would not change.
 
-    For every channel the mean, the mean weighted towards the centre and the spread; for the
-    unknown length also its upper quantiles and the shares of short, middle and long stretches.
+    Returns:
+        float32 [M, 3C + 6]: for every channel its mean over the disc, its mean weighted towards
+        the centre and its spread; then the shares of rays with a short, middling, long and very
+        long stretch of unknown, the longest stretch, and the depth of the nearest unknown.
     """
-    rays = images.reshape(len(images), -1, images.shape[-1])
     inside, central = _weights()
-    mean = np.einsum("mrc,r->mc", rays, inside)
-    centre = np.einsum("mrc,r->mc", rays, central)
-    spread = np.sqrt(np.maximum(np.einsum("mrc,r->mc", np.square(rays), inside) - mean**2, 0))
-    length = rays[..., CHANNELS.index("unknown_length")][:, inside > 0]
-    quantiles = np.sort(length, axis=1)[:, [length.shape[1] // 2, (3 * length.shape[1]) // 4, -1]]
-    shares = [((length > low) & (length <= high)).mean(axis=1) for low, high in _STRETCHES]
-    depth = rays[..., CHANNELS.index("unknown_depth")][:, inside > 0].min(axis=1)
-    return np.column_stack([mean, centre, spread, quantiles, *shares, depth]).astype(np.float32)
+    views, channels = len(images), images.shape[-1]
+    out = np.zeros((views, 3 * channels + 6), np.float32)
+    _pool(
+        images.reshape(views, -1, channels), inside, central,
+        CHANNELS.index("unknown_length"), CHANNELS.index("unknown_depth"), out,
+    )  # fmt: skip
+    return out
 
 
-_STRETCHES = ((0.0, 0.08), (0.08, 0.2), (0.2, 0.4), (0.4, 1.0))
+@kernel(fastmath=True)
+def _pool(images: Any, inside: Any, central: Any, length_at: int, depth_at: int, out: Any) -> None:
+    views, rays, channels = images.shape
+    for view in range(views):
+        pooled = out[view]
+        tail = pooled[3 * channels :]
+        tail[5] = 1
+        for ray in range(rays):
+            even = inside[ray]
+            if even == 0:
+                continue
+            for channel in range(channels):
+                value = images[view, ray, channel]
+                pooled[channel] += even * value
+                pooled[channels + channel] += central[ray] * value
+                pooled[2 * channels + channel] += even * value * value
+            length = images[view, ray, length_at]
+            if length > 0:
+                stretch = (length > 0.08) + (length > 0.2) + (length > 0.4)
+                tail[stretch] += even
+                tail[4] = max(tail[4], length)
+            tail[5] = min(tail[5], images[view, ray, depth_at])
+        for channel in range(channels):
+            square = pooled[2 * channels + channel]
+            pooled[2 * channels + channel] = np.sqrt(max(square - pooled[channel] ** 2, 0))
 
 
+@cache
 def _weights() -> tuple[Images, Images]:
     """Return ray weights that sum to 1: even over the disc, and towards its centre."""
     u = (2 * (np.arange(RAYS) + 0.5) / RAYS - 1) ** 2
@@ -110,8 +138,10 @@ class FeatureCache:
             self._pooled.move_to_end(key)
             return self._pooled[key]
         oracle = self._oracle
-        images = ray_images(oracle.codes(views), oracle.observers(views), views, oracle.protocol)
-        self._pooled[key] = pool(images)
+        images, counts = ray_images(
+            oracle.codes(views), oracle.observers(views), views, oracle.protocol
+        )
+        self._pooled[key] = np.concatenate([pool(images), counts], axis=1)
         if len(self._pooled) > self._capacity:
             self._pooled.popitem(last=False)
         return self._pooled[key]

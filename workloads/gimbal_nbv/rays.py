@@ -1,8 +1,11 @@
-"""What each candidate would see of the voxel grid: small ray images of a few channels.
+"""What each candidate would see of the voxel grid: ray images and counts of visible voxels.
 
 The rays of a protocol never change, so the voxels along them are listed once; a state then costs
-one walk along those lists. Rays fill the square around the ball, and only the part of a ray inside
-the ball is walked, half a voxel a step.
+one walk along those lists. Rays fill the square around the ball, a voxel apart, and only the part
+of a ray inside the ball is walked, half a voxel a step.
+
+Rays measure projected area, but a sample of surface counts fully however slanted it is seen.
+Therefore voxels are counted as well, each once however many rays meet it: that measures area.
 """
 
 from __future__ import annotations
@@ -15,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gimbal_nbv.protocol import BALL_RADIUS, SphereProtocol
-from gimbal_nbv.voxels import FREE, SURFACE, UNKNOWN, Codes
-from gimbal_vision.rendering.jit import kernel
+from gimbal_nbv.voxels import Codes
+from gimbal_nbv.walking import look, mark, normals_of
 
 Images = NDArray[np.float32]
 
-RAYS = 16
-"""Rays along each side of a ray image."""
+RAYS = 32
+"""Rays along each side of a ray image: one a voxel of the default grid."""
 
 CHANNELS = (
     "hit",
@@ -47,8 +50,36 @@ new_side: half of 1 - cos between this view and the nearest one that measured th
 opposite: that angle exceeds a right angle.
 """
 
+COUNTS = (
+    "edge",
+    "edge_near",
+    "edge_facing",
+    "edge_adjacent",
+    "edge_close",
+    "edge_middle",
+    "edge_remote",
+    "edge_slanted",
+    "edge_near_slanted",
+    "unknown",
+    "unknown_near",
+    "frontier",
+    "frontier_near",
+    "known",
+    "known_averted",
+    "rear",
+    "new_side",
+    "opposite",
+)
+"""Voxels a candidate sees, each counted once, in units of the grid's face (grid^2 voxels).
+
+edge: first unknown voxel of a ray; near: weighted by nearness to known surface; facing: weighted by
+|cos| to the edge's normal; adjacent, close, middle, remote: edges by that distance; slanted: rays
+that meet an edge, weighted by 1 / |cos| (an estimate of its area); unknown, frontier: all such
+voxels before the first known surface; known: first known surface voxels; averted: weighted by how
+far they turn away; rear, new_side, opposite: those of them that `CHANNELS` describes.
+"""
+
 _DECAY_VOXELS = 1.5
-_CHANCE = 0.35
 
 
 @dataclass(frozen=True)
@@ -104,7 +135,7 @@ def ray_images(
     observers: NDArray[np.uint16],
     used: NDArray[np.integer[Any]],
     protocol: SphereProtocol,
-) -> Images:
+) -> tuple[Images, Images]:
     """Return what every candidate would see.
 
     Args:
@@ -114,17 +145,20 @@ def ray_images(
         protocol: Names the candidates.
 
     Returns:
-        float32 [M, RAYS, RAYS, channels].
+        Ray images float32 [M, RAYS, RAYS, channels] and voxel counts float32 [M, counts].
     """
     table = ray_table(protocol)
     frontier, nearness = annotate(codes)
     cosines = (protocol.directions @ protocol.directions[used].T).astype(np.float32)
+    forward = np.ascontiguousarray(-protocol.directions, np.float32)
     images = np.zeros((protocol.views, RAYS * RAYS, len(CHANNELS)), np.float32)
-    _walk(
-        codes.reshape(-1), frontier, nearness, observers, cosines,
-        table.voxels, table.starts, table.entry, np.float32(table.step), images,
+    counts = np.zeros((protocol.views, len(COUNTS)), np.float32)
+    look(
+        codes.reshape(-1), frontier, nearness, normals_of(codes), observers, cosines, forward,
+        table.voxels, table.starts, table.entry, np.float32(table.step), images, counts,
     )  # fmt: skip
-    return images.reshape(protocol.views, RAYS, RAYS, len(CHANNELS))
+    counts /= protocol.grid**2
+    return images.reshape(protocol.views, RAYS, RAYS, len(CHANNELS)), counts
 
 
 def annotate(codes: Codes) -> tuple[NDArray[np.uint8], Images]:
@@ -133,95 +167,7 @@ def annotate(codes: Codes) -> tuple[NDArray[np.uint8], Images]:
     Returns:
         uint8 [grid^3] and float32 [grid^3]: exp(-distance / 1.5 voxels), by a chamfer transform.
     """
-    grid = codes.shape[0]
-    frontier = np.zeros(grid**3, np.uint8)
+    frontier = np.zeros(codes.size, np.uint8)
     distance = np.full(codes.shape, 1e3, np.float32)
-    _mark(codes, frontier, distance)
+    mark(codes, frontier, distance)
     return frontier, np.exp(distance.reshape(-1) * np.float32(-1 / _DECAY_VOXELS))
-
-
-@kernel()
-def _mark(codes: Any, frontier: Any, distance: Any) -> None:
-    grid = codes.shape[0]
-    for i in range(grid):
-        for j in range(grid):
-            for k in range(grid):
-                if codes[i, j, k] == SURFACE:
-                    distance[i, j, k] = 0
-                elif codes[i, j, k] == UNKNOWN and (
-                    (i > 0 and codes[i - 1, j, k] == FREE)
-                    or (i < grid - 1 and codes[i + 1, j, k] == FREE)
-                    or (j > 0 and codes[i, j - 1, k] == FREE)
-                    or (j < grid - 1 and codes[i, j + 1, k] == FREE)
-                    or (k > 0 and codes[i, j, k - 1] == FREE)
-                    or (k < grid - 1 and codes[i, j, k + 1] == FREE)
-                ):
-                    frontier[(i * grid + j) * grid + k] = 1
-    for sweep in range(2):
-        sign = 1 - 2 * sweep
-        for a in range(grid):
-            i = a if sweep == 0 else grid - 1 - a
-            for b in range(grid):
-                j = b if sweep == 0 else grid - 1 - b
-                for c in range(grid):
-                    k = c if sweep == 0 else grid - 1 - c
-                    best = distance[i, j, k]
-                    for di in range(-1, 1):
-                        for dj in range(-1, 2):
-                            for dk in range(-1, 2):
-                                if di == 0 and (dj > 0 or (dj == 0 and dk >= 0)):
-                                    continue
-                                x, y, z = i + sign * di, j + sign * dj, k + sign * dk
-                                if 0 <= x < grid and 0 <= y < grid and 0 <= z < grid:
-                                    far = np.sqrt(np.float32(di * di + dj * dj + dk * dk))
-                                    best = min(best, distance[x, y, z] + far)
-                    distance[i, j, k] = best
-
-
-@kernel()
-def _walk(
-    codes: Any, frontier: Any, nearness: Any, observers: Any, cosines: Any,
-    voxels: Any, starts: Any, entry: Any, step: Any, images: Any,
-) -> None:  # fmt: skip
-    views, rays, _ = images.shape
-    for view in range(views):
-        for ray in range(rays):
-            number = view * rays + ray
-            begin, end = starts[number], starts[number + 1]
-            out = images[view, ray]
-            unknown, border, closest, clear = 0, 0, np.float32(0), np.float32(1)
-            first, hit = -1, -1
-            behind = False
-            for s in range(begin, end):
-                voxel = voxels[s]
-                code = codes[voxel]
-                if code == SURFACE:
-                    hit = s
-                    break
-                behind = code == UNKNOWN
-                if behind:
-                    if first < 0:
-                        first = s - begin
-                    unknown += 1
-                    border += frontier[voxel]
-                    closest = max(closest, nearness[voxel])
-                    clear *= 1 - np.float32(_CHANCE) * nearness[voxel]
-            out[2] = unknown * step
-            out[3] = unknown > 0
-            out[4] = entry[number] + first * step if first >= 0 else 1
-            out[6] = border * step
-            out[7] = 1 - clear
-            out[8] = closest
-            if hit >= 0:
-                out[0] = 1
-                out[1] = entry[number] + (hit - begin) * step
-                if behind:
-                    out[5] = 1
-                else:
-                    near = np.float32(-1)
-                    seen = observers[voxels[hit]]
-                    for n in range(cosines.shape[1]):
-                        if (seen >> n) & 1:
-                            near = max(near, cosines[view, n])
-                    out[9] = 0.5 * (1 - near)
-                    out[10] = near < 0

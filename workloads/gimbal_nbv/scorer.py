@@ -32,7 +32,7 @@ class ScorerShape:
 
     features: int
     hidden: int = 64
-    context: bool = True
+    context: bool = False
 
 
 class CandidateScorer(nn.Module):
@@ -98,7 +98,7 @@ class NbvModel(nn.Module):
         self.blind = blind
 
     @classmethod
-    def build(cls, moments: FeatureMoments, *, hidden: int = 64, context: bool = True) -> NbvModel:
+    def build(cls, moments: FeatureMoments, *, hidden: int = 64, context: bool = False) -> NbvModel:
         """Make both networks for the features whose moments are given."""
         twins = [
             CandidateScorer(
@@ -182,8 +182,14 @@ def soft_target_loss(
     return (target * difference).sum(), torch.tensor(float(len(scores)))
 
 
+def expected_regret(scores: Tensor, gains: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean of 1 - u when views are drawn by softmax(scores), as (sum, count)."""
+    missed = (1 - normalised_gains(gains, used)).masked_fill(used, 0.0)
+    return (torch.softmax(scores, dim=1) * missed).sum(), torch.tensor(float(len(scores)))
+
+
 def nbv_loss(
-    model: nn.Module, batch: Batch, temperature: float = 0.1
+    model: nn.Module, batch: Batch, temperature: float = 0.1, regret_weight: float = 3.0
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Return the loss of both networks as (sum, count) pairs.
 
@@ -191,9 +197,13 @@ def nbv_loss(
         model: An `NbvModel`, or its data-parallel wrapper.
         batch: See `Batch`.
         temperature: See `soft_target_loss`.
+        regret_weight: Weight of the expected regret beside the divergence. The divergence teaches
+            the whole ranking, the regret what matters when one view is taken.
     """
     scores: dict[str, Tensor] = model(batch)
-    return {
-        name: soft_target_loss(value, batch["gains"], batch["used"], temperature)
-        for name, value in scores.items()
-    }
+    losses = {}
+    for name, value in scores.items():
+        total, count = soft_target_loss(value, batch["gains"], batch["used"], temperature)
+        missed, _ = expected_regret(value, batch["gains"], batch["used"])
+        losses[name] = (total + regret_weight * missed, count)
+    return losses

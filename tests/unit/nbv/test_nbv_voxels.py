@@ -11,7 +11,7 @@ import pytest
 from gimbal_nbv.features import pool
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.protocol import BALL_RADIUS, SphereProtocol
-from gimbal_nbv.rays import CHANNELS, RAYS, annotate, ray_images, ray_table
+from gimbal_nbv.rays import CHANNELS, COUNTS, RAYS, annotate, ray_images, ray_table
 from gimbal_nbv.shapes import make_shape
 from gimbal_nbv.voxels import FREE, SURFACE, UNKNOWN, carve, codes_of, observers_of
 from gimbal_vision.meshes import Mesh, normalise
@@ -137,12 +137,13 @@ def test_ray_images_equal_a_slow_reference(tiny_depth):
     used = np.array([0, 3])
     codes = codes_of(free[used], surface[used], TINY.grid)
     observers = observers_of(surface[used], TINY.grid)
-    images = ray_images(codes, observers, used, TINY).reshape(TINY.views, RAYS**2, -1)
+    images, _ = ray_images(codes, observers, used, TINY)
+    images = images.reshape(TINY.views, RAYS**2, -1)
     frontier, nearness = annotate(codes)
     table = ray_table(TINY)
     cosines = TINY.directions @ TINY.directions[used].T
     for view in range(TINY.views):
-        for ray in range(0, RAYS**2, 5):
+        for ray in range(0, RAYS**2, 17):
             number = view * RAYS**2 + ray
             voxels = table.voxels[table.starts[number] : table.starts[number + 1]]
             expected = slow_ray(
@@ -150,6 +151,78 @@ def test_ray_images_equal_a_slow_reference(tiny_depth):
                 voxels, table.entry[number], table.step,
             )  # fmt: skip
             np.testing.assert_allclose(images[view, ray], expected, atol=2e-5)
+
+
+def free_normals(codes: np.ndarray) -> np.ndarray:
+    """Unit sum of the offsets of free neighbours, for voxels neither free nor at a side."""
+    grid = codes.shape[0]
+    total = np.zeros((grid, grid, grid, 3))
+    offsets = [np.array(o) - 1 for o in np.ndindex(3, 3, 3)]
+    for offset in offsets:
+        moved = np.roll(codes, tuple(-offset), axis=(0, 1, 2))
+        total += (moved == FREE)[..., None] * offset
+    inner = np.zeros(codes.shape, dtype=bool)
+    inner[1:-1, 1:-1, 1:-1] = True
+    total[~inner | (codes == FREE)] = 0
+    return (total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-9)).reshape(-1, 3)
+
+
+def test_voxel_counts_equal_a_slow_reference(tiny_depth):
+    """Every voxel a candidate meets counts once, however many rays meet it."""
+    free, surface = carve(tiny_depth, TINY)
+    used = np.array([1, 4])
+    codes = codes_of(free[used], surface[used], TINY.grid)
+    observers = observers_of(surface[used], TINY.grid)
+    _, counts = ray_images(codes, observers, used, TINY)
+    frontier, nearness = annotate(codes)
+    normals, table = free_normals(codes), ray_table(TINY)
+    labels, cosines = codes.ravel(), TINY.directions @ TINY.directions[used].T
+    for view in range(TINY.views):
+        edges, unknown, known, slanted = set(), set(), {}, [0.0, 0.0]
+        ahead = -TINY.directions[view]
+        for number in range(view * RAYS**2, (view + 1) * RAYS**2):
+            voxels = table.voxels[table.starts[number] : table.starts[number + 1]]
+            hits = np.flatnonzero(labels[voxels] == SURFACE)
+            before = voxels[: hits[0]] if len(hits) else voxels
+            hidden = before[labels[before] == UNKNOWN]
+            unknown |= set(hidden.tolist())
+            if len(hidden):
+                edges.add(int(hidden[0]))
+                weight = 1 / max(abs(normals[hidden[0]] @ ahead), 0.2)
+                slanted[0] += weight
+                slanted[1] += weight * nearness[hidden[0]]
+            if len(hits):
+                behind = bool(len(before)) and labels[before[-1]] == UNKNOWN
+                known.setdefault(int(voxels[hits[0]]), behind)
+        edge, hidden, met = (np.array(sorted(v), dtype=int) for v in (edges, unknown, known))
+        behind = np.array([known[voxel] for voxel in met], dtype=bool)
+        seen = (observers[met][:, None] >> np.arange(2)) & 1 > 0
+        least = np.where(seen, cosines[view], -1).max(axis=1)
+        near = nearness[edge]
+        expected = {
+            "edge": len(edge),
+            "edge_near": near.sum(),
+            "edge_facing": np.abs(normals[edge] @ ahead).sum(),
+            "edge_adjacent": (near > 0.5).sum(),
+            "edge_close": ((near > 0.2) & (near <= 0.5)).sum(),
+            "edge_middle": ((near > 0.07) & (near <= 0.2)).sum(),
+            "edge_remote": (near <= 0.07).sum(),
+            "edge_slanted": slanted[0],
+            "edge_near_slanted": slanted[1],
+            "unknown": len(hidden) / 4,
+            "unknown_near": nearness[hidden].sum() / 4,
+            "frontier": frontier[hidden].sum(),
+            "frontier_near": (frontier[hidden] * nearness[hidden]).sum(),
+            "known": len(met),
+            "known_averted": np.maximum(normals[met] @ ahead, 0).sum(),
+            "rear": behind.sum(),
+            "new_side": ((1 - least) / 2)[~behind].sum(),
+            "opposite": (least < 0)[~behind].sum(),
+        }
+        assert tuple(expected) == COUNTS
+        np.testing.assert_allclose(
+            counts[view] * TINY.grid**2, list(expected.values()), rtol=1e-4, atol=1e-3
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +246,10 @@ def test_turning_world_and_views_together_changes_no_feature():
         depth = depth_of(shape, protocol)
         used = np.array([2, 17])
         free, surface = carve(depth[used], protocol, used)
-        images = ray_images(codes_of(free, surface, 16), observers_of(surface, 16), used, protocol)
-        pooled.append(pool(images))
+        images, counts = ray_images(
+            codes_of(free, surface, 16), observers_of(surface, 16), used, protocol
+        )
+        pooled.append(np.concatenate([pool(images), counts], axis=1))
     assert np.abs(pooled[0] - pooled[1]).mean() < 1e-3
     assert np.quantile(np.abs(pooled[0] - pooled[1]), 0.99) < 0.02
 
@@ -188,7 +263,7 @@ def test_an_antipodal_view_looks_at_the_unknown(mug_oracle: OracleMap):
     """After one view the far side is unknown: the opposite camera sees more of it than the same."""
     protocol = mug_oracle.protocol
     first = np.array([4], dtype=np.int32)
-    images = ray_images(mug_oracle.codes(first), mug_oracle.observers(first), first, protocol)
+    images, _ = ray_images(mug_oracle.codes(first), mug_oracle.observers(first), first, protocol)
     share = images[..., CHANNELS.index("open")].mean(axis=(1, 2))
     opposite = int((protocol.directions @ protocol.directions[4]).argmin())
     assert share[opposite] > 5 * share[4]
