@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
@@ -21,7 +21,7 @@ from gimbal.experiment.yaml_writing import dump_yaml
 
 class Inner(Settings):
     texts: dict[str, str] = Field(default_factory=dict)
-    numbers: tuple[float, ...] = ()
+    numbers: tuple[Annotated[float, Field(allow_inf_nan=True)], ...] = ()
     place: Path | None = None
 
 
@@ -39,7 +39,7 @@ _configs = st.builds(
     Config,
     workload=_texts,
     experiment=st.just("trial"),
-    seed=st.integers(),
+    seed=st.integers(0, 2**63 - 1),
     flag=st.booleans(),
     pair=st.tuples(st.integers(), _texts),
     inner=st.builds(
