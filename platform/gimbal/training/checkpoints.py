@@ -230,7 +230,9 @@ def load(path: Path, *, verified: bool = False) -> dict[str, Any]:
     """
     problem = None if verified else damage(_at(path))
     if problem is not None:
-        raise StorageError(problem, "load an older checkpoint of the same folder")
+        raise StorageError(
+            problem, "train anew: gimbal run CONFIG --force train (the stage's name)"
+        )
     file = path / STATE_FILE
     with storage_errors(file, "read"):
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from gimbal.experiment.settings import Settings
 
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 HOUSEKEEPING = frozenset(
