@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 
 class Settings(BaseModel):
@@ -55,6 +55,9 @@ class Resources(Settings):
     cpus_per_worker: Annotated[float, Field(gt=0)] = 1.0
     gpus_per_worker: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     """`auto`: one where the cluster has as many GPUs as workers, else none."""
+    gpu_memory: Annotated[ByteSize, Field(ge=1)] | None = None
+    """Memory each worker needs on its GPU, such as `10GiB`: it is reserved before training starts,
+    so that a neighbour is met in seconds; none: whatever is free."""
     max_batch_per_worker: Annotated[int, Field(ge=1)] | None = None
     """Samples of one forward pass; a larger share of the global batch is accumulated."""
     max_worker_failures: Annotated[int, Field(ge=-1)] = 3

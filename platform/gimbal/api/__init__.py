@@ -1,0 +1,1 @@
+"""The HTTP door: jobs, GPUs, logs and metrics over FastAPI."""

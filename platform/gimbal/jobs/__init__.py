@@ -1,0 +1,1 @@
+"""Jobs: records and their states, the store, the controller that reconciles with Ray."""
