@@ -136,4 +136,5 @@ def _arguments(settings: RaySettings, code: CodeIdentity, address: str | None) -
     if address is not None:
         return {"address": address, **common}
     cpus = settings.num_cpus or max(2, os.cpu_count() or 1)
-    return {"num_cpus": cpus, "include_dashboard": False, **common}
+    # "local": without an address Ray would join whatever cluster this machine ran last.
+    return {"address": "local", "num_cpus": cpus, "include_dashboard": False, **common}
