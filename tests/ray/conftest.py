@@ -18,6 +18,7 @@ def ray_cluster() -> Iterator[None]:
     """An embedded Ray with four logical CPUs."""
     import ray
 
-    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
+    options = {"include_dashboard": False, "log_to_driver": False, "ignore_reinit_error": True}
+    ray.init("local", num_cpus=4, **options)
     yield
     ray.shutdown()
