@@ -61,7 +61,7 @@ def connect(settings: RaySettings, code: CodeIdentity) -> None:
     if ray.is_initialized():
         return
     if address is not None:
-        _require_answer(address)
+        require_answer(address)
     try:
         with _own_signal_handler():
             ray.init(**_arguments(settings, code, address))
@@ -77,7 +77,7 @@ def connect(settings: RaySettings, code: CodeIdentity) -> None:
         ) from exc
 
 
-def _require_answer(address: str, patience_s: float = _ANSWER_S) -> None:
+def require_answer(address: str, patience_s: float = _ANSWER_S) -> None:
     """Refuse a `host:port` that nobody listens on; Ray itself would retry for many minutes.
 
     Raises:

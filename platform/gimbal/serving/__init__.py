@@ -1,0 +1,1 @@
+"""Puts the service together: Ray, the store, the controller, the API."""
