@@ -7,6 +7,7 @@ A text is quoted where our rules or the older YAML 1.1 rules would read it as so
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -43,7 +44,7 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def dump_yaml(config: BaseModel) -> str:
+def dump_yaml(config: BaseModel | Mapping[str, Any]) -> str:
     """Return the settings as YAML; reading it gives equal settings.
 
     Raises:

@@ -246,10 +246,8 @@ class JobStore(Protocol):
 
 
 class LaunchStatus(StrEnum):
-    """What Ray says of a launched attempt."""
+    """What Ray says of an attempt it knows."""
 
-    ABSENT = "absent"
-    """Ray knows no such job: never launched, or Ray lost its memory."""
     PENDING = "pending"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -286,8 +284,11 @@ class Launcher(Protocol):
         """
         ...
 
-    def report(self, submission_id: str) -> LaunchReport:
-        """Return how an attempt stands.
+    def reports(self) -> Mapping[str, LaunchReport]:
+        """Return how every attempt of Gimbal's stands that Ray knows, by submission id.
+
+        One question for all of them: the controller asks once a tick. An id that is missing was
+        never launched, or Ray lost its memory.
 
         Raises:
             LaunchUnavailable: Ray does not answer.
@@ -296,6 +297,14 @@ class Launcher(Protocol):
 
     def stop(self, submission_id: str) -> None:
         """Ask Ray to end an attempt: SIGTERM, then SIGKILL; unknown or ended ones are ignored.
+
+        Raises:
+            LaunchUnavailable: Ray does not answer.
+        """
+        ...
+
+    def forget(self, submission_id: str) -> None:
+        """Drop an ended attempt from Ray's list, which has no pages; unknown ones are ignored.
 
         Raises:
             LaunchUnavailable: Ray does not answer.
