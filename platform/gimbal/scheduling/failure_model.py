@@ -63,6 +63,7 @@ class GpuAtFailure:
         own_bytes: Memory of this job on it.
         sibling_bytes: Memory of other jobs of ours on it.
         fault: A hardware error; empty: none.
+        rank: The worker that was given it; None: unknown.
     """
 
     uuid: GpuUuid
@@ -71,6 +72,7 @@ class GpuAtFailure:
     own_bytes: int = 0
     sibling_bytes: int = 0
     fault: str = ""
+    rank: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
