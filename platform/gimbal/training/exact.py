@@ -11,7 +11,8 @@ up. Three ways to know those counts in time, cheapest first:
 
 Every step also needs the global sums (the loss to report, and whether it is finite). They travel as
 the gradient of a parameter, the carrier, that multiplies them by zero: so they are reduced in the
-same message as gradients, and a step has no collective of its own.
+same message as gradients, and a step has no collective of its own. The last place of the carrier is
+for a word from one worker to all of them, that the run is asked to leave.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ from gimbal.training.task import Batch, Count, LossTerms, TrainTask, counts_of, 
 from gimbal.training.terms import Terms, agree
 from gimbal.training.world import World
 
-MAX_TERMS = 32
-"""Loss terms there is room for; the parameter that carries the sums has a fixed size."""
+CARRIED = 64
+"""Numbers the carrier holds: a sum and a count for each term, zeros, and the word to leave."""
+MAX_TERMS = (CARRIED - 1) // 2
+"""Loss terms there is room for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +53,14 @@ class Summed:
         divided_by: What the reduction divides by.
         guess: What the gradient was divided by instead of the single term's count; None where it
             is already exact.
+        leave: [1] above 0 where a worker was asked to leave.
     """
 
     terms: Terms
     stats: Tensor
     divided_by: int
     guess: float | None
+    leave: Tensor
 
 
 class _LossModule(nn.Module):
@@ -72,7 +77,7 @@ class _LossModule(nn.Module):
     ) -> None:
         super().__init__()
         self.module = module
-        self.carrier = nn.Parameter(torch.zeros(2 * MAX_TERMS, dtype=dtype))
+        self.carrier = nn.Parameter(torch.zeros(CARRIED, dtype=dtype))
         self._task = task
         self._weigh = weigh
         self._autocast = autocast
@@ -128,7 +133,7 @@ class ExactGradient:
         self.terms: Terms | None = None
         double = any(p.dtype == torch.float64 for p in module.parameters())
         self._dtype = torch.float64 if double else torch.float32
-        self._room = torch.zeros(2 * MAX_TERMS, dtype=self._dtype, device=world.device)
+        self._room = torch.zeros(CARRIED, dtype=self._dtype, device=world.device)
         self._counts: Tensor | None = None
         self._weights: dict[tuple[float, ...], Tensor] = {}
         summed = _LossModule(
@@ -140,6 +145,10 @@ class ExactGradient:
             if suits_flat(groups) and not unused
             else SeparateReduction(summed, groups, summed.carrier, world, find_unused=unused)
         )
+
+    def ask_to_leave(self) -> None:
+        """Tell every worker, with the next gradient, that the run is asked to leave."""
+        self._room[-1] = 1.0
 
     def run(self, pieces: Sequence[Batch | None], step: int) -> Summed:
         """Leave the summed gradient of one step in the parameters' `grad`.
@@ -163,6 +172,7 @@ class ExactGradient:
             stats=carried[: 2 * len(agreed.names)],
             divided_by=self.reduction.divides_by,
             guess=float(self.global_batch) if late else None,
+            leave=carried[-1:],
         )
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
@@ -182,7 +192,7 @@ class ExactGradient:
         if terms is None:
             if asks:
                 self._set_counts(torch.zeros(len(agreed.names), dtype=self._dtype))
-            return carrier.sum() * 0.0
+            return torch.dot(carrier, self._room)
         sums, counts = agreed.read(terms, self._dtype, self.world.device)
         if asks:
             self._set_counts(counts)

@@ -16,6 +16,7 @@ from enum import Enum
 from pathlib import Path
 
 from gimbal.errors import GimbalError, StageFailed
+from gimbal.experiment.attempt import Preempted
 from gimbal.experiment.files import atomic_write_text, ensure_folder
 
 ERRORS_FOLDER = "errors"
@@ -83,9 +84,12 @@ class WorkerFailure(Exception):
 
 
 def recorded(error: Exception, *, rank: int, step: int, out_dir: Path) -> WorkerFailure:
-    """Classify an exception and write its traceback to out_dir/errors."""
+    """Classify an exception and write its traceback to out_dir/errors; leaving is no error."""
     own = error if isinstance(error, GimbalError) else None
     kind = Kind.GIMBAL if own else Kind.PEER if is_lost_peer(error) else Kind.CODE
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, Preempted):
+        return WorkerFailure(kind, what, rank, step, error=own)
     path = out_dir / ERRORS_FOLDER / f"step-{max(step, 0):08d}-worker-{rank}.txt"
     text = "".join(traceback.format_exception(error))
     written = ""
@@ -93,7 +97,6 @@ def recorded(error: Exception, *, rank: int, step: int, out_dir: Path) -> Worker
     with contextlib.suppress(GimbalError):
         ensure_folder(path.parent)
         written = str(atomic_write_text(path, text))
-    what = f"{type(error).__name__}: {error}".splitlines()[0]
     return WorkerFailure(kind, what, rank, step, written, own)
 
 

@@ -1,7 +1,6 @@
-"""What a worker does first, before it unpacks the stage or touches a GPU.
+"""What a worker does first, before it unpacks the stage or touches a GPU, and who watches it then.
 
-A port: training knows only the order of things; who checks what is passed in. GPU reservation
-comes in here as well.
+Ports: training knows only the order of things; who checks, reserves and reports is passed in.
 """
 
 from __future__ import annotations
@@ -21,11 +20,13 @@ class WorkerContext:
         rank: The worker's number, from 0.
         workers: How many there are.
         gpus: GPUs Ray gave this worker.
+        gpu_ids: Ray's names of them: their numbers in PCI bus order, or UUIDs.
     """
 
     rank: int
     workers: int
     gpus: float
+    gpu_ids: tuple[str, ...] = ()
 
 
 class WorkerHook(Protocol):
@@ -37,6 +38,52 @@ class WorkerHook(Protocol):
     def __call__(self, context: WorkerContext) -> None:
         """Check, reserve or set up something."""
         ...
+
+
+class WorkerWatch(Protocol):
+    """Accompanies one worker from its first act to its end; must be picklable."""
+
+    def begin(self, context: WorkerContext) -> None:
+        """Check and reserve what the worker needs, after the hooks and before anything slow.
+
+        Raises:
+            GimbalError: The worker must not start.
+        """
+        ...
+
+    def at_step(self, step: int) -> bool:
+        """Look around before an optimizer step; must not take more than microseconds.
+
+        Returns:
+            Whether the run is asked to leave: all workers then checkpoint after this step and
+            raise `Preempted`, whichever of them was told.
+        """
+        ...
+
+    def failed(self, error: Exception, step: int) -> None:
+        """Keep what the worker raised and what was around it; never raises."""
+        ...
+
+    def end(self) -> None:
+        """Report what the worker used, however it ended; never raises."""
+        ...
+
+
+class NoWatch:
+    """Nobody watches."""
+
+    def begin(self, context: WorkerContext) -> None:
+        """Nothing to check."""
+
+    def at_step(self, step: int) -> bool:
+        """Nobody asks to leave."""
+        return False
+
+    def failed(self, error: Exception, step: int) -> None:
+        """Nobody wants to know."""
+
+    def end(self) -> None:
+        """Nobody wants to know."""
 
 
 @dataclass(frozen=True)

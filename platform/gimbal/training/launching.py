@@ -25,6 +25,7 @@ from gimbal.errors import GimbalError, StageFailed
 from gimbal.experiment.settings import Resources
 from gimbal.training.failures import WorkerFailure
 from gimbal.training.orders import Orders, work_alone, work_here
+from gimbal.training.reservation import Recheck, Reservation, gone, require_bundles
 
 logger = logging.getLogger(__name__)
 
@@ -62,42 +63,64 @@ def lacking(resources: Resources) -> str | None:
     return None
 
 
-def train_alone(orders: Orders, resources: Resources, watch: Callable[[], None]) -> dict[str, Any]:
+def train_alone(
+    orders: Orders,
+    resources: Resources,
+    watch: Callable[[], None],
+    reservation: Reservation | None = None,
+) -> dict[str, Any]:
     """Train in one Ray task.
 
     Args:
         orders: What the worker is told.
         resources: What it may use.
         watch: Called a few times a second while waiting.
+        reservation: The card to work on; None: any.
 
     Raises:
         GimbalError: What ended the run.
     """
+    place = (
+        {"num_cpus": resources.cpus_per_worker, "num_gpus": gpus_each(resources)}
+        if reservation is None
+        else reservation.options(reservation.share, bundle=0)
+    )
     task = ray.remote(work_alone).options(
-        num_cpus=resources.cpus_per_worker,
-        num_gpus=gpus_each(resources),
+        **place,
         max_retries=resources.max_worker_failures,
         retry_exceptions=False,
         name="gimbal-train",
     )
     reference = task.remote(orders)
-    give_up_at = time.monotonic() + _PATIENCE_S
     try:
-        while True:
-            with contextlib.suppress(GetTimeoutError):
-                numbers: dict[str, Any] = ray.get(reference, timeout=_POLL_S)
-                return numbers
-            watch()
-            if time.monotonic() > give_up_at and lacking(resources) is not None:
-                ray.cancel(reference, force=True)
-                give_up_at = float("inf")
+        return _awaited(reference, resources, watch, reservation)
     except KeyboardInterrupt:
         ray.cancel(reference, force=True)
         raise
     except RayTaskError as error:
-        raise _told(error.cause, resources) from None
+        raise _told(error.cause, resources, reservation) from None
     except RayError as error:
-        raise _lost(error, resources) from None
+        raise _lost(error, resources, reservation) from None
+
+
+def _awaited(
+    reference: Any,
+    resources: Resources,
+    watch: Callable[[], None],
+    reservation: Reservation | None,
+) -> dict[str, Any]:
+    """Return the task's numbers; cancel it where it can never run."""
+    give_up_at = time.monotonic() + _PATIENCE_S
+    recheck = Recheck(reservation)
+    while True:
+        with contextlib.suppress(GetTimeoutError):
+            numbers: dict[str, Any] = ray.get(reference, timeout=_POLL_S)
+            return numbers
+        watch()
+        late = reservation is None and time.monotonic() > give_up_at
+        if recheck.lost() or (late and lacking(resources) is not None):
+            ray.cancel(reference, force=True)
+            give_up_at = float("inf")
 
 
 def train_here(orders: Orders, watch: Callable[[], None]) -> dict[str, Any]:
@@ -114,7 +137,10 @@ def train_here(orders: Orders, watch: Callable[[], None]) -> dict[str, Any]:
 
 
 def train_together(
-    orders: Orders, resources: Resources, watch: Callable[[], None]
+    orders: Orders,
+    resources: Resources,
+    watch: Callable[[], None],
+    reservation: Reservation | None = None,
 ) -> dict[str, Any]:
     """Train in a Ray Train group; see `train_alone`.
 
@@ -125,25 +151,34 @@ def train_together(
     from gimbal.training.ray_train import fit
 
     storage = orders.plan.out_dir / RAY_TRAIN_FOLDER
+    if reservation is not None:
+        require_bundles(reservation, resources.workers)
+    gpus = gpus_each(resources) if reservation is None else reservation.share
     with _environment(), _watching(watch), _scratch(storage), _interrupt_kept():
-        patient = lacking(resources) is None
-        ended = fit(orders, resources, gpus_each(resources), storage, patient=patient)
+        patient = reservation is None and lacking(resources) is None
+        ended = fit(orders, resources, gpus, storage, patient=patient, reservation=reservation)
     if isinstance(ended, dict):
         return ended
-    raise _told(ended, resources) from None
+    raise _told(ended, resources, reservation) from None
 
 
-def _told(error: BaseException | None, resources: Resources) -> GimbalError:
+def _told(
+    error: BaseException | None, resources: Resources, reservation: Reservation | None
+) -> GimbalError:
     """Return what the user is told of a worker's error."""
     if isinstance(error, WorkerFailure):
         return error.for_user()
     if isinstance(error, GimbalError):
         return error
-    return _lost(error, resources)
+    return _lost(error, resources, reservation)
 
 
-def _lost(error: BaseException | None, resources: Resources) -> StageFailed:
-    missing = lacking(resources)
+def _lost(
+    error: BaseException | None, resources: Resources, reservation: Reservation | None
+) -> GimbalError:
+    if reservation is not None and not reservation.stands():
+        return gone(reservation.name)
+    missing = None if reservation is not None else lacking(resources)
     if missing is not None:
         return StageFailed(
             f"training found no place: {missing}",

@@ -2,7 +2,8 @@
 
 A step has one wait for the device (in `Update.look`) and, with several workers, no message besides
 the gradient's. Everything else (logging, validation, checkpoints, reports) happens every so many
-steps, and only the first worker writes.
+steps, and only the first worker writes. A run that is asked to leave first does whatever is due
+after that step, so that the trajectory and its validations are those of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 from gimbal.errors import StorageError
+from gimbal.experiment.attempt import Preempted
 from gimbal.training import gradient_report
 from gimbal.training.guards import DivergenceGuard, NonFiniteGuard
+from gimbal.training.hooks import NoWatch, WorkerWatch
 from gimbal.training.keeping import Keeper, Progress
 from gimbal.training.keyed import seed_torch
 from gimbal.training.metrics import METRICS_FILE, MetricsWriter
@@ -36,14 +39,23 @@ class Loop:
         kit: What it is trained with.
         plan: What every worker is told.
         world: This worker's place.
+        watch: Looks around before every step.
 
     Attributes:
         step: The step being done, for an error to name.
         after_first_step: Called once the first step is done.
     """
 
-    def __init__(self, task: TrainTask, kit: Kit, plan: Plan, world: World) -> None:
+    def __init__(
+        self,
+        task: TrainTask,
+        kit: Kit,
+        plan: Plan,
+        world: World,
+        watch: WorkerWatch | None = None,
+    ) -> None:
         self.task = task
+        self.watch = watch or NoWatch()
         self.kit = kit
         self.plan = plan
         self.settings = plan.settings
@@ -69,6 +81,7 @@ class Loop:
         Raises:
             StageFailed: If a guard stops the run.
             StorageError: If a file cannot be written.
+            Preempted: If the run was asked to leave; its checkpoint is written.
         """
         start = self.keeper.resume(self.progress)
         if self.world.leads:
@@ -77,8 +90,10 @@ class Loop:
             self.clock.start(start)
             for step in range(start, self.settings.steps):
                 self.step = step
-                self.one_step(step)
-                self._after(step + 1)
+                leave = self.one_step(step)
+                saved = self._after(step + 1)
+                if leave and step + 1 < self.settings.steps:
+                    self._leave(step + 1, saved=saved)
         except BaseException:
             with contextlib.suppress(StorageError):  # what went wrong first matters more
                 self._close()
@@ -91,8 +106,14 @@ class Loop:
         if self.metrics is not None:
             self.metrics.close()
 
-    def one_step(self, step: int) -> None:
-        """Train on one global batch, take the step or skip it, and log it where due."""
+    def one_step(self, step: int) -> bool:
+        """Train on one global batch, take the step or skip it, and log it where due.
+
+        Returns:
+            Whether the run was asked to leave; the same on every worker.
+        """
+        if self.watch.at_step(step):
+            self.kit.gradient.ask_to_leave()
         kit, began = self.kit, time.perf_counter()
         factor = rate_factor(self.settings, step)
         set_rates(kit.optimizer, kit.peaks, factor)
@@ -110,6 +131,7 @@ class Loop:
         if self.clock.steps == 1 and self.after_first_step is not None:
             self.after_first_step()
         self._log(outcome, step + 1, factor)
+        return outcome.leave
 
     def _first_sample(self, step: int) -> int:
         """Return what stands for this worker's share: its first sample, not the worker's number."""
@@ -162,17 +184,40 @@ class Loop:
             values["skipped"] = float(self.progress.nonfinite.skipped)
         self.metrics.put(done, values)
 
-    def _after(self, done: int) -> None:
-        """Validate and checkpoint where it is due; a new best is always checkpointed."""
+    def _after(self, done: int) -> bool:
+        """Validate and checkpoint where it is due; a new best is always checkpointed.
+
+        Returns:
+            Whether there is a checkpoint of this step.
+        """
         settings, last = self.settings, done == self.settings.steps
         every = settings.validate_every
         better = False
         if last or (every is not None and done % every == 0):
             better = self._validate(done)
-        if last or better or done % settings.checkpoint_interval == 0:
-            if self.metrics is not None:
-                self.metrics.flush()
-            self.keeper.save(self.progress, done)
+        due = last or better or done % settings.checkpoint_interval == 0
+        if due:
+            self._save(done)
+        return due
+
+    def _save(self, done: int) -> None:
+        if self.metrics is not None:
+            self.metrics.flush()
+        self.keeper.save(self.progress, done)
+
+    def _leave(self, done: int, *, saved: bool) -> None:
+        """Checkpoint and leave, all workers together.
+
+        Raises:
+            Preempted: Always.
+        """
+        if not saved:
+            self._save(done)
+        self.world.from_leader(done)  # nobody may go, and end the group, before it is written
+        raise Preempted(
+            f"asked to make room after step {done} of {self.settings.steps}",
+            "run again to go on from there",
+        )
 
     def _validate(self, done: int) -> bool:
         if self._validation_source is None:

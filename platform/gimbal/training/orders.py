@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gimbal.experiment.stage import StageInputs
-from gimbal.training.hooks import WorkerContext, WorkerHook
+from gimbal.training.hooks import WorkerContext, WorkerHook, WorkerWatch
 from gimbal.training.settings import TrainSettings
 from gimbal.training.stage import TrainStage
 
@@ -66,12 +66,14 @@ class Orders:
         hooks: The worker's first acts.
         threads: CPU threads torch may use; None: as they are.
         stage: The pickled stage and its inputs, unpacked only after the hooks have passed.
+        watch: Accompanies the worker; begins after the hooks.
     """
 
     plan: Plan
     hooks: tuple[WorkerHook, ...]
     threads: int | None
     stage: bytes
+    watch: WorkerWatch | None = None
 
 
 def packed(stage: TrainStage, inputs: StageInputs) -> bytes:
@@ -91,34 +93,35 @@ def unpacked(stage: bytes) -> tuple[TrainStage, StageInputs]:
 def work_under_ray_train(config: dict[Any, Any]) -> dict[str, Any]:
     """Train as one worker of a Ray Train group; `config` holds the `orders`."""
     import ray.train
-    import ray.train.torch
-    import torch
 
     from gimbal.training.worker import work
 
     context = ray.train.get_context()
-    cuda = torch.cuda.is_available()
-    device = ray.train.torch.get_device() if cuda else torch.device("cpu")
-    place = _context(context.get_world_rank(), context.get_world_size())
-    return work(config["orders"], place, device)
+    return work(config["orders"], _context(context.get_world_rank(), context.get_world_size()))
 
 
 def work_alone(orders: Orders) -> dict[str, Any]:
     """Train as the only worker, in a Ray task."""
-    from gimbal.training.worker import own_device, work
+    from gimbal.training.worker import work
 
-    return work(orders, _context(0, 1), own_device())
+    return work(orders, _context(0, 1))
 
 
 def work_here(orders: Orders) -> dict[str, Any]:
     """Train as the only worker, in this process."""
-    from gimbal.training.worker import own_device, work
+    from gimbal.training.worker import work
 
-    return work(orders, WorkerContext(rank=0, workers=1, gpus=0.0), own_device())
+    return work(orders, WorkerContext(rank=0, workers=1, gpus=0.0))
 
 
 def _context(rank: int, workers: int) -> WorkerContext:
+    ids = ray_gpu_ids()
+    return WorkerContext(rank=rank, workers=workers, gpus=float(len(ids)), gpu_ids=ids)
+
+
+def ray_gpu_ids() -> tuple[str, ...]:
+    """Return Ray's names of the GPUs it gave this worker."""
     import ray
 
-    ids: Sequence[str] = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-    return WorkerContext(rank=rank, workers=workers, gpus=float(len(ids)))
+    ids: Sequence[object] = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+    return tuple(str(name) for name in ids)

@@ -6,6 +6,7 @@ in Ray Train's controller, and raising there ends the run at once.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, Wo
 from gimbal.experiment.settings import Resources
 from gimbal.training.failures import WorkerFailure, code_failures, judge
 from gimbal.training.orders import Orders, work_under_ray_train
+from gimbal.training.reservation import Reservation
+from gimbal.training.reserved_group import InReservation
 
 _MINUTES_TO_WAIT = 60
 """Starts, a minute each, a group waits for room that other work holds."""
@@ -40,8 +43,15 @@ class _FollowsDevice(_TorchBackend):
     """
 
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
-        cuda = all(worker_group.execute(torch.cuda.is_available))
+        cuda = all(worker_group.execute(_sees_cuda))
         super().on_start(worker_group, replace(backend_config, backend="nccl" if cuda else "gloo"))
+
+
+def _sees_cuda() -> bool:
+    """Return whether this worker has CUDA; the first thing to ask it anything."""
+    # Ray's numbers of GPUs are NVML's; CUDA reads this once, and by default puts the fastest first.
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    return torch.cuda.is_available()
 
 
 @dataclass
@@ -80,7 +90,13 @@ def _own(error: Exception) -> Exception:
 
 
 def fit(
-    orders: Orders, resources: Resources, gpus: float, storage: Path, *, patient: bool
+    orders: Orders,
+    resources: Resources,
+    gpus: float,
+    storage: Path,
+    *,
+    patient: bool,
+    reservation: Reservation | None = None,
 ) -> dict[str, Any] | BaseException:
     """Run the group to its end.
 
@@ -90,11 +106,15 @@ def fit(
         gpus: GPUs of each.
         storage: Folder for Ray Train's own files.
         patient: Wait for room that other work holds now; else give up after a minute or two.
+        reservation: The cards to work on; None: any.
 
     Returns:
         The first worker's numbers, or the error that ended the run.
     """
-    each = {"CPU": resources.cpus_per_worker, **({"GPU": gpus} if gpus else {})}
+    cpus = {} if reservation else {"CPU": resources.cpus_per_worker}
+    each = {**cpus, **({"GPU": gpus} if gpus else {})}
+    limit = 0 if reservation else _MINUTES_TO_WAIT if patient else 1
+    callbacks = [FailureWatch(), *([InReservation(reservation)] if reservation else [])]
     trainer = TorchTrainer(
         work_under_ray_train,  # type: ignore[arg-type]
         train_loop_config={"orders": orders},
@@ -102,7 +122,9 @@ def fit(
         scaling_config=ScalingConfig(
             num_workers=resources.workers, use_gpu=gpus > 0, resources_per_worker=each
         ),
-        run_config=_run_config(resources, storage, patient=patient),
+        run_config=_run_config(
+            storage, callbacks, lost_workers=resources.max_worker_failures, lost_starts=limit
+        ),
     )
     try:
         result = trainer.fit()
@@ -116,14 +138,16 @@ def fit(
     return numbers
 
 
-def _run_config(resources: Resources, storage: Path, *, patient: bool) -> RunConfig:
+def _run_config(
+    storage: Path, callbacks: list[Any], *, lost_workers: int, lost_starts: int
+) -> RunConfig:
     # Ray's stubs describe the first version of Ray Train.
     failures: dict[str, Any] = {
-        "max_failures": resources.max_worker_failures,
-        "controller_failure_limit": _MINUTES_TO_WAIT if patient else 1,
+        "max_failures": lost_workers,
+        "controller_failure_limit": lost_starts,
     }
     options: dict[str, Any] = {
-        "callbacks": [FailureWatch()],
+        "callbacks": callbacks,
         # Every failure is told by us, in words; Ray would add its tracebacks.
         "logging_config": LoggingConfig(log_level="CRITICAL"),
     }

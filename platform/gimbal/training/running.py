@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gimbal.experiment.files import atomic_write_json, ensure_folder, read_json
 from gimbal.experiment.settings import Resources
 from gimbal.experiment.stage import Progress, StageInputs
-from gimbal.training.hooks import FreshCode, WorkerHook
+from gimbal.training.hooks import FreshCode, WorkerHook, WorkerWatch
 from gimbal.training.metrics import METRICS_FILE, MetricsTail, read_metrics
 from gimbal.training.orders import Orders, Plan, packed
+from gimbal.training.reservation import Reservation
 from gimbal.training.stage import TrainStage
 
 SUMMARY_FILE = "training.json"
@@ -33,6 +35,8 @@ def run_training(
     expected_digest: str | None = None,
     packages: Sequence[str] = ("gimbal",),
     hooks: Sequence[WorkerHook] = (),
+    watch: WorkerWatch | None = None,
+    reservation: Reservation | None = None,
 ) -> dict[str, Any]:
     """Train a stage, or go on with it.
 
@@ -49,6 +53,8 @@ def run_training(
             differs refuse to train. None: not checked.
         packages: What `expected_digest` is a digest of.
         hooks: Further first acts of every worker.
+        watch: Accompanies every worker.
+        reservation: The cards to train on; None: any that Ray has.
 
     Returns:
         `steps`, `loss`, `val` (the last validation), `best` (`step`, `metric`, `value`, `path`),
@@ -57,19 +63,21 @@ def run_training(
 
     Raises:
         StageFailed: If a guard stopped the run or its workers failed.
+        Preempted: If the watch was asked to leave; the last step done has its checkpoint.
         ConfigError: If out_dir holds another run, or the settings do not fit the task.
         StorageError: If a file could not be written.
     """
     started_at = time.time()
     out_dir = Path(ensure_folder(out_dir)).resolve()
     first = [FreshCode(expected_digest, _own_place(), tuple(packages))] if expected_digest else []
-    watch = _Watch(out_dir, stage, progress)
+    follow = _Follow(out_dir, stage, progress)
     orders = _orders(stage, inputs, out_dir, resources, [*first, *hooks], started_at)
+    orders = replace(orders, watch=watch)
     finished = _finished(orders.plan)
     if finished is not None:
         return finished
-    watch()
-    numbers = _trained(orders, resources, watch)
+    follow()
+    numbers = _trained(orders, resources, follow, reservation)
     # A run that lost workers restarted its own clock; the first line of all tells the truth.
     lines = (float(line["time_s"]) for line in read_metrics(out_dir / METRICS_FILE))
     begun = next((at for at in lines if at >= started_at), None)
@@ -117,19 +125,23 @@ def _orders(
     )
 
 
-def _trained(orders: Orders, resources: Resources, watch: _Watch) -> dict[str, Any]:
+def _trained(
+    orders: Orders, resources: Resources, follow: _Follow, reservation: Reservation | None
+) -> dict[str, Any]:
     import ray
     from gimbal.training.launching import lacking, train_alone, train_here, train_together
 
     if not ray.is_initialized():
-        return train_here(orders, watch)
-    if (missing := lacking(resources)) is not None:
-        watch.say(f"waiting: {missing}")
+        return train_here(orders, follow)
+    if reservation is not None:
+        reservation.require()
+    elif (missing := lacking(resources)) is not None:
+        follow.say(f"waiting: {missing}")
     launch = train_alone if resources.workers == 1 else train_together
-    return launch(orders, resources, watch)
+    return launch(orders, resources, follow, reservation)
 
 
-class _Watch:
+class _Follow:
     """Turns new lines of metrics.jsonl into progress."""
 
     def __init__(self, out_dir: Path, stage: TrainStage, progress: Progress) -> None:

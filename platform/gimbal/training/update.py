@@ -29,11 +29,13 @@ class Outcome:
         loss: Weighted sum of the terms' means.
         terms: Mean of each term; 0 where it counted nothing.
         norms: Gradient norm of each parameter group before clipping.
+        leave: Whether a worker was asked to leave.
     """
 
     loss: float
     terms: Mapping[str, float]
     norms: Mapping[str, float]
+    leave: bool = False
 
     @property
     def finite(self) -> bool:
@@ -84,8 +86,8 @@ class Update:
         """
         if not self._find_unused and self._reduction.missing():
             raise unused_parameters(module)
-        numbers = torch.cat([summed.stats, *self._reduction.norms()]).tolist()
-        size = len(summed.terms.names)
+        numbers = torch.cat([summed.leave, summed.stats, *self._reduction.norms()]).tolist()
+        leave, size = numbers.pop(0) > 0, len(summed.terms.names)
         sums = [value * summed.divided_by for value in numbers[:size]]
         counts = [value * summed.divided_by for value in numbers[size : 2 * size]]
         raw = numbers[2 * size :]
@@ -102,6 +104,7 @@ class Update:
             loss=sum(weights.get(name, 1.0) * mean for name, mean in means.items()),
             terms=means,
             norms=dict(zip(self._names, exact, strict=True)),
+            leave=leave,
         )
 
     def _clip(self, norm: float) -> float:

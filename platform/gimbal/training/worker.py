@@ -1,8 +1,14 @@
-"""What runs inside one training worker, whoever started it."""
+"""What runs inside one training worker, whoever started it.
+
+The device is chosen after the worker's first acts: they may change what CUDA is told of the cards,
+which it reads once.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +17,7 @@ from gimbal.errors import GimbalError
 from gimbal.experiment.files import atomic_write_json
 from gimbal.experiment.provenance import machine, packages_that_ran
 from gimbal.training.failures import recorded
-from gimbal.training.hooks import WorkerContext, run_hooks
+from gimbal.training.hooks import NoWatch, WorkerContext, WorkerWatch, run_hooks
 from gimbal.training.loop import Loop
 from gimbal.training.orders import Orders, Plan, unpacked
 from gimbal.training.setup import build, quiet_torch
@@ -21,24 +27,30 @@ from gimbal.training.world import World
 PACKAGES_FILE = "packages.json"
 
 
-def work(orders: Orders, context: WorkerContext, device: torch.device) -> dict[str, Any]:
+def work(orders: Orders, context: WorkerContext) -> dict[str, Any]:
     """Train as one of the workers and return the run's numbers.
 
     Raises:
         WorkerFailure: For whatever went wrong, with its traceback on disk.
     """
-    world = World(rank=context.rank, size=context.workers, device=device)
+    watch = orders.watch or NoWatch()
     steps = _Steps()
     try:
+        place = cuda_place(context.gpu_ids)
         run_hooks(orders.hooks, context)
+        watch.begin(context)
         if orders.threads is not None:
             torch.set_num_threads(orders.threads)
         stage, inputs = unpacked(orders.stage)
-        return train(stage.task(inputs), orders.plan, world, steps)
+        world = World(rank=context.rank, size=context.workers, device=own_device(place))
+        return train(stage.task(inputs), orders.plan, world, steps, watch)
     except Exception as error:  # the border of this process: everything is translated
+        watch.failed(error, steps.done)
         raise recorded(
-            error, rank=world.rank, step=steps.done, out_dir=orders.plan.out_dir
+            error, rank=context.rank, step=steps.done, out_dir=orders.plan.out_dir
         ) from error
+    finally:
+        watch.end()
 
 
 class _Steps:
@@ -52,7 +64,13 @@ class _Steps:
         return self.loop.step if self.loop is not None else -1
 
 
-def train(task: TrainTask, plan: Plan, world: World, steps: _Steps | None = None) -> dict[str, Any]:
+def train(
+    task: TrainTask,
+    plan: Plan,
+    world: World,
+    steps: _Steps | None = None,
+    watch: WorkerWatch | None = None,
+) -> dict[str, Any]:
     """Train a task; with several workers torch's process group must be up.
 
     Args:
@@ -60,12 +78,13 @@ def train(task: TrainTask, plan: Plan, world: World, steps: _Steps | None = None
         plan: How.
         world: This worker's place.
         steps: Told how far training has come.
+        watch: Looks around before every step.
 
     Returns:
         The run's numbers, see `summary.summarise`.
     """
     quiet_torch()
-    loop = Loop(task, build(task, plan, world), plan, world)
+    loop = Loop(task, build(task, plan, world), plan, world, watch)
     if steps is not None:
         steps.loop = loop
     noting = threading.Thread(target=_note_packages, args=(plan, world), daemon=True)
@@ -91,6 +110,25 @@ def _note_packages(plan: Plan, world: World) -> None:
         return  # a full disk is the checkpoint's to report
 
 
-def own_device() -> torch.device:
-    """Return the device of a worker that trains alone."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+def cuda_place(gpu_ids: Sequence[str]) -> int:
+    """Return where this worker's first card stands among those its process may see.
+
+    Ray Train shows a node's cards to all of its workers there, and the order is that of the
+    variable, whatever names it has for them.
+    """
+    if not gpu_ids:
+        return 0
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return int(gpu_ids[0]) if gpu_ids[0].isdigit() else 0
+    visible = [name.strip() for name in listed.split(",")]
+    return visible.index(gpu_ids[0]) if gpu_ids[0] in visible else 0
+
+
+def own_device(place: int) -> torch.device:
+    """Return a worker's device and make it torch's default, which NCCL's objects travel through."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", place)
+    torch.cuda.set_device(device)
+    return device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing as mp
 import os
 import signal
@@ -14,8 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from gimbal.experiment.attempt import Preempted
 from gimbal.training import reduction
 from gimbal.training.collectives import global_mean_var
+from gimbal.training.hooks import NoWatch
 from gimbal.training.keyed import keyed_normal
 from gimbal.training.orders import Plan
 from gimbal.training.settings import TrainSettings
@@ -122,6 +125,18 @@ class Job:
     seed: int = 3
     flat: bool = True
     """Whether gradients may lie in one piece of memory, as a small module's do."""
+    leave_at: int = -1
+    """Step before which the first worker, and no other, is asked to leave."""
+
+
+@dataclass
+class AskedAt(NoWatch):
+    """Asks one worker to leave, as the file of a job service would."""
+
+    step: int
+
+    def at_step(self, step: int) -> bool:
+        return step == self.step
 
 
 def plan_of(job: Job) -> Plan:
@@ -143,7 +158,8 @@ def trained(job: Job, world: World) -> dict[str, Any]:
     limit = reduction.FLAT_BYTES
     reduction.FLAT_BYTES = limit if job.flat else 0
     try:
-        return train(job.task, plan_of(job), world)
+        watch = AskedAt(job.leave_at) if world.leads else None
+        return train(job.task, plan_of(job), world, watch=watch)
     finally:
         reduction.FLAT_BYTES = limit
 
@@ -158,7 +174,8 @@ def _member(rank: int, size: int, meeting: str, jobs: list[Job], failures: Any) 
             task = job.task
             if task.die_at >= 0 and rank != size - 1:
                 task.die_at = -1
-            trained(job, World(rank=rank, size=size))
+            with contextlib.suppress(Preempted):
+                trained(job, World(rank=rank, size=size))
         torch.distributed.destroy_process_group()
     except Exception:
         failures.put(f"worker {rank}: {traceback.format_exc()}")
