@@ -11,7 +11,15 @@ from collections.abc import Sequence
 
 import typer
 
-from gimbal.cli import run_commands, runs_commands
+from gimbal.cli import (
+    gpus_commands,
+    jobs_commands,
+    run_commands,
+    runs_commands,
+    serve_command,
+    submit_command,
+    tokens_commands,
+)
 from gimbal.cli.border import error_border
 
 WORKLOAD_GROUP = "gimbal.workloads"
@@ -30,6 +38,14 @@ Examples:
   gimbal runs list
 
   gimbal ui
+
+On shared GPUs:
+
+  gimbal serve
+
+  gimbal submit configs/nbv/quickstart.yaml --gpus 2 --gpu-memory 10GiB
+
+  gimbal jobs why latest
 """
 
 
@@ -49,8 +65,13 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.command("run")(run_commands.run)
     app.command("doctor")(runs_commands.doctor)
     app.command("ui")(runs_commands.ui)
+    app.command("serve")(serve_command.serve)
+    app.command("submit")(submit_command.submit)
     app.add_typer(runs_commands.app, name="runs")
-    own = {"run", "doctor", "ui", "runs"}
+    app.add_typer(jobs_commands.app, name="jobs")
+    app.add_typer(gpus_commands.app, name="gpus")
+    app.add_typer(tokens_commands.app, name="tokens")
+    own = {"run", "doctor", "ui", "serve", "submit", "runs", "jobs", "gpus", "tokens"}
     command = next((word for word in arguments if not word.startswith("-")), None)
     if command not in own:
         _add_workloads(app, command)
