@@ -1,0 +1,1 @@
+"""Alembic's folder of schema changes; `gimbal.jobs.schema.upgrade` runs them."""

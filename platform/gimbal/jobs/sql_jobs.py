@@ -1,0 +1,197 @@
+"""Jobs in the database: accepting, reading, listing, cancelling."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, insert, select, tuple_
+
+from gimbal.jobs import changes
+from gimbal.jobs.cursor import filters_mark, read_cursor, write_cursor
+from gimbal.jobs.model import Job, JobSpec, JobState
+from gimbal.jobs.ports import JobPage
+from gimbal.jobs.records import jobs_of, spec_values, status_values
+from gimbal.jobs.sql_engine import Database
+from gimbal.jobs.sql_rows import load, save
+from gimbal.jobs.sql_schema import attempts, idempotency, jobs
+from gimbal.jobs.store_errors import BadQuery, KeyReused
+from gimbal.scheduling.model import JobId
+
+_MAX_KEY = 200
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_ACTIVE = tuple(state.value for state in JobState if not state.is_terminal)
+_SELECT_ACTIVE = (
+    select(jobs).where(jobs.c.state.in_(_ACTIVE)).order_by(jobs.c.submitted_at, jobs.c.seq)
+)
+_SELECT_ACTIVE_ATTEMPTS = (
+    select(attempts)
+    .join(jobs, jobs.c.id == attempts.c.job_id)
+    .where(jobs.c.state.in_(_ACTIVE))
+    .order_by(attempts.c.job_id, attempts.c.number)
+)
+
+
+def new_job_id() -> JobId:
+    """Return `job-` and 40 random bits in base 32."""
+    return JobId("job-" + "".join(secrets.choice(_ALPHABET) for _ in range(8)))
+
+
+class SqlJobs:
+    """The part of `JobStore` that needs no lease; see there for every method."""
+
+    _db: Database
+
+    def submit(
+        self, spec: JobSpec, *, now: datetime, key: str | None = None, retry_of: JobId | None = None
+    ) -> tuple[Job, bool]:
+        """Accept a job, once for each key of a user."""
+        digest = _digest(spec, retry_of)
+        if key is not None and len(key) > _MAX_KEY:
+            raise BadQuery(
+                f"an idempotency key of {len(key)} characters is too long",
+                f"send at most {_MAX_KEY}, such as a UUID",
+            )
+
+        def work(connection: Connection) -> tuple[Job, bool]:
+            if key is not None and (found := _accepted(connection, spec.user, key, digest)):
+                return found, False
+            if retry_of is not None:
+                load(connection, retry_of)
+            job = _insert(connection, spec, now, retry_of)
+            if key is not None:
+                connection.execute(
+                    insert(idempotency).values(
+                        user_name=spec.user, key=key, digest=digest, job_id=job.id
+                    )
+                )
+            return job, True
+
+        return self._db.write(work)
+
+    def get(self, job_id: JobId) -> Job:
+        """Return a job."""
+        return self._db.read(lambda connection: load(connection, job_id))
+
+    def page(
+        self,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        states: Sequence[JobState] = (),
+        user: str | None = None,
+        since: datetime | None = None,
+    ) -> JobPage:
+        """Return jobs, newest first."""
+        if limit < 1:
+            raise BadQuery(f"a page of {limit} jobs cannot be had", "ask for at least 1")
+        since = _utc(since)
+        mark = filters_mark(sorted(set(states)), user, since)
+        query = _filtered(states, user, since)
+        if cursor is not None:
+            query = query.where(
+                tuple_(jobs.c.submitted_at, jobs.c.seq) < tuple_(*read_cursor(cursor, mark))
+            )
+        return self._db.read(lambda connection: _page(connection, query, limit, mark))
+
+    def active(self) -> tuple[Job, ...]:
+        """Return every job that is not terminal, oldest first."""
+        return self._db.read(
+            lambda connection: jobs_of(
+                connection.execute(_SELECT_ACTIVE), connection.execute(_SELECT_ACTIVE_ATTEMPTS)
+            )
+        )
+
+    def counts(self) -> Mapping[JobState, int]:
+        """Return how many jobs are in each state."""
+        query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+        found = self._db.read(lambda connection: connection.execute(query).all())
+        counted = {JobState(state): number for state, number in found}
+        return {state: counted.get(state, 0) for state in JobState}
+
+    def request_cancel(self, job_id: JobId, *, now: datetime) -> Job:
+        """Note that a user wants its end."""
+
+        def work(connection: Connection) -> Job:
+            job = load(connection, job_id, lock=True)
+            return save(connection, job, changes.cancelled(job, now))
+
+        return self._db.write(work)
+
+
+def _digest(spec: JobSpec, retry_of: JobId | None) -> str:
+    asked = {**asdict(spec), "retry_of": retry_of}
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _accepted(connection: Connection, user: str, key: str, digest: str) -> Job | None:
+    query = select(idempotency.c.digest, idempotency.c.job_id).where(
+        idempotency.c.user_name == user, idempotency.c.key == key
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    if row.digest != digest:
+        raise KeyReused(
+            f"the idempotency key {key!r} was used for {row.job_id}, which asks for something else",
+            "send a new key with every new job",
+        )
+    return load(connection, JobId(row.job_id))
+
+
+def _insert(connection: Connection, spec: JobSpec, now: datetime, retry_of: JobId | None) -> Job:
+    job = Job(
+        id=new_job_id(),
+        spec=spec,
+        state=JobState.PENDING,
+        submitted_at=now.astimezone(UTC),
+        retry_of=retry_of,
+    )
+    values: dict[str, Any] = {
+        "id": job.id,
+        "version": job.version,
+        "submitted_at": job.submitted_at,
+        "retry_of": retry_of,
+    }
+    connection.execute(insert(jobs).values(**values, **spec_values(spec), **status_values(job)))
+    return replace(job, spec=replace(spec, config=json.loads(json.dumps(spec.config))))
+
+
+def _utc(since: datetime | None) -> datetime | None:
+    if since is None:
+        return None
+    try:
+        if since.tzinfo is not None:
+            return since.astimezone(UTC)
+    except OverflowError:
+        pass
+    raise BadQuery(
+        f"{since.isoformat()} is no time to list jobs from", "write a time with its zone"
+    )
+
+
+def _filtered(states: Sequence[JobState], user: str | None, since: datetime | None) -> Select[Any]:
+    query = select(jobs)
+    if states:
+        query = query.where(jobs.c.state.in_([state.value for state in states]))
+    if user is not None:
+        query = query.where(jobs.c.user_name == user)
+    if since is not None:
+        query = query.where(jobs.c.submitted_at >= since)
+    return query.order_by(jobs.c.submitted_at.desc(), jobs.c.seq.desc())
+
+
+def _page(connection: Connection, query: Select[Any], limit: int, mark: str) -> JobPage:
+    rows = connection.execute(query.limit(limit + 1)).all()
+    shown = rows[:limit]
+    tried = select(attempts).where(attempts.c.job_id.in_([row.id for row in shown]))
+    found = jobs_of(shown, connection.execute(tried.order_by(attempts.c.job_id, attempts.c.number)))
+    last = shown[-1] if len(rows) > limit else None
+    position = None if last is None else write_cursor((last.submitted_at, last.seq), mark)
+    return JobPage(jobs=found, next_cursor=position)
