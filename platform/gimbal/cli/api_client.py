@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from gimbal.cli import credentials
+from gimbal.jobs import credentials
 from gimbal.errors import GimbalError
 
 if TYPE_CHECKING:

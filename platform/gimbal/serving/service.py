@@ -1,0 +1,166 @@
+"""`gimbal serve`: everything put together, started in order and ended in the opposite one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from gimbal.api.settings import require_loopback
+from gimbal.experiment.files import ensure_folder
+from gimbal.jobs.clock import SystemClock
+from gimbal.jobs.controller.controller import Controller
+from gimbal.jobs.ports import JobStore
+from gimbal.jobs.ray_launcher import RayLauncher
+from gimbal.jobs.ray_warden import RayGpuWarden
+from gimbal.jobs.schema import upgrade
+from gimbal.jobs.sql_store import SqlJobStore, sqlite_url
+from gimbal.serving.bootstrap import ensure_token
+from gimbal.serving.explaining import Explainer
+from gimbal.serving.fake import pretended
+from gimbal.serving.gpu_cache import GpuCache
+from gimbal.serving.http_server import bound_socket, serve_app, url_of
+from gimbal.serving.ray_head import RayHead, ray_head
+from gimbal.serving.settings import ServeSettings
+
+logger = logging.getLogger(__name__)
+DATABASE_FILE = "gimbal.db"
+_STOP_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Parts:
+    """What runs."""
+
+    settings: ServeSettings
+    runs_dir: Path
+    store: JobStore
+    clock: SystemClock
+    controller: Controller
+    cards: GpuCache
+
+
+def serve(settings: ServeSettings) -> int:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        GimbalError: It could not be started.
+    """
+    if not settings.auth:
+        require_loopback(settings.host)
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    runs_dir = ensure_folder(settings.runs_dir).absolute()
+    address = settings.ray.address or os.environ.get("RAY_ADDRESS")
+    with ExitStack() as stack:
+        listening = stack.enter_context(_listening(settings))
+        url = url_of(listening)
+        store = stack.enter_context(_store(settings, runs_dir))
+        clock = SystemClock()
+        written = ensure_token(store, clock, url) if settings.auth else None
+        gpus = stack.enter_context(pretended(settings.fake_gpus, joins=address is not None))
+        say(f"joining the Ray at {address} …" if address else "starting Ray (some seconds) …")
+        ray = settings.ray
+        head = stack.enter_context(ray_head(address, ray.dashboard, cpus=ray.num_cpus, gpus=gpus))
+        parts = _parts(settings, runs_dir, store, clock, head)
+        stack.enter_context(_running(parts))
+        say(f"Gimbal serves at {url}   (runs in {runs_dir}; Ctrl-C ends it)")
+        say(f"API     {url}/v1/openapi.json")
+        if written:
+            say(f"token   {written}, read by `gimbal` on this machine")
+        if not settings.auth:
+            say("tokens are off: everybody on this machine is an operator")
+        serve_app(_app(parts), listening)
+        say("stopping …" if not head.own else "stopping; jobs that run continue at the next start")
+    return 0
+
+
+@contextmanager
+def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
+    listening = bound_socket(settings.host, settings.port)
+    try:
+        yield listening
+    finally:
+        listening.close()
+
+
+@contextmanager
+def _store(settings: ServeSettings, runs_dir: Path) -> Iterator[JobStore]:
+    url = settings.database or sqlite_url(runs_dir / DATABASE_FILE)
+    upgrade(url)
+    store = SqlJobStore(url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _parts(
+    settings: ServeSettings, runs_dir: Path, store: JobStore, clock: SystemClock, head: RayHead
+) -> _Parts:
+    warden = RayGpuWarden(settings.gpus, settings.fence)
+    controller = Controller(
+        store=store,
+        launcher=RayLauncher(head.dashboard),
+        warden=warden,
+        clock=clock,
+        settings=settings.controller,
+        policy=settings.policy,
+        retry=settings.retry,
+        runs_dir=runs_dir,
+    )
+    return _Parts(
+        settings=settings,
+        runs_dir=runs_dir,
+        store=store,
+        clock=clock,
+        controller=controller,
+        cards=GpuCache(warden.snapshot),
+    )
+
+
+@contextmanager
+def _running(parts: _Parts) -> Iterator[None]:
+    """Run the controller and the GPU cache in threads while the block runs."""
+    stop = threading.Event()
+    control = threading.Thread(
+        target=parts.controller.run, args=(stop,), name="controller", daemon=True
+    )
+    parts.cards.start()
+    if parts.settings.control:
+        control.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        if control.is_alive():
+            control.join(_STOP_S)
+        parts.cards.close()
+
+
+def _app(parts: _Parts) -> object:
+    from gimbal.api.app import create_app
+    from gimbal.api.context import ApiDeps
+
+    explainer = Explainer(parts.store, parts.cards.gpus, parts.clock, parts.settings)
+    return create_app(
+        ApiDeps(
+            store=parts.store,
+            gpus=parts.cards.gpus,
+            explain=explainer.explain,
+            clock=parts.clock,
+            runs_dir=parts.runs_dir,
+            settings=parts.settings.api.model_copy(update={"auth": parts.settings.auth}),
+            stats=parts.controller.stats if parts.settings.control else None,
+            gpus_age_s=parts.cards.age_s,
+        )
+    )
