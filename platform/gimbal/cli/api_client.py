@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from gimbal.jobs import credentials
 from gimbal.errors import GimbalError
+from gimbal.jobs import credentials
 
 if TYPE_CHECKING:
     import httpx
