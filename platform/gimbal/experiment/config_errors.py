@@ -51,11 +51,7 @@ def explain_validation(
         origins: Where each key came from.
         source: The config file.
     """
-    problems: dict[KeyPath, _Problem] = {}
-    known = list(known_keys(model))
-    for detail in error.errors(include_url=False):
-        path = _data_path(detail["loc"], data)
-        problems.setdefault(path, _Problem(path)).add(detail, known)
+    problems = _problems(error, model, data)
     lines = [f"{_origin(path, origins, source)}: {it}" for path, it in problems.items()]
     remedies = [
         f"{'.'.join(path)}: {it.remedy}" if len(problems) > 1 else it.remedy
@@ -67,6 +63,46 @@ def explain_validation(
     return ConfigError(
         "\n".join(lines), "\n    ".join(remedies[:_SHOWN]) or "correct the value there"
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyProblem:
+    """What is wrong at one key.
+
+    Attributes:
+        path: The key, and an item's number where it is in a list.
+        message: What is wrong.
+        remedy: What to write instead; empty: the message says it.
+    """
+
+    path: KeyPath
+    message: str
+    remedy: str
+
+
+def key_problems(
+    error: ValidationError, model: type[BaseModel], data: Any
+) -> tuple[KeyProblem, ...]:
+    """Return the same as `explain_validation`, key by key, for a config that is in no file.
+
+    Args:
+        error: What pydantic found.
+        model: The settings model.
+        data: The plain values that were validated.
+    """
+    return tuple(
+        KeyProblem(path=path, message=str(it), remedy=it.remedy)
+        for path, it in _problems(error, model, data).items()
+    )
+
+
+def _problems(error: ValidationError, model: type[BaseModel], data: Any) -> dict[KeyPath, _Problem]:
+    problems: dict[KeyPath, _Problem] = {}
+    known = list(known_keys(model))
+    for detail in error.errors(include_url=False):
+        path = _data_path(detail["loc"], data)
+        problems.setdefault(path, _Problem(path)).add(detail, known)
+    return problems
 
 
 @dataclass(slots=True)
