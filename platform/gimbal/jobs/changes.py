@@ -21,6 +21,7 @@ from gimbal.jobs.model import (
     StopWhy,
     require_transition,
 )
+from gimbal.jobs.submission import submission_id
 from gimbal.scheduling.failure_model import FailureClass
 from gimbal.scheduling.model import GpuUuid, Grant
 
@@ -37,11 +38,6 @@ class Ending:
     gpus: tuple[dict[str, Any], ...] = ()
     not_before: datetime | None = None
     avoid: Mapping[GpuUuid, datetime] | None = None
-
-
-def submission_id(job: Job, number: int) -> str:
-    """Return an attempt's name in Ray: the same whenever it is asked for."""
-    return f"{job.id}-{number}"
 
 
 def cancelled(job: Job, now: datetime) -> Job:
@@ -76,7 +72,7 @@ def intended(
     attempt = Attempt(
         number=number,
         phase=AttemptPhase.INTENDED,
-        submission_id=submission_id(job, number),
+        submission_id=submission_id(job.id, number),
         grants=tuple(grants),
         granted_at=now,
         gpus_at_launch=tuple(dict(gpu) for gpu in gpus),
