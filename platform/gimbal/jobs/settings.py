@@ -50,10 +50,17 @@ class ControllerSettings(Settings):
     """A card that could not be reserved may be held in Ray without using memory, which no sample
     shows; short, because the next try is cheap."""
 
+    observe_s: Positive = 5.0
+    """How often a running attempt's files are read: they may be on a network file system, and
+    nothing in them is urgent."""
     peak_margin: Annotated[float, Field(ge=1)] = 1.05
     """Asked for above a measured peak: fragmentation and workspaces vary by a few percent."""
-    usage_half_life_s: Positive = 86_400.0
-    """Fair share forgets half of what a user had in a day, as most batch systems do."""
+    usage_refresh_s: Positive = 10.0
+    """How often past use is added up for fair share: it fades over a day, and what is held now
+    counts without it."""
+    never_fits_after_s: Seconds = 300.0
+    """A job that no card could ever satisfy fails only after this: nodes of a cluster that is
+    starting, or whose head was restarted, join one after the other."""
 
     wait_note_s: Seconds = 5.0
     """A changed sentence on why a job waits is written at most this often: countdowns change every
