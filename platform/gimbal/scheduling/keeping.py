@@ -1,0 +1,114 @@
+"""Cards kept for a job that is ahead, so that those behind cannot take them one by one.
+
+Kept are cards for a job whose others come free in seconds (their jobs were asked to leave), and for
+one that has waited past the starvation bound. The latter only while running jobs and cool-downs
+stand between it and its place: for a colleague's process, which may last for days, no card idles.
+"""
+
+from __future__ import annotations
+
+from gimbal.scheduling.fitting import need_bytes
+from gimbal.scheduling.model import GpuUuid, JobId, Request
+from gimbal.scheduling.supply import Slot, Standing, Supply
+from gimbal.scheduling.victims import fits_without
+
+_HOPEFUL = frozenset(
+    {Standing.FREE, Standing.KEPT, Standing.LEAVING, Standing.RUNNING, Standing.COOLING}
+)
+
+
+class Keeper:
+    """Keeps cards of a supply.
+
+    Args:
+        supply: The cluster.
+        stopping: Ids of jobs that were asked to leave; shared with whoever asks.
+    """
+
+    def __init__(self, supply: Supply, stopping: set[JobId]) -> None:
+        self._supply = supply
+        self.stopping = stopping
+
+    def missing(self, request: Request) -> int:
+        """Return how many cards a job lacks beside those that are free or coming free."""
+        if request.share < 1:
+            return 1
+        supply, need = self._supply, need_bytes(request)
+        coming = supply.count(supply.leaving, need, request.avoid)
+        return request.gpus - supply.count(supply.free, need, request.avoid) - coming
+
+    def coming_suffice(self, request: Request) -> bool:
+        """Return whether a job fits once the jobs that were asked to leave have left."""
+        if request.share < 1:
+            return self._coming_share(request) is not None
+        return self.missing(request) <= 0
+
+    def keep_coming(self, request: Request) -> bool:
+        """Keep what is free and what comes free for a job, if that is all it needs."""
+        if request.share < 1:
+            uuid = self._coming_share(request)
+            if uuid is None:
+                return False
+            if self._supply.cards[uuid].standing is Standing.LEAVING:
+                self._supply.keep(uuid, request.job_id)
+            else:
+                self._supply.close(uuid)
+            return True
+        if self.missing(request) > 0:
+            return False
+        kept = self._keep(self._supply.free, request, request.gpus)
+        self._keep(self._supply.leaving, request, request.gpus - kept)
+        return True
+
+    def keep_for_starving(self, request: Request) -> int:
+        """Keep what is free for a job that has waited long, and let shared cards run empty.
+
+        Returns:
+            How many cards are kept; 0 too if waiting for its others has no end in sight.
+        """
+        supply, need = self._supply, need_bytes(request)
+        free = supply.count(supply.free, need, request.avoid) if request.share == 1 else 0
+        if not free and not supply.shared:
+            return 0
+        counts, _ = supply.tally(need, request.avoid)
+        if sum(counts[standing] for standing in _HOPEFUL) < request.gpus:
+            return 0
+        if free:
+            self._keep(supply.free, request, request.gpus)
+        self._let_run_empty(request, request.gpus - free)
+        return free
+
+    def _keep(self, slots: list[Slot], request: Request, most: int) -> int:
+        need = need_bytes(request)
+        chosen = [s for s in slots if s[0] >= need and s[2] not in request.avoid][:most]
+        for _, _, uuid in chosen:
+            self._supply.keep(uuid, request.job_id)
+        return len(chosen)
+
+    def _let_run_empty(self, request: Request, most: int) -> None:
+        """Close the shared cards with the fewest jobs, which are the soonest empty.
+
+        A closed card only ever loses jobs, so the choice settles and one of them does run empty.
+        """
+        shared = [
+            card
+            for _, _, uuid in self._supply.shared
+            if (card := self._supply.cards[uuid]).standing is Standing.RUNNING
+            and card.gpu.total_bytes >= need_bytes(request)
+            and uuid not in request.avoid
+        ]
+        shared.sort(key=lambda card: (len(card.holders), card.gpu.node, card.gpu.uuid))
+        for card in shared[:most]:
+            self._supply.close(card.gpu.uuid)
+
+    def _coming_share(self, request: Request) -> GpuUuid | None:
+        """Return the card that has room for a share once jobs have left it."""
+        for uuid in sorted(self._supply.losing - request.avoid):
+            card = self._supply.cards[uuid]
+            if card.closed or card.granted_now:
+                continue
+            if card.standing not in (Standing.LEAVING, Standing.RUNNING):
+                continue
+            if fits_without(card, request, self._supply, self.stopping):
+                return uuid
+        return None

@@ -1,0 +1,150 @@
+"""Who gets which cards now, who waits and why, and who is asked to leave.
+
+Pure: hysteresis is in the snapshot, memory of the past in its times. Jobs are looked at in order
+and each takes what it needs from the supply; a job that does not fit is gone around, unless it has
+waited past the starvation bound or cards are coming free for it: then the cards it would use are
+kept. What a shape of job was told is remembered, so that ten thousand alike cost as much as one.
+"""
+
+from __future__ import annotations
+
+from gimbal.scheduling.fair_share import UNITS, FairShare, share_units
+from gimbal.scheduling.fitting import Fitter
+from gimbal.scheduling.keeping import Keeper
+from gimbal.scheduling.model import (
+    Decision,
+    GpuUuid,
+    Grant,
+    Place,
+    Preempt,
+    Request,
+    Snapshot,
+    Wait,
+    WaitReason,
+)
+from gimbal.scheduling.ordering import in_order, is_starving
+from gimbal.scheduling.preempting import Preemptor
+from gimbal.scheduling.settings import PolicySettings
+from gimbal.scheduling.supply import Supply
+from gimbal.scheduling.waiting import Explainer, Verdict, never_fits, wanted
+from gimbal.scheduling.wording import cards, clock
+
+_Shape = tuple[int, int | None, float, frozenset[GpuUuid], bool]
+
+
+def decide(snapshot: Snapshot, *, now: float, settings: PolicySettings) -> tuple[Decision, ...]:
+    """Decide for every job in the queue, and whom to ask to leave.
+
+    Args:
+        snapshot: The cluster and the queue; the order of its parts does not matter.
+        now: Unix seconds.
+        settings: What the lab chose.
+
+    Returns:
+        One `Place` or `Wait` for each waiting job, in the order they were looked at, and before a
+        job's `Wait` the `Preempt` of every job that is asked to leave for it.
+    """
+    round_ = _Round(snapshot, now=now, settings=settings)
+    fair_share = round_.fair_share
+    for request in in_order(snapshot.queue, fair_share, now=now, settings=settings):
+        if request.not_before > now:
+            detail = f"starts again not before {clock(request.not_before)}"
+            round_.wait(request, (WaitReason.BACKOFF, detail))
+        elif request.gpus == 0:
+            round_.without_gpus(request)
+        else:
+            round_.with_gpus(request)
+    return tuple(round_.decisions)
+
+
+class _Round:
+    """One decision in the making."""
+
+    def __init__(self, snapshot: Snapshot, *, now: float, settings: PolicySettings) -> None:
+        self.decisions: list[Decision] = []
+        self.fair_share = FairShare(snapshot, settings)
+        self._now, self._settings = now, settings
+        supply = self._supply = Supply(snapshot, settings)
+        self._fitter = Fitter(supply)
+        self._explainer = Explainer(supply, settings)
+        stopping = {job.job_id for job in snapshot.running if job.stopping}
+        self._keeper = Keeper(supply, stopping)
+        self._preemptor = Preemptor(snapshot, supply, self._keeper, now=now, settings=settings)
+        without = sum(not job.grants for job in snapshot.running)
+        self._slots = settings.max_jobs_without_gpus - without
+        self._never: dict[_Shape, Verdict | None] = {}
+        self._told: dict[_Shape, Verdict] = {}
+
+    def wait(self, request: Request, told: Verdict) -> None:
+        """Let a job wait."""
+        self.decisions.append(Wait(job_id=request.job_id, reason=told[0], detail=told[1]))
+
+    def without_gpus(self, request: Request) -> None:
+        """Decide for a job that needs no card."""
+        if self._slots <= 0:
+            limit = self._settings.max_jobs_without_gpus
+            detail = f"needs no card; {limit} jobs without one may run at once, and do"
+            self.wait(request, (WaitReason.SLOT, detail))
+            return
+        self._slots -= 1
+        self.decisions.append(Place(job_id=request.job_id, grants=(), reason="needs no card"))
+
+    def with_gpus(self, request: Request) -> None:
+        """Decide for a job that needs cards."""
+        starving = is_starving(request, now=self._now, settings=self._settings)
+        shape = (request.gpus, request.memory_bytes, request.share, request.avoid, starving)
+        if shape not in self._never:
+            self._never[shape] = never_fits(request, self._supply, self._settings)
+        told = self._never[shape] or self._over_quota(request) or self._told.get(shape)
+        if told is not None:
+            self.wait(request, told)
+            return
+        grants = self._fitter.take(request)
+        if grants is not None:
+            self._place(request, grants)
+        elif (told := self._make_room(request)) is not None:
+            self.wait(request, told)
+        else:
+            told = self._told[shape] = self._refuse(request, starving=starving)
+            self.wait(request, told)
+
+    def _over_quota(self, request: Request) -> Verdict | None:
+        quota = self._settings.user_gpu_quota
+        if quota is None:
+            return None
+        held = self.fair_share.held.get(request.user, 0)
+        if held + request.gpus * share_units(request.share) <= quota * UNITS:
+            return None
+        return WaitReason.QUOTA, (
+            f"needs {wanted(request)}; {request.user} holds {held / UNITS:g} of at most {quota:g}"
+        )
+
+    def _place(self, request: Request, grants: tuple[Grant, ...]) -> None:
+        self.fair_share.charge(request.user, len(grants) * share_units(request.share))
+        label = self._supply.cards[grants[0].uuid].gpu.label
+        more = f" and {request.gpus - 1} more" if request.gpus > 1 else ""
+        reason = f"needs {wanted(request)}; the smallest that fit now: {label}{more}"
+        self.decisions.append(Place(job_id=request.job_id, grants=grants, reason=reason))
+
+    def _make_room(self, request: Request) -> Verdict | None:
+        """Wait for jobs that were asked to leave, or ask some now; None: that does not help."""
+        for job in self._preemptor.ask(request):
+            self.decisions.append(
+                Preempt(
+                    job_id=job.job_id,
+                    for_job=request.job_id,
+                    reason=f"{request.job_id} of {request.user} has priority {request.priority}, "
+                    f"this job {job.priority}",
+                )
+            )
+        if not self._keeper.keep_coming(request):
+            return None
+        detail = f"needs {wanted(request)}; jobs were asked to leave, their cards are kept for it"
+        return WaitReason.PREEMPTING, detail
+
+    def _refuse(self, request: Request, *, starving: bool) -> Verdict:
+        """Say why a job does not fit; keep what is free for it if it has waited long."""
+        reason, detail = self._explainer.verdict(request)
+        if starving and (kept := self._keeper.keep_for_starving(request)):
+            detail = f"{detail}; {cards(kept)} kept for it, as it has waited long"
+        return reason, detail

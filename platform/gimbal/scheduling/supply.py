@@ -1,0 +1,291 @@
+"""The cards of a cluster as one decision uses them up.
+
+A snapshot is summarised once into sorted lists; after that a question about a thousand cards is a
+binary search, and each grant removes its cards, so that none is given twice.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gimbal.scheduling.fair_share import UNITS, share_units
+from gimbal.scheduling.model import Condition, Gpu, GpuUuid, JobId, NodeName, Running, Snapshot
+from gimbal.scheduling.settings import PolicySettings
+
+
+class Standing(StrEnum):
+    """What keeps a card from being granted whole, from the view of a waiting job."""
+
+    FREE = "free"
+    KEPT = "kept"
+    """For a job that is ahead."""
+    LEAVING = "leaving"
+    """Every job on it was asked to leave."""
+    RUNNING = "running"
+    """Jobs of the service run on it."""
+    COOLING = "cooling"
+    FOREIGN = "foreign"
+    OTHER_OWN = "other own"
+    """Processes of this Ray cluster are on it, which the service did not start."""
+    HELD = "held"
+    UNUSABLE = "unusable"
+
+
+_OF_CONDITION = {
+    Condition.FREE: Standing.FREE,
+    Condition.OURS: Standing.OTHER_OWN,
+    Condition.FOREIGN: Standing.FOREIGN,
+    Condition.COOLING: Standing.COOLING,
+    Condition.HELD: Standing.HELD,
+    Condition.FAULTY: Standing.UNUSABLE,
+    Condition.UNKNOWN: Standing.UNUSABLE,
+}
+
+Slot = tuple[int, NodeName, GpuUuid]
+"""A card in a sorted list: what it can take, then its name, which breaks ties."""
+
+
+@dataclass(slots=True)
+class Card:
+    """A card and what is known of it during one decision.
+
+    Attributes:
+        gpu: The card.
+        standing: What keeps it from being granted.
+        capacity_bytes: The largest need a whole grant may have once the card is empty.
+        holders: Jobs of the service on it.
+        units: Share that is granted, in units; `UNITS` when one job has it whole.
+        committed_bytes: Memory that is granted.
+        room_bytes: The largest need another share may have now.
+        open: Whether more shares of it may be granted.
+        closed: Whether the rest of it is spoken for, so that it was closed to more shares.
+        granted_now: Whether this very decision granted something on it.
+    """
+
+    gpu: Gpu
+    standing: Standing
+    capacity_bytes: int
+    holders: list[Running] = field(default_factory=list)
+    units: int = 0
+    committed_bytes: int = 0
+    room_bytes: int = 0
+    open: bool = False
+    closed: bool = False
+    granted_now: bool = False
+
+    @property
+    def slot(self) -> Slot:
+        """Its place in a list of whole cards."""
+        return (self.capacity_bytes, self.gpu.node, self.gpu.uuid)
+
+    @property
+    def share_slot(self) -> Slot:
+        """Its place in the list of shared cards."""
+        return (self.room_bytes, self.gpu.node, self.gpu.uuid)
+
+
+def capacity_bytes(gpu: Gpu, settings: PolicySettings) -> int:
+    """Return the largest need a card can take whole.
+
+    A card with nothing foreign on it has no neighbour that could grow, so no margin is asked of it:
+    else a job that was measured to fill its card once could never run again.
+    """
+    if gpu.foreign_bytes <= 0:
+        return gpu.total_bytes
+    return max(0, gpu.total_bytes - gpu.foreign_bytes - settings.safety_bytes)
+
+
+class Supply:
+    """Cards by what can be done with them.
+
+    Args:
+        snapshot: The cluster.
+        settings: The safety margin.
+
+    Attributes:
+        cards: Every card by its UUID.
+        free: Cards that can be granted whole, sorted.
+        nodes: The same by node.
+        shared: Cards more shares of which can be granted, sorted.
+        leaving: Cards that come free and are not spoken for yet, sorted.
+        losing: Cards that some job was asked to leave.
+        known_totals: Memory of every card that is known, sorted.
+        kept_for: The job for which a card is kept.
+        changes: How often a card has changed its standing.
+    """
+
+    def __init__(self, snapshot: Snapshot, settings: PolicySettings) -> None:
+        self._settings = settings
+        self.cards: dict[GpuUuid, Card] = {
+            gpu.uuid: Card(gpu, _OF_CONDITION[gpu.condition], capacity_bytes(gpu, settings))
+            for gpu in snapshot.gpus
+        }
+        for job in snapshot.running:
+            self._commit(job)
+        self._totals: dict[Standing, list[int]] = {standing: [] for standing in Standing}
+        self.free: list[Slot] = []
+        self.nodes: dict[NodeName, list[Slot]] = defaultdict(list)
+        self.shared: list[Slot] = []
+        self.leaving: list[Slot] = []
+        self.losing: set[GpuUuid] = set()
+        self.changes = 0
+        self.kept_for: dict[GpuUuid, JobId] = {}
+        for card in self.cards.values():
+            self._file(card)
+        self._sort()
+        self.known_totals = sorted(
+            gpu.total_bytes for gpu in snapshot.gpus if gpu.condition is not Condition.UNKNOWN
+        )
+
+    def _commit(self, job: Running) -> None:
+        for grant in job.grants:
+            card = self.cards.get(grant.uuid)
+            if card is None:
+                continue
+            card.holders.append(job)
+            if job.stopping:
+                self.losing.add(grant.uuid)
+            whole = grant.memory_bytes is None
+            card.units += UNITS if whole else share_units(grant.share)
+            card.committed_bytes += grant.memory_bytes or 0
+
+    def _file(self, card: Card) -> None:
+        """Say how a card stands, and list it there."""
+        gpu = card.gpu
+        if card.holders and gpu.condition in (Condition.FREE, Condition.OURS):
+            leaving = all(job.stopping for job in card.holders)
+            card.standing = Standing.LEAVING if leaving else Standing.RUNNING
+            if card.units < UNITS:
+                card.room_bytes = self.room_bytes(card)
+                card.open = True
+                self.shared.append(card.share_slot)
+        if card.standing is Standing.FREE:
+            self.free.append(card.slot)
+            self.nodes[gpu.node].append(card.slot)
+        elif card.standing is Standing.LEAVING:
+            self.leaving.append(card.slot)
+        self._totals[card.standing].append(gpu.total_bytes)
+
+    def _sort(self) -> None:
+        self.free.sort()
+        self.shared.sort()
+        self.leaving.sort()
+        for slots in self.nodes.values():
+            slots.sort()
+        for totals in self._totals.values():
+            totals.sort()
+
+    def room_bytes(self, card: Card) -> int:
+        """Return the largest need a share of the card may have now.
+
+        Jobs may use more than they stated; what they were seen to use counts, if it is more.
+        """
+        return self.empty_room_bytes(card) - max(card.committed_bytes, card.gpu.own_bytes)
+
+    def empty_room_bytes(self, card: Card) -> int:
+        """Return the largest need a share of the card may have when nobody of ours is on it."""
+        return card.gpu.total_bytes - card.gpu.foreign_bytes - self._settings.safety_bytes
+
+    def _move(self, card: Card, standing: Standing) -> None:
+        """Change how a card stands and every list it is in."""
+        self.changes += 1
+        totals = self._totals[card.standing]
+        del totals[bisect_left(totals, card.gpu.total_bytes)]
+        insort(self._totals[standing], card.gpu.total_bytes)
+        if card.standing is Standing.FREE:
+            _remove(self.free, card.slot)
+            _remove(self.nodes[card.gpu.node], card.slot)
+        elif card.standing is Standing.LEAVING:
+            _remove(self.leaving, card.slot)
+        if standing is Standing.LEAVING:
+            insort(self.leaving, card.slot)
+        card.standing = standing
+
+    def take(self, uuid: GpuUuid) -> None:
+        """Grant a free card whole."""
+        card = self.cards[uuid]
+        self._move(card, Standing.RUNNING)
+        card.units = UNITS
+        card.granted_now = True
+
+    def take_share(self, uuid: GpuUuid, units: int, need_bytes: int) -> None:
+        """Grant a share of a card that is free or shared."""
+        card = self.cards[uuid]
+        if card.open:
+            _remove(self.shared, card.share_slot)
+        if card.standing is not Standing.RUNNING:
+            self._move(card, Standing.RUNNING)
+        card.granted_now = True
+        card.units += units
+        card.committed_bytes += need_bytes
+        card.room_bytes = self.room_bytes(card)
+        card.open = card.units < UNITS
+        if card.open:
+            insort(self.shared, card.share_slot)
+
+    def keep(self, uuid: GpuUuid, job_id: JobId) -> None:
+        """Keep a card that is free or coming free for a job that is ahead."""
+        self.close(uuid)
+        self._move(self.cards[uuid], Standing.KEPT)
+        self.kept_for[uuid] = job_id
+
+    def close(self, uuid: GpuUuid) -> None:
+        """Grant no more shares of a card."""
+        card = self.cards[uuid]
+        card.closed = True
+        if card.open:
+            _remove(self.shared, card.share_slot)
+            card.open = False
+
+    def ask_to_leave(self, jobs: Iterable[Running], stopping: set[JobId]) -> None:
+        """Count the cards of jobs that are asked to leave as coming free.
+
+        Args:
+            jobs: The jobs that are asked now.
+            stopping: Ids of all jobs that were asked, these included.
+        """
+        for job in jobs:
+            for grant in job.grants:
+                card = self.cards.get(grant.uuid)
+                if card is None or card.standing is not Standing.RUNNING or card.granted_now:
+                    continue
+                self.losing.add(grant.uuid)
+                if all(holder.job_id in stopping for holder in card.holders):
+                    self._move(card, Standing.LEAVING)
+
+    def count(self, slots: list[Slot], need_bytes: int, avoid: frozenset[GpuUuid]) -> int:
+        """Return how many of these whole cards a need fits on."""
+        found = len(slots) - bisect_left(slots, (need_bytes,))
+        if avoid and found:
+            standing = Standing.FREE if slots is self.free else Standing.LEAVING
+            found -= sum(
+                card.standing is standing and card.capacity_bytes >= need_bytes
+                for card in map(self.cards.get, avoid)
+                if card is not None
+            )
+        return found
+
+    def tally(self, need_bytes: int, avoid: frozenset[GpuUuid]) -> tuple[dict[Standing, int], int]:
+        """Count the cards that are large enough for a need when empty.
+
+        Returns:
+            How many of them stand how, without those to avoid; how many are to be avoided.
+        """
+        counts = {
+            standing: len(totals) - bisect_left(totals, need_bytes)
+            for standing, totals in self._totals.items()
+        }
+        avoided = 0
+        for card in map(self.cards.get, avoid):
+            if card is not None and card.gpu.total_bytes >= need_bytes:
+                counts[card.standing] -= 1
+                avoided += 1
+        return counts, avoided
+
+
+def _remove(slots: list[Slot], slot: Slot) -> None:
+    del slots[bisect_left(slots, slot)]
