@@ -1,4 +1,4 @@
-"""The machine's clock behind the port that tests replace."""
+"""The real time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Time as this machine has it."""
+    """This machine's clock; see `gimbal.jobs.ports.Clock`."""
 
     def now(self) -> datetime:
         """Return the time in UTC; may jump."""
@@ -18,5 +18,5 @@ class SystemClock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
+        """Wait; a negative time is none."""
+        time.sleep(max(0.0, seconds))

@@ -262,9 +262,10 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> Non
 
 _EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(["clean", "small", "ours", "bad", "problem", "lost"]),
-        st.sampled_from([5.0, 5.0, 0.1, 19.0, 30.0, 3600.0, -3600.0, 0.0]),
+        st.sampled_from(["clean", "small", "ours", "clean", "bad", "problem", "lost"]),
+        st.sampled_from([5.0, 4.0, 6.0, 5.5, 19.0, 0.1, 30.0, 3600.0, -3600.0]),
     ),
+    min_size=8,
     max_size=60,
 )
 _CARDS = {
