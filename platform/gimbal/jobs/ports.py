@@ -104,6 +104,10 @@ class JobStore(Protocol):
         """Return how many jobs are in each state."""
         ...
 
+    def active_count(self, user: str) -> int:
+        """Return how many jobs of a user are not terminal."""
+        ...
+
     def request_cancel(self, job_id: JobId, *, now: datetime) -> Job:
         """Note that a user wants its end; a job without an attempt is STOPPED at once."""
         ...
@@ -118,6 +122,10 @@ class JobStore(Protocol):
 
     def drop_lease(self, lease: Lease) -> None:
         """Give the lease back at a clean end; nothing happens if it is not ours any more."""
+        ...
+
+    def lease_until(self) -> datetime | None:
+        """Return when the current lease runs out; None: nobody has it."""
         ...
 
     def note_wait(self, lease: Lease, job: Job, *, reason: str, detail: str) -> Job:

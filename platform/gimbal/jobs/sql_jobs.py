@@ -114,6 +114,11 @@ class SqlJobs:
         counted = {JobState(state): number for state, number in found}
         return {state: counted.get(state, 0) for state in JobState}
 
+    def active_count(self, user: str) -> int:
+        """Return how many jobs of a user are not terminal."""
+        query = select(func.count()).where(jobs.c.user_name == user, jobs.c.state.in_(_ACTIVE))
+        return self._db.read(lambda connection: connection.execute(query).scalar_one())
+
     def request_cancel(self, job_id: JobId, *, now: datetime) -> Job:
         """Note that a user wants its end."""
 

@@ -87,3 +87,8 @@ class SqlLeases:
         """Give the lease back if it is still ours."""
         ours = delete(leases).where(leases.c.name == _NAME, leases.c.token == lease.token)
         self._db.write(lambda connection: connection.execute(ours))
+
+    def lease_until(self) -> datetime | None:
+        """Return when the current lease runs out."""
+        query = select(leases.c.expires_at).where(leases.c.name == _NAME)
+        return self._db.read(lambda connection: connection.execute(query).scalar_one_or_none())

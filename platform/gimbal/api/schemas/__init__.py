@@ -43,6 +43,7 @@ from gimbal.api.schemas.problems import (
 )
 from gimbal.api.schemas.requests import (
     EXPERIMENT,
+    EXPERIMENT_LENGTH,
     MAX_GPUS,
     MAX_MEMORY_BYTES,
     MAX_PRIORITY,
@@ -59,6 +60,7 @@ from gimbal.api.schemas.requests import (
 
 __all__ = [
     "EXPERIMENT",
+    "EXPERIMENT_LENGTH",
     "MAX_GPUS",
     "MAX_MEMORY_BYTES",
     "MAX_PRIORITY",

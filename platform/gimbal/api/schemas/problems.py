@@ -27,7 +27,7 @@ class Problem(Answer):
             "examples": [
                 {
                     "type": "about:blank",
-                    "title": "Unprocessable Content",
+                    "title": "Unprocessable Entity",
                     "status": 422,
                     "detail": "the config does not fit the workload 'nbv'",
                     "instance": "/v1/jobs",

@@ -19,6 +19,7 @@ from gimbal.jobs.model import Role
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 """How users and workloads are named."""
+EXPERIMENT_LENGTH = 100
 EXPERIMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 NODE = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 MAX_GPUS = 1024
@@ -87,8 +88,8 @@ class SubmitJob(Question):
     """What an experiment file would hold; keys left out have their defaults."""
     gpus: Annotated[StrictInt, Field(ge=0, le=MAX_GPUS)] | None = None
     """Cards, one a worker; 0: none. Null: as the config's `resources` say."""
-    gpu_share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
-    """Share of a card; below 1 only with one GPU and stated memory."""
+    gpu_share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    """Share of a card, below 1 only with one GPU and stated memory; null: the config's, else 1."""
     gpu_memory: Memory | None = None
     """Memory each worker needs on its card; null: the config's, else a whole clean card."""
     priority: Annotated[StrictInt, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] = 0

@@ -1,0 +1,121 @@
+"""What every route shares: how a body is read, an answer written, a parameter checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.routing import APIRoute
+from pydantic import AwareDatetime, BaseModel
+from starlette.responses import Response
+
+from gimbal.api import strict_json
+from gimbal.api.problems import MEDIA_TYPE, ApiProblem, pointer
+from gimbal.api.schemas import NAME, Problem
+from gimbal.api.text import cleaned_plain
+from gimbal.scheduling.model import JobId
+
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+MAX_LIMIT = 200
+
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many to return at most.")]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=MAX_LIMIT, pattern=r"^[\x21-\x7e]*$", description="`next_cursor` of a page."),
+]
+UserFilter = Annotated[str | None, Query(pattern=NAME, description="Only this user's.")]
+Since = Annotated[AwareDatetime | None, Query(description="Only later ones; RFC 3339.")]
+
+
+class StrictRequest(Request):
+    """A request whose JSON is read by `strict_json`."""
+
+    async def json(self) -> Any:
+        """Return the body.
+
+        Raises:
+            ApiProblem: 400, if it is not JSON that is taken here.
+        """
+        try:
+            return strict_json.parse(await self.body())
+        except strict_json.BadJson as error:
+            raise ApiProblem(
+                400, "bad_json", f"the body is not usable JSON: {error}", remedy="correct it"
+            ) from error
+
+
+class StrictRoute(APIRoute):
+    """A route that reads bodies strictly."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what serves a request."""
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+def make_router(tag: str, *, prefix: str = "/v1") -> APIRouter:
+    """Return a router for one subject; every route of it documents how errors look."""
+    problem = {
+        "description": "What is wrong, as RFC 9457 has it.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}},
+    }
+    return APIRouter(prefix=prefix, tags=[tag], route_class=StrictRoute, responses={"4XX": problem})
+
+
+def gives(model: type[BaseModel], status: int = 200) -> dict[str, Any]:
+    """Return what a route's decorator needs to document its answer and not to check it."""
+    return {
+        "status_code": status,
+        "response_model": None,
+        "responses": {status: {"model": model}},
+    }
+
+
+def answer(
+    body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a mapping as JSON."""
+    try:
+        text = json.dumps(body, separators=(",", ":"), allow_nan=False)
+    except ValueError:  # a number JSON has not; rare enough to look for it only then
+        text = json.dumps(cleaned_plain(body), separators=(",", ":"))
+    return Response(text.encode(), status, dict(headers or {}), "application/json")
+
+
+def job_id(text: str) -> JobId:
+    """Return an id from an address.
+
+    Raises:
+        ApiProblem: 404: no job can have that id.
+    """
+    if not _JOB_ID.fullmatch(text):
+        raise ApiProblem(404, "not_found", "there is no such job", remedy="see GET /v1/jobs")
+    return JobId(text)
+
+
+def utc(at: datetime | None, name: str) -> datetime | None:
+    """Return a time in UTC.
+
+    Raises:
+        ApiProblem: 422: its zone moves it out of the calendar.
+    """
+    try:
+        return None if at is None else at.astimezone(UTC)
+    except OverflowError as error:
+        problem = (name, "is outside the calendar")
+        raise ApiProblem(
+            422, "invalid_request", "a time cannot be used", errors=[problem]
+        ) from error
+
+
+def body_error(message: str, *where: Any, code: str = "invalid_request") -> ApiProblem:
+    """Return a 422 about one key of the body."""
+    return ApiProblem(422, code, message, errors=[(pointer(*where), message)])
