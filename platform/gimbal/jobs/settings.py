@@ -67,5 +67,5 @@ class ControllerSettings(Settings):
     tick. A changed reason is written at once."""
     wait_notes_per_tick: Annotated[int, Field(ge=1)] = 200
     """Writes a tick may spend on that with thousands of waiting jobs; the rest follow."""
-    ray_jobs_kept: Annotated[int, Field(ge=0)] = 200
+    ray_jobs_kept: Annotated[int, Field(ge=0)] = 50
     """Ended attempts Ray may keep in its list, which has no pages and is read every tick."""

@@ -110,7 +110,7 @@ def _parts(
     warden = RayGpuWarden(settings.gpus, settings.fence)
     controller = Controller(
         store=store,
-        launcher=RayLauncher(head.dashboard),
+        launcher=RayLauncher(head.dashboard, runs_dir),
         warden=warden,
         clock=clock,
         settings=settings.controller,
