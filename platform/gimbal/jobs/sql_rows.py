@@ -86,11 +86,11 @@ def _require_free(connection: Connection, attempt: Attempt) -> None:
     for grant in attempt.grants:
         wanted[grant.uuid] = wanted.get(grant.uuid, 0.0) + grant.share
     query = (
-        select(cards.c.uuid, func.sum(cards.c.share))
+        select(cards.c.uuid, func.sum(cards.c.share).label("share"))
         .where(cards.c.uuid.in_(list(wanted)))
         .group_by(cards.c.uuid)
     )
-    taken = dict(connection.execute(query).tuples().all())
+    taken = {row.uuid: row.share for row in connection.execute(query)}
     for uuid, share in wanted.items():
         if share + taken.get(uuid, 0.0) > 1 + _SHARE_SLACK:
             raise Stale(
