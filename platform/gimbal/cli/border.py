@@ -15,6 +15,7 @@ from gimbal.errors import GimbalError
 
 BUG_EXIT = 70
 INTERRUPTED_EXIT = 130
+STORAGE_EXIT = 6
 
 _REMEDIES = {
     errno.ENOSPC: "free some space there, then run the same command again: it continues",
@@ -23,6 +24,24 @@ _REMEDIES = {
     errno.EPERM: "choose a folder you may write to (platform.runs_dir=…) or mend its permissions",
     errno.EROFS: "that file system is read-only: choose another folder (platform.runs_dir=…)",
 }
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the status `error_border` ends the process with because of an error."""
+    match error:
+        case GimbalError():
+            return error.exit_code
+        case KeyboardInterrupt():
+            return INTERRUPTED_EXIT
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else int(error.code is not None)
+        case BrokenPipeError():
+            return 1
+        case OSError():
+            return STORAGE_EXIT if error.errno in _REMEDIES else BUG_EXIT
+        case Exception() if isinstance(getattr(error, "remedy", None), str):
+            return 1
+    return BUG_EXIT
 
 
 class Interrupted(GimbalError):
@@ -49,7 +68,7 @@ def error_border() -> Iterator[None]:
         if exc.errno not in _REMEDIES:
             _report_bug(exc)
         _say(f"{exc.filename or 'a file'}: {exc.strerror}\n  → {_REMEDIES[exc.errno or 0]}")
-        sys.exit(6)
+        sys.exit(STORAGE_EXIT)
     except Exception as exc:  # the process border: a bug must not bury the user in a traceback
         if not isinstance(getattr(exc, "remedy", None), str):
             _report_bug(exc)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gimbal.cli.border import Interrupted
+from gimbal.cli.border import Interrupted, exit_code
 
 _LOG_WIDTH = 120
 """Columns of a table where there is no terminal to ask."""
@@ -50,15 +50,23 @@ def run(
       gimbal run configs/nbv/quickstart.yaml --stage views --force meshes
 
       gimbal run configs/nbv/quickstart.yaml --json | tail -n 1 | jq .metrics.evaluate
-    """
-    from gimbal.experiment.loading import load_experiment
-    from gimbal.pipeline.runner import RunOptions, run_experiment
 
-    workload, settings = load_experiment(config, overrides or [])
-    options = RunOptions(only=stage, force=tuple(force or ()), command=tuple(sys.argv))
-    with running() as observer:
-        result = run_experiment(workload, settings, options, observer)
-    report_result(result.run_dir, result.stages, result.metrics, as_json=as_json)
+    Exit status:
+      0 finished, 2 config, 3 a stage failed, 4 a gate was missed,
+      5 other code than submitted, 6 disk, 70 a bug, 130 interrupted,
+      75 asked to make room and checkpointed, 76 somebody else holds the GPU
+    """
+    from gimbal.pipeline.attempt_session import attempt_session
+
+    with attempt_session(exit_code), interruptible():
+        from gimbal.experiment.loading import load_experiment
+        from gimbal.pipeline.runner import RunOptions, run_experiment
+
+        workload, settings = load_experiment(config, overrides or [])
+        options = RunOptions(only=stage, force=tuple(force or ()), command=tuple(sys.argv))
+        with running() as observer:
+            result = run_experiment(workload, settings, options, observer)
+        report_result(result.run_dir, result.stages, result.metrics, as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -70,15 +78,25 @@ def running() -> Iterator[Observer]:
     """
     from gimbal.cli.progress import ConsoleObserver
 
+    with interruptible(), ConsoleObserver() as observer:
+        yield observer
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into one error.
+
+    Raises:
+        Interrupted: One of them came.
+    """
     terminate_as_interrupt()
-    with ConsoleObserver() as observer:
-        try:
-            yield observer
-        except KeyboardInterrupt:
-            raise Interrupted(
-                "interrupted; everything finished so far is kept",
-                "run the same command again: it continues",
-            ) from None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted; everything finished so far is kept",
+            "run the same command again: it continues",
+        ) from None
 
 
 def report_result(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import pickle
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from ray.data import DataContext
@@ -21,9 +21,14 @@ from gimbal.errors import GimbalError, StageFailed
 
 
 def run_on_ray(
-    task: BlockTask, shards: Sequence[Shard]
+    task: BlockTask, shards: Sequence[Shard], place: Mapping[str, Any] | None = None
 ) -> Generator[tuple[int, BlockRecord], None, None]:
     """Yield `(shard index, record)` in the order in which blocks are finished.
+
+    Args:
+        task: Makes a block.
+        shards: What to make blocks of.
+        place: Options of the tasks instead of what the stage asks for.
 
     Raises:
         GimbalError: What a task reported, or that Ray could not run them.
@@ -31,8 +36,8 @@ def run_on_ray(
     with _quiet(), DataContext.current(_context(DataContext.get_current())):
         packed = [{"shard": pickle.dumps(shard)} for shard in shards]
         dataset = ray.data.from_items(packed, override_num_blocks=len(packed))
-        cpus, gpus = task.stage.num_cpus, task.stage.num_gpus or None
-        built = dataset.map(_runner(task), num_cpus=cpus, num_gpus=gpus)
+        asked = {"num_cpus": task.stage.num_cpus, "num_gpus": task.stage.num_gpus or None}
+        built = dataset.map(_runner(task), **(asked if place is None else place))
         try:
             for row in built.iter_rows():
                 yield _unpack(row)

@@ -8,9 +8,10 @@ own block into the folder, which driver and workers share, and returns the block
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def write_stage(
     *,
     progress: Progress | None = None,
     execute: Execute | None = None,
+    place: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Make every block that is not already whole, then the manifest.
 
@@ -55,6 +57,7 @@ def write_stage(
             go; a folder that every worker sees under the same path.
         progress: Told the blocks done, their total and a few words.
         execute: How to run the shards; none: on the running Ray. `building.run_here` needs none.
+        place: Options of the Ray tasks that say where they run; none: what the stage asks for.
 
     Returns:
         `items`, `skipped`, `rows`, `blocks`, `built_blocks`, `size_bytes`, `cpu_s` of all blocks
@@ -71,16 +74,16 @@ def write_stage(
     run.resume()
     if missing := run.missing():
         task = BlockTask(stage=stage, inputs=inputs, out_dir=folder)
-        with contextlib.closing((execute or _on_ray())(task, missing)) as results:
+        with contextlib.closing((execute or _on_ray(place))(task, missing)) as results:
             for index, record in results:
                 run.finish(index, record)
     return run.metrics(run.seal()) | {"wall_s": time.perf_counter() - started}
 
 
-def _on_ray() -> Execute:
+def _on_ray(place: Mapping[str, Any] | None) -> Execute:
     from gimbal.data.execution import run_on_ray  # importing Ray takes more than a second
 
-    return run_on_ray
+    return functools.partial(run_on_ray, place=place)
 
 
 class _Run:

@@ -90,16 +90,28 @@ def find(runs_dir: Path, reference: str) -> RunFolder:
     raise _not_found(runs_dir, reference, entries, fitting)
 
 
-def resumable(runs_dir: Path, config: ExperimentSettings) -> RunFolder | None:
+def resumable(
+    runs_dir: Path, config: ExperimentSettings, own: Path | None = None
+) -> RunFolder | None:
     """Take over the newest interrupted run of the same config, if there is one.
 
     The same means equal in everything but `platform` and `resources`. The run returned is owned by
     this process; of several processes asking at once, only one gets it.
 
+    Args:
+        runs_dir: The folder of all runs.
+        config: The config.
+        own: A run that goes before all others and is continued even if it failed: that of an
+            earlier attempt of the same job.
+
     Raises:
         StorageError: If the runs folder or the run cannot be read or written.
     """
     wanted = _identity(to_plain(config))
+    if own is not None and (own / STATE_FILE).is_file():
+        mine = RunFolder(own)
+        if _same_config(mine, type(config), wanted) and mine.claim(config, failed_too=True):
+            return mine
     for entry in list_runs(runs_dir, config.workload):
         if entry.status is not RunStatus.INTERRUPTED or entry.experiment != config.experiment:
             continue

@@ -169,11 +169,15 @@ class RunFolder:
             lambda _: {"status": status, "ended_at": utc_now(), "message": message, "owner": None}
         )
 
-    def claim(self, config: ExperimentSettings) -> bool:
+    def claim(self, config: ExperimentSettings, *, failed_too: bool = False) -> bool:
         """Take over an interrupted run, to continue it with this process.
 
         Of several processes that try, one succeeds. The config's newer `resources` and `platform`
         are kept.
+
+        Args:
+            config: The config.
+            failed_too: Take over a failed run as well.
 
         Raises:
             StorageError: If the folder cannot be written.
@@ -181,7 +185,8 @@ class RunFolder:
         try:
             with FileLock(self.path / _CLAIM, timeout=0, preserve_lock_file=True):
                 state = RunFolder(self.path).state()
-                if state.status is not RunStatus.INTERRUPTED:
+                failed = failed_too and state.status is RunStatus.FAILED
+                if not failed and state.status is not RunStatus.INTERRUPTED:
                     return False
                 update = {
                     "status": RunStatus.RUNNING,

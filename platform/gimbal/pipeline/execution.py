@@ -8,12 +8,20 @@ from typing import Any
 
 from gimbal.data.stage import DataStage
 from gimbal.errors import GimbalError, StageFailed
+from gimbal.experiment.attempt import AttemptFolder
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.stage import Progress, Stage, StageInputs, TaskStage
 from gimbal.pipeline import ray_session
+from gimbal.pipeline.attempts import (
+    require_not_asked_to_leave,
+    reservation_of,
+    resources_of,
+)
 from gimbal.pipeline.code import CodeIdentity
-from gimbal.pipeline.tasks import run_task
+from gimbal.pipeline.tasks import TaskPlace, run_task
+from gimbal.pipeline.worker_watch import AttemptWatch
 from gimbal.tracking.ports import StageTrackerPort
+from gimbal.training.reservation import Reservation
 from gimbal.training.stage import TrainStage
 
 _SHOWN = 3
@@ -35,11 +43,12 @@ class Execution:
         Raises:
             GimbalError: The stage failed; what it had finished is kept for the next attempt.
         """
+        attempt = AttemptFolder.current()
         ray_session.connect(self.settings.platform.ray, self.code)
+        cards = reservation_of(attempt)
+        resources = resources_of(self.settings.resources, attempt)
         if isinstance(stage, DataStage):
-            from gimbal.data.writing import write_stage
-
-            return write_stage(stage, inputs, out_dir, progress=self.progress)
+            return self._write_data(stage, inputs, out_dir, attempt, cards)
         if isinstance(stage, TrainStage):
             from gimbal.training.running import run_training
 
@@ -47,17 +56,47 @@ class Execution:
                 stage,
                 inputs,
                 out_dir,
-                self.settings.resources,
+                resources,
                 progress=self.progress,
                 expected_digest=self.code.digest,
                 packages=self.code.packages,
+                watch=AttemptWatch.of(resources, attempt),
+                reservation=cards,
             )
         if isinstance(stage, TaskStage):
-            return run_task(stage, inputs, out_dir, code=self.code, progress=self.progress)
+            return run_task(
+                stage,
+                inputs,
+                out_dir,
+                code=self.code,
+                progress=self.progress,
+                place=TaskPlace(
+                    watch=AttemptWatch.of(resources, attempt) if stage.num_gpus else None,
+                    cards=cards,
+                    retries=0 if attempt else TaskPlace.retries,
+                ),
+            )
         raise StageFailed(
             f"stage '{stage.name}' is a {type(stage).__name__}, which nothing can run",
             "derive it from DataStage, TrainStage or TaskStage",
         )
+
+    def _write_data(
+        self,
+        stage: DataStage,
+        inputs: StageInputs,
+        out_dir: Path,
+        attempt: AttemptFolder | None,
+        cards: Reservation | None,
+    ) -> dict[str, Any]:
+        from gimbal.data.writing import write_stage
+
+        def progress(done: int, total: int, words: str) -> None:
+            self.progress(done, total, words)
+            require_not_asked_to_leave(attempt)  # every block that is finished is kept
+
+        place = cards.options(stage.num_gpus) if cards and stage.num_gpus else None
+        return write_stage(stage, inputs, out_dir, progress=progress, place=place)
 
     def follow(self, stage: Stage, out_dir: Path, tracked: StageTrackerPort) -> None:
         """Let the tracker read what the stage appends to its folder."""

@@ -20,7 +20,9 @@ from typing import Any
 
 from gimbal.errors import StageFailed
 from gimbal.experiment import freshness
+from gimbal.experiment.attempt import AttemptFolder
 from gimbal.experiment.settings import RaySettings
+from gimbal.pipeline.attempts import NAMESPACE
 from gimbal.pipeline.code import CodeIdentity
 
 _ENVIRONMENT = {
@@ -28,6 +30,7 @@ _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "OMP_WAIT_POLICY": "passive",
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
 }
 
 
@@ -133,6 +136,8 @@ def _arguments(settings: RaySettings, code: CodeIdentity, address: str | None) -
         "logging_level": logging.ERROR,
         "runtime_env": freshness.worker_runtime_env(code.packages),
     }
+    if AttemptFolder.current() is not None:
+        common |= {"namespace": NAMESPACE, "log_to_driver": True}
     if address is not None:
         return {"address": address, **common}
     cpus = settings.num_cpus or max(2, os.cpu_count() or 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 from gimbal.errors import GimbalError, StorageError
 from gimbal.experiment import provenance
+from gimbal.experiment.attempt import GpuContended, Preempted
 from gimbal.experiment.files import read_json
 from gimbal.experiment.freshness import submitted_code
 from gimbal.experiment.plain import to_plain
@@ -45,6 +46,9 @@ def recorded(folder: RunFolder) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _end(folder, RunStatus.INTERRUPTED, "stopped by the user")
+        raise
+    except (Preempted, GpuContended) as error:  # nothing is wrong with the run itself
+        _end(folder, RunStatus.INTERRUPTED, error.message)
         raise
     except GimbalError as error:
         _end(folder, RunStatus.FAILED, error.message)
@@ -83,7 +87,7 @@ def tracked(
     try:
         yield tracker
         status = "finished"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Preempted, GpuContended):
         status = "killed"
         raise
     finally:

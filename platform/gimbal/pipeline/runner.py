@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gimbal.errors import GateFailed
+from gimbal.experiment.attempt import AttemptFolder, GpuContended, Preempted, RunFile
 from gimbal.experiment.content import ContentHashes
 from gimbal.experiment.fingerprint import explain, stage_code, stage_fingerprint
 from gimbal.experiment.plain import to_plain
@@ -24,6 +25,7 @@ from gimbal.experiment.stage import Stage, StageOutput, TaskStage
 from gimbal.experiment.stage_store import Holder, StageKey, StageStore, StoredStage
 from gimbal.experiment.workload import Workload
 from gimbal.pipeline import ray_session
+from gimbal.pipeline.attempts import earlier_run, require_not_asked_to_leave
 from gimbal.pipeline.code import identify_code
 from gimbal.pipeline.events import Observer, SilentObserver
 from gimbal.pipeline.execution import Execution, damaged_blocks, skipped_items
@@ -121,13 +123,16 @@ class _Run:
         self.code = identify_code(plan.stages)
         self.hashes = ContentHashes(self.store.root / HASHES)
         self.outputs: dict[str, StageOutput] = dict(options.given)
+        self.attempt = AttemptFolder.current()
 
     def go(self) -> RunResult:
         """Run every stage of the plan."""
-        resumed = resumable(self.runs_dir, self.settings)
+        resumed = resumable(self.runs_dir, self.settings, earlier_run(self.attempt))
         self.folder = resumed or RunFolder.create(
             self.runs_dir, self.settings, list(self.options.command)
         )
+        if self.attempt is not None:
+            self.attempt.write("run", RunFile(run_dir=str(self.folder.path)))
         names = tuple(stage.name for stage in self.plan.stages)
         connected_before = ray_session.connected()
         self.observer.run_started(str(self.folder.path), names, resumed is not None)
@@ -140,6 +145,7 @@ class _Run:
             self.tracker.tags({"gimbal.commit": commit})
             try:
                 for stage in self.plan.stages:
+                    require_not_asked_to_leave(self.attempt)
                     self._run_stage(stage)
             finally:
                 if not connected_before:
@@ -206,6 +212,9 @@ class _Run:
         execution.follow(stage, folder, child)
         try:
             metrics = execution.run(stage, inputs, folder)
+        except (Preempted, GpuContended):
+            child.finish("killed")
+            raise
         except BaseException:
             child.finish("failed")
             raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,40 @@ from gimbal.experiment.files import atomic_write_text, ensure_folder
 from gimbal.experiment.provenance import note_packages
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
 from gimbal.pipeline.code import CodeIdentity
+from gimbal.pipeline.worker_watch import AttemptWatch
+from gimbal.training.hooks import WorkerContext
+from gimbal.training.orders import ray_gpu_ids
+from gimbal.training.reservation import Recheck, Reservation, gone
 
 _PROGRESS_FILE = ".progress.json"
 _POLL_S = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPlace:
+    """Where a task runs and who watches it.
+
+    Attributes:
+        watch: Accompanies a task on a GPU.
+        cards: The cards to work on; None: any that Ray has.
+        retries: How often Ray starts it anew when its worker is lost.
+    """
+
+    watch: AttemptWatch | None = None
+    cards: Reservation | None = None
+    retries: int = 2
+
+    def options(self, stage: TaskStage) -> dict[str, Any]:
+        """Return Ray's options of the task.
+
+        Raises:
+            GimbalError: The cards are gone, or are too few.
+        """
+        options = {"num_cpus": stage.num_cpus, "num_gpus": stage.num_gpus}
+        if self.cards is not None and stage.num_gpus:
+            self.cards.require()
+            options = self.cards.options(stage.num_gpus)
+        return {**options, "max_retries": self.retries}
 
 
 def run_task(
@@ -28,6 +60,7 @@ def run_task(
     *,
     code: CodeIdentity,
     progress: Progress,
+    place: TaskPlace | None = None,
 ) -> dict[str, Any]:
     """Run the stage on Ray and return its numbers.
 
@@ -37,13 +70,16 @@ def run_task(
     """
     import ray
 
-    remote = ray.remote(num_cpus=stage.num_cpus, num_gpus=stage.num_gpus, max_retries=2)(
-        _run_in_worker
-    )
-    reference = remote.remote(stage, dict(inputs), out_dir, code)
+    place = place or TaskPlace()
+    remote = ray.remote(_run_in_worker).options(**place.options(stage))
+    reference = remote.remote(stage, dict(inputs), out_dir, code, place.watch)
+    recheck = Recheck(place.cards if stage.num_gpus else None)
     try:
         while not ray.wait([reference], timeout=_POLL_S)[0]:
             _relay(out_dir, progress)
+            if place.cards is not None and recheck.lost():
+                ray.cancel(reference, force=True)
+                raise gone(place.cards.name)
         result: dict[str, Any] = ray.get(reference)
     except ray.exceptions.RayTaskError as exc:
         raise _translate(stage.name, exc, out_dir) from None
@@ -72,9 +108,21 @@ def run_here(
 
 
 def _run_in_worker(
-    stage: TaskStage, inputs: StageInputs, out_dir: Path, code: CodeIdentity
+    stage: TaskStage,
+    inputs: StageInputs,
+    out_dir: Path,
+    code: CodeIdentity,
+    watch: AttemptWatch | None,
 ) -> dict[str, Any]:
     code.require()
+    if watch is None:
+        return _run_relayed(stage, inputs, out_dir)
+    ids = ray_gpu_ids()
+    with watch.over(WorkerContext(rank=0, workers=1, gpus=float(len(ids)), gpu_ids=ids)):
+        return _run_relayed(stage, inputs, out_dir)
+
+
+def _run_relayed(stage: TaskStage, inputs: StageInputs, out_dir: Path) -> dict[str, Any]:
     path = out_dir / _PROGRESS_FILE
     last = 0.0
 

@@ -1,0 +1,151 @@
+"""Taking a card: only one that was granted, only with room, and at once.
+
+What is only looked at can be gone a moment later, so the memory is reserved and not just counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import time
+from dataclasses import dataclass
+
+from gimbal.errors import ConfigError
+from gimbal.experiment.attempt import GpuContended, GrantFile
+from gimbal.gpus.backend import GpuBackend
+from gimbal.gpus.model import GpuSample, NodeSample
+from gimbal.gpus.own_cards import find_card, holders, used_by_others
+from gimbal.gpus.ports import GpuMemory
+from gimbal.gpus.settings import OccupancySettings
+from gimbal.gpus.words import size
+
+logger = logging.getLogger(__name__)
+
+_POLL_S = 0.25
+_REMEDY = (
+    "wait until it is free, lower resources.gpu_memory, or let `gimbal submit` find a free GPU: "
+    "the run goes on from its last checkpoint"
+)
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|alloc_?failed|not_?initialized|memory allocation|busy or unavailable", re.I
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardToTake:
+    """A card a worker is about to take.
+
+    Attributes:
+        card: As it was seen.
+        label: `NODE:INDEX`.
+        backend: Where it is.
+    """
+
+    card: GpuSample
+    label: str
+    backend: GpuBackend
+
+    def require_granted(self, grant: GrantFile | None) -> None:
+        """Refuse a card that was not chosen for this job."""
+        granted = grant.gpus if grant else ()
+        if not granted or any(gpu.uuid == self.card.uuid for gpu in granted):
+            return
+        names = ", ".join(f"{gpu.node}:{gpu.index} ({gpu.uuid})" for gpu in granted)
+        raise GpuContended(
+            f"Ray gave this worker GPU {self.label} ({self.card.uuid}), granted were {names}",
+            "nothing to mend: the job service gives the job new cards",
+        )
+
+    def take(self, budget: int | None, patience_s: float) -> GpuMemory:
+        """Take the card with its budget now, or say within seconds who is in the way.
+
+        Args:
+            budget: Bytes to reserve; None: nothing, as it is not known what the worker needs.
+            patience_s: How long to wait for room.
+
+        Raises:
+            GpuContended: There is not the room.
+            ConfigError: The card is too small.
+        """
+        try:
+            memory = self.backend.memory(self.card.uuid)
+            if budget is not None:
+                self._reserve(memory, budget, patience_s)
+            return memory
+        except RuntimeError as error:  # a full card refuses even the first touch
+            if not _OUT_OF_MEMORY.search(str(error)):
+                raise
+            raise self.contended(budget) from error
+
+    def _reserve(self, memory: GpuMemory, budget: int, patience_s: float) -> None:
+        free, total = memory.room()
+        if budget > total:
+            raise ConfigError(
+                f"GPU {self.label} has {size(total)}, the run wants {size(budget)} on it",
+                "lower resources.gpu_memory, or use larger cards",
+            )
+        give_up_at = time.monotonic() + patience_s
+        while free < budget:
+            if time.monotonic() >= give_up_at:
+                raise self.contended(budget, free)
+            time.sleep(_POLL_S)
+            free, _ = memory.room()
+        memory.reserve(budget)
+
+    def require_clean(self, patience_s: float) -> None:
+        """Refuse a card that somebody else is on.
+
+        Raises:
+            GpuContended: Naming who.
+        """
+        give_up_at = time.monotonic() + patience_s
+        card: GpuSample | None = self.card
+        while card is not None and _foreign(card):
+            if time.monotonic() >= give_up_at:
+                raise self.contended(None)
+            time.sleep(_POLL_S)
+            card = find_card(self.card.uuid, look(self.backend))
+
+    def warn_of_others(self) -> None:
+        """Say who else is on the card; without a stated need nothing can be refused."""
+        if others := _foreign(self.card):
+            logger.warning(
+                "GPU %s: %s are in use already; %s. State resources.gpu_memory to be told at the "
+                "start whether the rest suffices",
+                self.label,
+                size(others),
+                holders(self.card, own_pids()),
+            )
+
+    def contended(self, budget: int | None, free: int | None = None) -> GpuContended:
+        """Return the error that says what is free, what is needed and who has the rest."""
+        card = find_card(self.card.uuid, look(self.backend)) or self.card
+        if free is None and card.total_bytes is not None and card.used_bytes is not None:
+            free = card.total_bytes - card.reserved_bytes - card.used_bytes
+        room = "an unknown amount" if free is None else size(max(0, free))
+        need = "a clean card" if budget is None else size(budget)
+        words = f"GPU {self.label}: {room} free, {need} needed; {holders(card, own_pids())}"
+        return GpuContended(words, _REMEDY)
+
+
+def _foreign(card: GpuSample) -> int:
+    """Return what others hold on a card, 0 where it is too little to matter."""
+    others = used_by_others(card, own_pids())
+    return others if others > OccupancySettings().foreign_threshold else 0
+
+
+def look(backend: GpuBackend) -> NodeSample:
+    """Return one sample of this machine's cards."""
+    with contextlib.closing(backend.probe()) as probe:
+        return probe.sample()
+
+
+def own_pids() -> frozenset[int]:
+    """Return the ids of this process and everything it has started."""
+    import psutil
+
+    me = psutil.Process()
+    with contextlib.suppress(psutil.Error):
+        return frozenset((me.pid, *(child.pid for child in me.children(recursive=True))))
+    return frozenset((me.pid,))
