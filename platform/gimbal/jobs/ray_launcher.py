@@ -27,7 +27,7 @@ _TIMEOUT_S = (3.0, 10.0)
 """To connect, and to answer: a tick must not wait for a Ray that hangs, and a list of jobs takes a
 busy dashboard a second or two."""
 _STOP_WAIT_S = 20
-"""From SIGTERM to SIGKILL; within the 3 s of Ray a driver cannot note in its run folder what came."""
+"""From SIGTERM to SIGKILL; the 3 s of Ray may not let a driver say in its folder what came."""
 _MESSAGE_CHARS = 4_000
 """End of Ray's message that is kept; it holds up to 20,000 characters of the driver's log."""
 _PASSED_ON = ("RAY_AUTH_MODE", BACKEND_VARIABLE, "GIMBAL_FAKE_GPUS", "GIMBAL_FAKE_GPUS_STATE")
@@ -181,9 +181,19 @@ class RayLauncher:
 
 def _connect(dashboard: str) -> Any:
     """Return a client whose every request ends in time and whose errors carry only a status."""
+    from ray.dashboard.modules.dashboard_sdk import SubmissionClient
     from ray.job_submission import JobSubmissionClient
 
+    import ray
+
     class Client(JobSubmissionClient):
+        def __init__(self) -> None:
+            # Not the parent's: RAY_ADDRESS would replace the address, and a GCS that is down be
+            # asked for it for minutes.
+            self._client_ray_version = ray.__version__
+            SubmissionClient.__init__(self, address=dashboard)
+            self._check_connection_and_version()
+
         def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
             return super()._do_request(method, endpoint, **{"timeout": _TIMEOUT_S, **options})
 
@@ -191,7 +201,7 @@ def _connect(dashboard: str) -> Any:
             raise _Refused(int(response.status_code))
 
     try:
-        return Client(dashboard)
+        return Client()
     except RuntimeError as error:  # Ray's word for a version it does not know
         raise LaunchUnavailable(f"{dashboard} is no Ray this client can speak to") from error
 
