@@ -104,7 +104,8 @@ class CardHistory:
         ours = [use for use in self.gpu.uses if use.owner in _OWN]
         if ours:
             return Verdict(condition=Condition.OURS, note=describe(ours))
-        return Verdict(condition=Condition.FREE, note=describe(self.gpu.uses))
+        small = [use for use in self.gpu.uses if use.owner is not Owner.UNATTRIBUTED]
+        return Verdict(condition=Condition.FREE, note=describe(small))
 
     def foreign_peak_bytes(self, at: float) -> int:
         """Return the most memory that was not ours, within the window."""
@@ -174,7 +175,8 @@ def _holder(use: Use) -> str:
     held = size(use.used_bytes)
     if use.owner is Owner.UNATTRIBUTED:
         return f"{held} are in use by no process the driver lists"
-    process = ", ".join(part for part in (use.name, f"pid {use.pid}") if part)
+    pid = f"pid {use.pid}" if use.pid else "by its own account"
+    process = ", ".join(part for part in (use.name, pid) if part)
     if use.owner is Owner.OWN_LIVE:
         return f"our process ({process}) holds {held}"
     if use.owner is Owner.OWN_LEAKED:
