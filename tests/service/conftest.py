@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from api_support import Lab, made_lab
 
 from gimbal.jobs.schema import upgrade
 from gimbal.jobs.sql_engine import Database
@@ -82,3 +85,23 @@ def store(store_url: str) -> Iterator[SqlJobStore]:
     opened = SqlJobStore(store_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def portal() -> Iterator[BlockingPortal]:
+    """A running event loop, to call an API in."""
+    with start_blocking_portal() as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_lab(tmp_path: Path, portal: BlockingPortal) -> Iterator[Callable[..., Lab]]:
+    """Make an API with the settings named; see `api_support.made_lab`."""
+    with ExitStack() as stack:
+        yield lambda **how: stack.enter_context(made_lab(tmp_path, portal, **how))
+
+
+@pytest.fixture
+def lab(make_lab: Callable[..., Lab]) -> Lab:
+    """An API with nothing in it."""
+    return make_lab()
