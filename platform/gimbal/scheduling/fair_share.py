@@ -36,10 +36,15 @@ class FairShare:
     Args:
         snapshot: Where usage and holdings are read.
         settings: The charge for a held card.
+
+    Attributes:
+        held: Units each user holds.
+        charges: How often somebody was charged.
     """
 
     def __init__(self, snapshot: Snapshot, settings: PolicySettings) -> None:
         self.held: dict[str, int] = held_units(snapshot.running)
+        self.charges = 0
         self._usage = snapshot.usage_gpu_s
         self._per_unit_s = settings.held_card_s / UNITS
 
@@ -49,4 +54,5 @@ class FairShare:
 
     def charge(self, user: str, units: int) -> None:
         """Count cards that were granted just now."""
+        self.charges += 1
         self.held[user] = self.held.get(user, 0) + units

@@ -31,34 +31,25 @@ class Keeper:
 
     def missing(self, request: Request) -> int:
         """Return how many cards a job lacks beside those that are free or coming free."""
-        if request.share < 1:
-            return 1
         supply, need = self._supply, need_bytes(request)
-        coming = supply.count(supply.leaving, need, request.avoid)
-        return request.gpus - supply.count(supply.free, need, request.avoid) - coming
-
-    def coming_suffice(self, request: Request) -> bool:
-        """Return whether a job fits once the jobs that were asked to leave have left."""
         if request.share < 1:
-            return self._coming_share(request) is not None
-        return self.missing(request) <= 0
+            return 1 if self._coming_share(request) is None else 0
+        free = supply.count(supply.free, need, request.avoid)
+        if not supply.leaving:
+            return request.gpus - free
+        return request.gpus - free - supply.count(supply.leaving, need, request.avoid)
 
-    def keep_coming(self, request: Request) -> bool:
-        """Keep what is free and what comes free for a job, if that is all it needs."""
-        if request.share < 1:
-            uuid = self._coming_share(request)
-            if uuid is None:
-                return False
-            if self._supply.cards[uuid].standing is Standing.LEAVING:
-                self._supply.keep(uuid, request.job_id)
-            else:
-                self._supply.close(uuid)
-            return True
-        if self.missing(request) > 0:
-            return False
-        kept = self._keep(self._supply.free, request, request.gpus)
-        self._keep(self._supply.leaving, request, request.gpus - kept)
-        return True
+    def keep_coming(self, request: Request) -> None:
+        """Keep what is free and what comes free for a job that lacks nothing else."""
+        if request.share == 1:
+            kept = self._keep(self._supply.free, request, request.gpus)
+            self._keep(self._supply.leaving, request, request.gpus - kept)
+            return
+        uuid = self._coming_share(request)
+        if uuid is not None and self._supply.cards[uuid].standing is Standing.LEAVING:
+            self._supply.keep(uuid, request.job_id)
+        elif uuid is not None:
+            self._supply.close(uuid)
 
     def keep_for_starving(self, request: Request) -> int:
         """Keep what is free for a job that has waited long, and let shared cards run empty.

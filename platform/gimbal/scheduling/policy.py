@@ -18,11 +18,12 @@ from gimbal.scheduling.model import (
     Place,
     Preempt,
     Request,
+    Running,
     Snapshot,
     Wait,
     WaitReason,
 )
-from gimbal.scheduling.ordering import in_order, is_starving
+from gimbal.scheduling.ordering import in_order
 from gimbal.scheduling.preempting import Preemptor
 from gimbal.scheduling.settings import PolicySettings
 from gimbal.scheduling.supply import Supply
@@ -45,8 +46,7 @@ def decide(snapshot: Snapshot, *, now: float, settings: PolicySettings) -> tuple
         job's `Wait` the `Preempt` of every job that is asked to leave for it.
     """
     round_ = _Round(snapshot, now=now, settings=settings)
-    fair_share = round_.fair_share
-    for request in in_order(snapshot.queue, fair_share, now=now, settings=settings):
+    for request in in_order(snapshot.queue, round_.fair_share, now=now, settings=settings):
         if request.not_before > now:
             detail = f"starts again not before {clock(request.not_before)}"
             round_.wait(request, (WaitReason.BACKOFF, detail))
@@ -63,7 +63,9 @@ class _Round:
     def __init__(self, snapshot: Snapshot, *, now: float, settings: PolicySettings) -> None:
         self.decisions: list[Decision] = []
         self.fair_share = FairShare(snapshot, settings)
-        self._now, self._settings = now, settings
+        self._settings = settings
+        self._limited = settings.user_gpu_quota is not None
+        self._starving_before = now - settings.starvation_s
         supply = self._supply = Supply(snapshot, settings)
         self._fitter = Fitter(supply)
         self._explainer = Explainer(supply, settings)
@@ -77,7 +79,7 @@ class _Round:
 
     def wait(self, request: Request, told: Verdict) -> None:
         """Let a job wait."""
-        self.decisions.append(Wait(job_id=request.job_id, reason=told[0], detail=told[1]))
+        self.decisions.append(Wait(request.job_id, told[0], told[1]))
 
     def without_gpus(self, request: Request) -> None:
         """Decide for a job that needs no card."""
@@ -91,22 +93,25 @@ class _Round:
 
     def with_gpus(self, request: Request) -> None:
         """Decide for a job that needs cards."""
-        starving = is_starving(request, now=self._now, settings=self._settings)
+        starving = request.submitted_at <= self._starving_before
         shape = (request.gpus, request.memory_bytes, request.share, request.avoid, starving)
+        told = self._told.get(shape)
+        if told is None or self._limited:
+            told = self._never_fits(request, shape) or self._over_quota(request) or told
+        if told is None:
+            grants = self._fitter.take(request)
+            if grants is not None:
+                self._place(request, grants)
+                return
+            told = self._make_room(request)
+        if told is None:
+            told = self._told[shape] = self._refuse(request, starving=starving)
+        self.decisions.append(Wait(request.job_id, told[0], told[1]))
+
+    def _never_fits(self, request: Request, shape: _Shape) -> Verdict | None:
         if shape not in self._never:
             self._never[shape] = never_fits(request, self._supply, self._settings)
-        told = self._never[shape] or self._over_quota(request) or self._told.get(shape)
-        if told is not None:
-            self.wait(request, told)
-            return
-        grants = self._fitter.take(request)
-        if grants is not None:
-            self._place(request, grants)
-        elif (told := self._make_room(request)) is not None:
-            self.wait(request, told)
-        else:
-            told = self._told[shape] = self._refuse(request, starving=starving)
-            self.wait(request, told)
+        return self._never[shape]
 
     def _over_quota(self, request: Request) -> Verdict | None:
         quota = self._settings.user_gpu_quota
@@ -128,17 +133,13 @@ class _Round:
 
     def _make_room(self, request: Request) -> Verdict | None:
         """Wait for jobs that were asked to leave, or ask some now; None: that does not help."""
-        for job in self._preemptor.ask(request):
-            self.decisions.append(
-                Preempt(
-                    job_id=job.job_id,
-                    for_job=request.job_id,
-                    reason=f"{request.job_id} of {request.user} has priority {request.priority}, "
-                    f"this job {job.priority}",
-                )
-            )
-        if not self._keeper.keep_coming(request):
-            return None
+        missing = self._keeper.missing(request)
+        if missing > 0:
+            leaving = self._preemptor.ask(request, missing=missing)
+            if not leaving:
+                return None
+            self.decisions.extend(_preempt(job, request) for job in leaving)
+        self._keeper.keep_coming(request)
         detail = f"needs {wanted(request)}; jobs were asked to leave, their cards are kept for it"
         return WaitReason.PREEMPTING, detail
 
@@ -148,3 +149,12 @@ class _Round:
         if starving and (kept := self._keeper.keep_for_starving(request)):
             detail = f"{detail}; {cards(kept)} kept for it, as it has waited long"
         return reason, detail
+
+
+def _preempt(job: Running, request: Request) -> Preempt:
+    reason = f"{request.job_id} of {request.user} has priority {request.priority}"
+    return Preempt(
+        job_id=job.job_id,
+        for_job=request.job_id,
+        reason=f"{reason}, this job {job.priority}",
+    )

@@ -9,7 +9,7 @@ from gimbal.scheduling.keeping import Keeper
 from gimbal.scheduling.model import Request, Running, Snapshot
 from gimbal.scheduling.settings import PolicySettings
 from gimbal.scheduling.supply import Supply
-from gimbal.scheduling.victims import victims
+from gimbal.scheduling.victims import Candidates, victims
 
 
 class Preemptor:
@@ -40,36 +40,39 @@ class Preemptor:
             and job.grants
             and now - job.started_at >= settings.preemption_min_runtime_s
         ]
-        self._below: dict[int, tuple[list[Running], list[int]]] = {}
+        self._below: dict[int, tuple[Candidates, list[int]]] = {}
         self._asked = 0
 
-    def ask(self, request: Request) -> tuple[Running, ...]:
+    def ask(self, request: Request, *, missing: int) -> tuple[Running, ...]:
         """Return the jobs that are asked to leave for a job that does not fit.
 
-        Nobody is asked if those that were asked before suffice, if too few may be asked, or if it
-        would not help. Those that are asked count as leaving from now on.
+        Nobody is asked if it would not help, or after too many were. Those that are asked count as
+        leaving from now on.
+
+        Args:
+            request: The job.
+            missing: Cards it lacks beside those that are free or coming free.
         """
         if not self._settings.preemption or self._asked >= self._settings.preemptions_at_once:
             return ()
-        jobs, capacities = self._of_lower_priority(request.priority)
-        if not jobs or self._keeper.coming_suffice(request):
-            return ()
-        missing = self._keeper.missing(request)
+        candidates, capacities = self._of_lower_priority(request.priority)
         if len(capacities) - bisect_left(capacities, need_bytes(request)) < missing:
             return ()
         stopping = self._keeper.stopping
-        leaving = victims(request, self._supply, jobs, stopping=stopping, missing=missing)
+        leaving = victims(request, self._supply, candidates, stopping=stopping, missing=missing)
         self._asked += len(leaving)
         stopping.update(job.job_id for job in leaving)
         self._supply.ask_to_leave(leaving, stopping)
         return leaving
 
-    def _of_lower_priority(self, priority: int) -> tuple[list[Running], list[int]]:
-        """Return the jobs that may be asked, and how much each of their cards can take, sorted."""
+    def _of_lower_priority(self, priority: int) -> tuple[Candidates, list[int]]:
+        """Return whom a job may ask, and how much each of their cards can take, sorted."""
         if priority not in self._below:
             highest = priority - self._settings.preemption_gap
-            jobs = [job for job in self._may_leave if job.priority <= highest]
-            cards = self._supply.cards
-            held = {g.uuid for job in jobs for g in job.grants if g.uuid in cards}
-            self._below[priority] = jobs, sorted(cards[uuid].capacity_bytes for uuid in held)
+            jobs = {job.job_id: job for job in self._may_leave if job.priority <= highest}
+            known = self._supply.cards
+            held = {g.uuid for job in jobs.values() for g in job.grants if g.uuid in known}
+            cards = [known[uuid] for uuid in sorted(held)]
+            capacities = sorted(card.capacity_bytes for card in cards)
+            self._below[priority] = Candidates(jobs, cards), capacities
         return self._below[priority]

@@ -7,7 +7,7 @@ would not be, so nobody is asked to leave it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -18,6 +18,14 @@ from gimbal.scheduling.supply import Card, Standing, Supply
 
 _Harm = tuple[int, int, float, JobId]
 """Highest priority, cards, minus the start of the oldest, a name: the smallest leaves first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Jobs that may be asked to leave, and the cards they hold."""
+
+    jobs: dict[JobId, Running]
+    cards: list[Card]
 
 
 @dataclass(slots=True)
@@ -32,7 +40,7 @@ class _Unit:
 def victims(
     request: Request,
     supply: Supply,
-    candidates: Iterable[Running],
+    candidates: Candidates,
     *,
     stopping: set[JobId],
     missing: int,
@@ -50,24 +58,20 @@ def victims(
         The fewest jobs; among equals those of the lowest priority, then those that hold the fewest
         cards, then the youngest.
     """
-    allowed = {job.job_id: job for job in candidates if job.job_id not in stopping}
-    if not allowed:
-        return ()
     if request.share < 1:
-        return _for_share(request, supply, allowed, stopping)
-    return _cover(_units(request, supply, allowed, stopping), missing)
+        return _for_share(request, supply, candidates, stopping)
+    return _cover(_units(request, candidates, stopping), missing)
 
 
-def _units(
-    request: Request, supply: Supply, allowed: dict[JobId, Running], stopping: set[JobId]
-) -> list[_Unit]:
+def _units(request: Request, candidates: Candidates, stopping: set[JobId]) -> list[_Unit]:
     alone: dict[JobId, int] = defaultdict(int)
     together: list[_Unit] = []
-    for card in supply.cards.values():
-        if not _helps(card, request) or card.capacity_bytes < need_bytes(request):
+    need, jobs = need_bytes(request), candidates.jobs
+    for card in candidates.cards:
+        if card.capacity_bytes < need or not _helps(card, request):
             continue
         staying = [job for job in card.holders if job.job_id not in stopping]
-        if not all(job.job_id in allowed for job in staying):
+        if not all(job.job_id in jobs for job in staying):
             continue
         if len(staying) == 1:
             alone[staying[0].job_id] += 1
@@ -75,7 +79,7 @@ def _units(
             staying.sort(key=lambda job: job.job_id)
             together.append(_Unit(tuple(staying), 1, _harm(staying)))
     return [
-        _Unit((job := allowed[job_id],), gain, _harm_of(job)) for job_id, gain in alone.items()
+        _Unit((job := jobs[job_id],), gain, _harm_of(job)) for job_id, gain in alone.items()
     ] + together
 
 
@@ -113,20 +117,25 @@ def _cover(units: list[_Unit], missing: int) -> tuple[Running, ...]:
 def _preferred(units: list[_Unit], missing: int, count: int) -> list[_Unit]:
     """Choose `count` units that give the missing cards, the ones that hurt least first.
 
+    One pass suffices: what is too small for the rest to make up for stays too small.
+
     Args:
         units: Units of equal size, the largest gain first.
         missing: Cards needed of them.
         count: The fewest that suffice.
     """
     chosen: list[_Unit] = []
-    left = list(units)
-    for more in range(count - 1, -1, -1):
-        largest, last = sum(unit.gain for unit in left[: more + 1]), left[more].gain
-        do = (unit for unit in left if unit.gain + largest - max(unit.gain, last) >= missing)
-        unit = min(do, key=attrgetter("harm"))
+    gains = [unit.gain for unit in units]
+    for unit in sorted(units, key=attrgetter("harm")):
+        more = count - len(chosen)
+        best_with_it = unit.gain + sum(gains[:more]) - max(unit.gain, gains[more - 1])
+        if best_with_it < missing:
+            continue
         chosen.append(unit)
-        left.remove(unit)
+        if len(chosen) == count:
+            break
         missing -= unit.gain
+        gains.remove(unit.gain)
     return chosen
 
 
@@ -144,14 +153,15 @@ def _harm(jobs: Sequence[Running]) -> _Harm:
 
 
 def _for_share(
-    request: Request, supply: Supply, allowed: dict[JobId, Running], stopping: set[JobId]
+    request: Request, supply: Supply, candidates: Candidates, stopping: set[JobId]
 ) -> tuple[Running, ...]:
     """Return the jobs that have to leave one card for a share of it."""
     found: list[tuple[int, _Harm, GpuUuid, list[Running]]] = []
-    for card in supply.cards.values():
+    for card in candidates.cards:
         if not _helps(card, request):
             continue
-        leaving = _until_it_fits(card, request, supply, allowed, stopping)
+        may = [job for job in card.holders if job.job_id in candidates.jobs]
+        leaving = _until_it_fits(card, request, supply, may, stopping)
         if leaving:
             found.append((len(leaving), _harm(leaving), card.gpu.uuid, leaving))
     return tuple(min(found)[3]) if found else ()
@@ -161,13 +171,14 @@ def _until_it_fits(
     card: Card,
     request: Request,
     supply: Supply,
-    allowed: dict[JobId, Running],
+    may: list[Running],
     stopping: set[JobId],
 ) -> list[Running] | None:
     gone = set(stopping)
     leaving: list[Running] = []
-    may = [job for job in card.holders if job.job_id in allowed]
     for job in sorted(may, key=_harm_of):
+        if job.job_id in stopping:
+            continue
         leaving.append(job)
         gone.add(job.job_id)
         if fits_without(card, request, supply, gone):
