@@ -8,9 +8,10 @@ from typing import Final
 
 from gimbal.scheduling.failure_model import Evidence, FailureClass, GpuAtFailure
 from gimbal.scheduling.memory_verdict import named
-from gimbal.scheduling.symptom_words import Symptom
+from gimbal.scheduling.symptom_words import WORDS, Symptom
 
 _QUOTED = 200
+_SEARCHED = 16_384
 _UNPRINTABLE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\x20-\x7e\u00a0-\ud7ff\ue000-\uffef]")
 _TELLING = re.compile(r"(?:Error|Exception|Xid|error:|failed|killed|died)", re.IGNORECASE)
 
@@ -33,6 +34,7 @@ _SENTENCES: Final = {
     ),
     Symptom.CRASH: "{who} crashed below Python{how}: {quote}.",
     Symptom.COMMUNICATION: "The workers lost each other and none of them says why: {quote}.",
+    Symptom.ABORTED: "{who} crashed below Python{how}: {quote}.",
     Symptom.USER_CODE_MAYBE: "The run stopped on an error of its own{how}: {quote}.",
     Symptom.UNKNOWN: "Nothing known explains this failure{how}: {quote}; its log may.",
     Symptom.PREEMPTED: "The run was asked to make room, and left after a checkpoint.",
@@ -51,6 +53,7 @@ _CLASSES: Final = {
     Symptom.KILLED: FailureClass.OOM_HOST,
     Symptom.CRASH: FailureClass.NATIVE_CRASH,
     Symptom.COMMUNICATION: FailureClass.COMMUNICATION,
+    Symptom.ABORTED: FailureClass.NATIVE_CRASH,
     Symptom.USER_CODE_MAYBE: FailureClass.USER_CODE,
     Symptom.UNKNOWN: FailureClass.UNKNOWN,
 }
@@ -78,7 +81,7 @@ def sentence(
     """
     return _SENTENCES[symptom].format(
         cards=named(cards),
-        quote=quoted(evidence) if evidence else "it left no message",
+        quote=quoted(evidence, symptom) if evidence else "it left no message",
         who="The run" if evidence is None or evidence.rank is None else f"Worker {evidence.rank}",
         how=exit_words(exit_code),
     )
@@ -100,16 +103,25 @@ def signal_of(exit_code: int) -> int | None:
     return number if 0 < number <= 64 else None
 
 
-def quoted(evidence: Evidence) -> str:
-    """Return the most telling line of an error, short and printable."""
-    lines = [_UNPRINTABLE.sub("", line).strip() for line in evidence.text[-8192:].splitlines()]
-    lines = [line for line in lines if line]
+def quoted(evidence: Evidence, symptom: Symptom = Symptom.UNKNOWN) -> str:
+    """Return the line of an error that speaks of a symptom, short and printable."""
     kind = evidence.error_type.rpartition(".")[2]
-    if not lines:
+    line = _UNPRINTABLE.sub("", _telling_line(evidence.text, symptom, of_log=not kind)).strip()
+    if not line:
         return kind or "it left no message"
-    telling = [line for line in lines if _TELLING.search(line)]
-    # An exception's text begins with what it is about; a log ends with it.
-    line = lines[0] if kind else (telling or lines)[-1]
     line = line if not kind or kind in line else f"{kind}: {line}"
     line = line if len(line) <= _QUOTED else f"{line[: _QUOTED - 1]}…"
     return line.rstrip(" .:;")
+
+
+def _telling_line(text: str, symptom: Symptom, *, of_log: bool) -> str:
+    pattern = next((pattern for known, pattern in WORDS if known is symptom), None)
+    ends = text if len(text) <= _SEARCHED else text[-_SEARCHED:]
+    found = pattern.search(ends) if pattern else None
+    if found is not None:
+        begin = ends.rfind("\n", 0, found.start()) + 1
+        return ends[begin:].partition("\n")[0]
+    lines = [line for line in ends.splitlines() if line.strip()]
+    telling = [line for line in lines if _TELLING.search(line)] if of_log else []
+    # An exception's text begins with what it is about; a log ends with it.
+    return ((telling or lines)[-1 if of_log else 0]) if lines else ""

@@ -43,7 +43,7 @@ _SIGNALS = {
     15: Symptom.STOPPED,
     9: Symptom.KILLED,
     4: Symptom.CRASH,
-    6: Symptom.CRASH,
+    6: Symptom.ABORTED,
     7: Symptom.CRASH,
     8: Symptom.CRASH,
     11: Symptom.CRASH,
@@ -66,6 +66,7 @@ _OF_BEING_STOPPED = frozenset(
         Symptom.KILLED,
         Symptom.CRASH,
         Symptom.COMMUNICATION,
+        Symptom.ABORTED,
         Symptom.USER_CODE_MAYBE,
         Symptom.UNKNOWN,
     }

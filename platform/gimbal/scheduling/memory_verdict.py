@@ -88,11 +88,9 @@ def _crowded(card: GpuAtFailure, text: OomText, need_bytes: int | None) -> bool:
     neighbours = neighbour_bytes(card)
     if not neighbours or _too_large_alone(card.total_bytes, text, need_bytes):
         return False
-    if need_bytes is not None:
-        return neighbours + need_bytes + _SLACK_BYTES > card.total_bytes
-    needed = text.needed_bytes or card.own_bytes
-    # A job whose need is not known was given the whole card; any neighbour broke that promise.
-    return not needed or neighbours + needed + _SLACK_BYTES > card.total_bytes
+    # A job whose need is not known was given the whole card: any neighbour breaks that promise, and
+    # on a card without one the next failure shows what the job itself needs.
+    return need_bytes is None or neighbours + need_bytes + _SLACK_BYTES > card.total_bytes
 
 
 def _too_large_alone(total_bytes: int, text: OomText, need_bytes: int | None) -> bool:
@@ -136,7 +134,7 @@ def _named_but_gone(cards: Iterable[GpuAtFailure], text: OomText) -> bool:
 def _guarded(cards: tuple[GpuAtFailure, ...], evidence: Evidence) -> Verdict:
     crowded = [card for card in cards if neighbour_bytes(card)] or list(cards)
     held = sum(neighbour_bytes(card) for card in crowded)
-    who = f"others hold {gib(held)}" if held else evidence.text.strip().split("\n")[0][:200]
+    who = f"others hold {_size(held)}" if held else evidence.text.strip().split("\n")[0][:200]
     reason = f"The run left {named(crowded)} to somebody else before it could fail there"
     return _contention(f"{reason}: {who}." if who else f"{reason}.", crowded)
 
@@ -157,20 +155,20 @@ def _contended(crowded: list[GpuAtFailure], text: OomText, need_bytes: int | Non
     card = max(crowded, key=neighbour_bytes)
     ours = card.sibling_bytes > card.foreign_bytes
     who = "another of our jobs held" if ours else "somebody else held"
+    own = text.own_bytes or card.own_bytes
     if need_bytes is not None:
-        rest = f"less than the {gib(need_bytes)} this job needs is left"
+        rest = f", which leaves less than the {_size(need_bytes)} this job needs"
     else:
-        own = text.own_bytes or card.own_bytes
-        rest = f"this run had {gib(own)}" if own else "it was to have the whole card"
+        rest = f" while this run had {_size(own)}" if own else ", all of which was promised to it"
     reason = (
         f"Out of GPU memory on {named([card])} because {who} "
-        f"{gib(neighbour_bytes(card))} of its {gib(card.total_bytes)}: {rest}."
+        f"{_size(neighbour_bytes(card))} of its {_size(card.total_bytes)}{rest}."
     )
     return _contention(reason, crowded)
 
 
 def _contended_by_text(cards: tuple[GpuAtFailure, ...], text: OomText) -> Verdict:
-    held = gib(text.neighbour_bytes)
+    held = _size(text.neighbour_bytes)
     pids = ", ".join(str(pid) for pid, _ in text.named[:4])
     who = f"torch saw {held} of other processes ({pids})" if pids else f"{held} were not its own"
     why = "they were gone before a sample was taken" if cards else "there is no snapshot of it"
@@ -185,18 +183,22 @@ def _contention(reason: str, cards: Iterable[GpuAtFailure]) -> Verdict:
 def _intrinsic(card: GpuAtFailure | None, text: OomText, need_bytes: int | None) -> Verdict:
     held = max(text.own_bytes or 0, card.own_bytes if card else 0)
     total = card.total_bytes if card else text.total_bytes
-    alone = card is None or not neighbour_bytes(card)
-    where = named([card] if card else [])
-    size = f" of {gib(total)}" if total else ""
-    parts = [f"this run itself held {gib(held)}{size}"] if held else ["this run took all there was"]
+    company = "although its neighbours left it its share"
+    if card is None or not neighbour_bytes(card):
+        company = "with nobody else on it"
+    elif _too_large_alone(card.total_bytes, text, need_bytes):
+        company = "where it would not fit alone either"
+    parts = ["this run took all there was"]
+    if held:
+        parts = [f"this run itself held {_size(held)}" + (f" of {_size(total)}" if total else "")]
     if text.wanted_bytes is not None:
-        parts.append(f"asked for {gib(text.wanted_bytes)} more")
+        parts.append(f"asked for {_size(text.wanted_bytes)} more")
     if text.allowed_bytes is not None:
-        parts.append(f"was allowed {gib(text.allowed_bytes)}")
+        parts.append(f"was allowed {_size(text.allowed_bytes)}")
     if need_bytes is not None:
-        parts.append(f"was known to need {gib(need_bytes)}")
-    company = "with nobody else on it" if alone else "although its neighbours left it its share"
-    reason = f"Out of GPU memory on {where} {company}: {', '.join(parts)}; {_REMEDY}."
+        parts.append(f"was known to need {_size(need_bytes)}")
+    what = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    reason = f"Out of GPU memory on {named([card] if card else [])} {company}: {what}; {_REMEDY}."
     return Verdict(failure=FailureClass.OOM_INTRINSIC, reason=reason)
 
 
@@ -209,6 +211,10 @@ def _undecided(cards: tuple[GpuAtFailure, ...], symptom: Symptom) -> Verdict:
     )
     reason = f"CUDA {what} on {named(cards)}, and {why}."
     return Verdict(failure=FailureClass.NATIVE_CRASH, reason=reason, blamed=_uuids(cards))
+
+
+def _size(count: int) -> str:
+    return gib(count) if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _uuids(cards: Iterable[GpuAtFailure]) -> frozenset[GpuUuid]:

@@ -28,6 +28,8 @@ _CONTEXT_BYTES = 5 * 2**29
 _UNEXPLAINED_BYTES = 2**31
 """Memory nobody is named for counts as a neighbour's from here on; less may be the context."""
 _UNEXPLAINED_SHARE = 0.2
+_KEPT_BYTES = 2**28
+"""Free memory the driver was seen to keep to itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +64,7 @@ class OomText:
             return self.named_bytes
         if self.total_bytes is None or self.free_bytes is None or self.own_bytes is None:
             return 0
-        if self.wanted_bytes is not None and self.free_bytes >= self.wanted_bytes:
+        if self.wanted_bytes is not None and self.free_bytes > self.wanted_bytes + _KEPT_BYTES:
             return 0  # There was room: whoever else was there is not why it failed.
         rest = self.total_bytes - self.free_bytes - self.own_bytes
         least = min(_UNEXPLAINED_BYTES, int(_UNEXPLAINED_SHARE * self.total_bytes))

@@ -35,9 +35,11 @@ class Symptom(IntEnum):
     CRASH = 13
     """A process died below Python; often because another one had gone."""
     COMMUNICATION = 14
-    USER_CODE_MAYBE = 15
+    ABORTED = 15
+    """SIGABRT: a watchdog's, if it says no more than that it lost somebody."""
+    USER_CODE_MAYBE = 16
     """A summary of what went wrong elsewhere, or an exception quoted in a log."""
-    UNKNOWN = 16
+    UNKNOWN = 17
 
 
 def _any(*patterns: str) -> re.Pattern[str]:
@@ -47,7 +49,7 @@ def _any(*patterns: str) -> re.Pattern[str]:
 _XIDS_OF_HARDWARE = "48|63|64|79|94|95|119|120"
 """NVIDIA's Xid catalog: double-bit ECC; row remapping done, failed; fallen off the bus; contained,
 uncontained ECC; the GPU's own processor timed out, failed. 13, 31, 43 and 45 are the program's."""
-_XID = r"\bXid\b[^\n:,]{0,8}(?:\([^)\n]{0,40}\))?[:\s,]{1,3}"
+_XID = r"\bXid\b(?: ?\([^)\n]{0,40}\))?[:\s,]{1,3}"
 
 WORDS: tuple[tuple[Symptom, re.Pattern[str]], ...] = (
     (
@@ -233,4 +235,6 @@ MISTAKE_WORDS = _any(
     r"error raised in its creation task",
 )
 XID_NUMBER = re.compile(rf"{_XID}(\d{{1,4}})\b", re.IGNORECASE)
+NO_REAL_SIZE = re.compile(r"Tried to allocate more than 1EB")
+"""No card has that much; the size itself is wrong."""
 SUPERVISOR = re.compile(r"JobSupervisor|Job supervisor", re.IGNORECASE)

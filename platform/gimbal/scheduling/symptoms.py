@@ -11,6 +11,7 @@ from gimbal.scheduling.symptom_words import (
     CODES,
     MISTAKE_WORDS,
     MISTAKES,
+    NO_REAL_SIZE,
     OWN_ERRORS,
     RAISED,
     STOPS,
@@ -33,6 +34,8 @@ def symptoms(evidence: Evidence) -> frozenset[Symptom]:
     found |= _of_type(evidence, kind)
     if _speaks_of_a_mistake(text):
         found.add(Symptom.USER_CODE if _is_an_error(evidence) else Symptom.USER_CODE_MAYBE)
+    if NO_REAL_SIZE.search(text):
+        found.discard(Symptom.GPU_MEMORY)
     if Symptom.CRASH in found and SUPERVISOR.search(text):
         found.discard(Symptom.CRASH)  # Ray's own process, which runs none of the user's code.
     return frozenset(found) or frozenset({Symptom.UNKNOWN})
