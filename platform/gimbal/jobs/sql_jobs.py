@@ -14,26 +14,22 @@ from sqlalchemy import Connection, Select, func, insert, select, tuple_
 
 from gimbal.jobs import changes
 from gimbal.jobs.cursor import filters_mark, read_cursor, write_cursor
+from gimbal.jobs.job_cache import JobCache
 from gimbal.jobs.model import Job, JobSpec, JobState
 from gimbal.jobs.ports import JobPage
-from gimbal.jobs.records import jobs_of, spec_values, status_values
+from gimbal.jobs.records import spec_values, status_values
 from gimbal.jobs.sql_engine import Database
-from gimbal.jobs.sql_rows import load, save
-from gimbal.jobs.sql_schema import attempts, idempotency, jobs
+from gimbal.jobs.sql_rows import load, resolve, save
+from gimbal.jobs.sql_schema import idempotency, jobs
 from gimbal.jobs.store_errors import BadQuery, KeyReused
 from gimbal.scheduling.model import JobId
 
 _MAX_KEY = 200
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _ACTIVE = tuple(state.value for state in JobState if not state.is_terminal)
-_SELECT_ACTIVE = (
-    select(jobs).where(jobs.c.state.in_(_ACTIVE)).order_by(jobs.c.submitted_at, jobs.c.seq)
-)
-_SELECT_ACTIVE_ATTEMPTS = (
-    select(attempts)
-    .join(jobs, jobs.c.id == attempts.c.job_id)
-    .where(jobs.c.state.in_(_ACTIVE))
-    .order_by(attempts.c.job_id, attempts.c.number)
+_VERSIONS = select(jobs.c.id, jobs.c.version)
+_SELECT_ACTIVE = _VERSIONS.where(jobs.c.state.in_(_ACTIVE)).order_by(
+    jobs.c.submitted_at, jobs.c.seq
 )
 
 
@@ -46,6 +42,7 @@ class SqlJobs:
     """The part of `JobStore` that needs no lease; see there for every method."""
 
     _db: Database
+    _cache: JobCache
 
     def submit(
         self, spec: JobSpec, *, now: datetime, key: str | None = None, retry_of: JobId | None = None
@@ -76,7 +73,12 @@ class SqlJobs:
 
     def get(self, job_id: JobId) -> Job:
         """Return a job."""
-        return self._db.read(lambda connection: load(connection, job_id))
+
+        def work(connection: Connection) -> Job:
+            rows = connection.execute(_VERSIONS.where(jobs.c.id == job_id)).all()
+            return (resolve(connection, rows, self._cache) or (load(connection, job_id),))[0]
+
+        return self._db.read(work)
 
     def page(
         self,
@@ -97,15 +99,17 @@ class SqlJobs:
             query = query.where(
                 tuple_(jobs.c.submitted_at, jobs.c.seq) < tuple_(*read_cursor(cursor, mark))
             )
-        return self._db.read(lambda connection: _page(connection, query, limit, mark))
+        return self._db.read(lambda connection: _page(connection, query, limit, mark, self._cache))
 
     def active(self) -> tuple[Job, ...]:
         """Return every job that is not terminal, oldest first."""
-        return self._db.read(
-            lambda connection: jobs_of(
-                connection.execute(_SELECT_ACTIVE), connection.execute(_SELECT_ACTIVE_ATTEMPTS)
+        found = self._db.read(
+            lambda connection: resolve(
+                connection, connection.execute(_SELECT_ACTIVE).all(), self._cache
             )
         )
+        self._cache.set_active(found)
+        return found
 
     def counts(self) -> Mapping[JobState, int]:
         """Return how many jobs are in each state."""
@@ -182,7 +186,7 @@ def _utc(since: datetime | None) -> datetime | None:
 
 
 def _filtered(states: Sequence[JobState], user: str | None, since: datetime | None) -> Select[Any]:
-    query = select(jobs)
+    query = select(jobs.c.id, jobs.c.version, jobs.c.submitted_at, jobs.c.seq)
     if states:
         query = query.where(jobs.c.state.in_([state.value for state in states]))
     if user is not None:
@@ -192,11 +196,12 @@ def _filtered(states: Sequence[JobState], user: str | None, since: datetime | No
     return query.order_by(jobs.c.submitted_at.desc(), jobs.c.seq.desc())
 
 
-def _page(connection: Connection, query: Select[Any], limit: int, mark: str) -> JobPage:
+def _page(
+    connection: Connection, query: Select[Any], limit: int, mark: str, cache: JobCache
+) -> JobPage:
     rows = connection.execute(query.limit(limit + 1)).all()
     shown = rows[:limit]
-    tried = select(attempts).where(attempts.c.job_id.in_([row.id for row in shown]))
-    found = jobs_of(shown, connection.execute(tried.order_by(attempts.c.job_id, attempts.c.number)))
+    found = resolve(connection, shown, cache)
     last = shown[-1] if len(rows) > limit else None
     position = None if last is None else write_cursor((last.submitted_at, last.seq), mark)
     return JobPage(jobs=found, next_cursor=position)

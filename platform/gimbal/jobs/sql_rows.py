@@ -1,11 +1,14 @@
-"""Reading one job under lock and writing what changed of it."""
+"""Reading jobs, one of them under lock, and writing what changed of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
+from gimbal.jobs.job_cache import JobCache
 from gimbal.jobs.model import Attempt, Job, JobNotFound, Stale
 from gimbal.jobs.records import attempt_values, jobs_of, status_values
 from gimbal.jobs.sql_schema import attempts, cards, jobs
@@ -20,6 +23,14 @@ _SELECT_ATTEMPTS = (
     .where(attempts.c.job_id == bindparam("job_id"))
     .order_by(attempts.c.job_id, attempts.c.number)
 )
+_SELECT_MANY = select(jobs).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+_SELECT_MANY_ATTEMPTS = (
+    select(attempts)
+    .where(attempts.c.job_id.in_(bindparam("ids", expanding=True)))
+    .order_by(attempts.c.job_id, attempts.c.number)
+)
+_CHUNK = 500
+"""Jobs of one statement: SQLite allows 32,766 parameters."""
 
 
 def load(connection: Connection, job_id: JobId, *, lock: bool = False) -> Job:
@@ -33,6 +44,29 @@ def load(connection: Connection, job_id: JobId, *, lock: bool = False) -> Job:
     if row is None:
         raise JobNotFound(f"there is no job {job_id!r}", "`gimbal jobs list` shows them")
     return jobs_of([row], connection.execute(_SELECT_ATTEMPTS, asked))[0]
+
+
+def resolve(
+    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]], cache: JobCache
+) -> tuple[Job, ...]:
+    """Return the jobs of rows with `id` and `version`, in their order.
+
+    Args:
+        connection: The transaction that found the rows.
+        rows: What was found.
+        cache: Holds jobs that need not be read again; those that are read are added.
+    """
+    found = {row.id: cache.find(row.id, row.version) for row in rows}
+    missing = [job_id for job_id, job in found.items() if job is None]
+    for start in range(0, len(missing), _CHUNK):
+        asked = {"ids": missing[start : start + _CHUNK]}
+        read = jobs_of(
+            connection.execute(_SELECT_MANY, asked),
+            connection.execute(_SELECT_MANY_ATTEMPTS, asked),
+        )
+        cache.add(read)
+        found.update((job.id, job) for job in read)
+    return tuple(job for job in found.values() if job is not None)
 
 
 def save(connection: Connection, stored: Job, changed: Job) -> Job:
@@ -58,7 +92,7 @@ def save(connection: Connection, stored: Job, changed: Job) -> Job:
         elif attempt != stored.attempts[number]:
             _update_attempt(connection, new.id, attempt)
     if stored.current is not None and new.current is None:
-        connection.execute(delete(cards).where(cards.c.job_id == new.id))
+        _let_go(connection, new.id, len(new.attempts))
     return new
 
 
@@ -104,4 +138,15 @@ def _update_attempt(connection: Connection, job_id: JobId, attempt: Attempt) -> 
         update(attempts)
         .where(attempts.c.job_id == job_id, attempts.c.number == attempt.number)
         .values(**attempt_values(attempt))
+    )
+
+
+def _let_go(connection: Connection, job_id: JobId, number: int) -> None:
+    connection.execute(delete(cards).where(cards.c.job_id == job_id))
+    # Attempts only end under the lease, so this maximum cannot be seen twice.
+    last = connection.execute(select(func.max(attempts.c.ended_seq))).scalar_one()
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.job_id == job_id, attempts.c.number == number)
+        .values(ended_seq=(last or 0) + 1)
     )

@@ -78,6 +78,7 @@ attempts = Table(
     Column("granted_at", UtcTime, nullable=False),
     Column("launched_at", UtcTime),
     Column("ended_at", UtcTime),
+    Column("ended_seq", Integer, unique=True),
     Column("gpus", Float, nullable=False),
     Column("stop_why", String(16)),
     Column("stop_at", UtcTime),
@@ -93,7 +94,8 @@ attempts = Table(
     Column("gpus_at_end", JsonText, nullable=False),
     Index(None, "ended_at"),
 )
-"""Attempts; `gpus` is the sum of the granted shares, what fair share counts."""
+"""Attempts; `gpus` is the sum of the granted shares, what fair share counts; `ended_seq` numbers
+them in the order in which they were found ended, so that only the new ones need be counted."""
 
 cards = Table(
     "gimbal_cards",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, text
 
+from gimbal.jobs.job_cache import JobCache
 from gimbal.jobs.sql_attempts import SqlAttempts
 from gimbal.jobs.sql_engine import Database
 from gimbal.jobs.sql_holds import SqlHolds
@@ -17,7 +18,7 @@ from gimbal.jobs.sql_jobs import SqlJobs
 from gimbal.jobs.sql_leases import SqlLeases
 from gimbal.jobs.sql_schema import metadata
 from gimbal.jobs.sql_tokens import SqlTokens
-from gimbal.jobs.sql_usage import SqlUsage
+from gimbal.jobs.sql_usage import SqlUsage, UsageMemory
 
 
 class SqlJobStore(SqlJobs, SqlAttempts, SqlLeases, SqlUsage, SqlHolds, SqlTokens):
@@ -35,6 +36,8 @@ class SqlJobStore(SqlJobs, SqlAttempts, SqlLeases, SqlUsage, SqlHolds, SqlTokens
 
     def __init__(self, url: str) -> None:
         self._db = Database(url)
+        self._cache = JobCache()
+        self._usage = UsageMemory()
         if self._db.in_memory:
             self._db.write(metadata.create_all)
 

@@ -147,6 +147,7 @@ def _attempts() -> None:
         sa.Column("granted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("launched_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_seq", sa.Integer(), nullable=True),
         sa.Column("gpus", sa.Float(), nullable=False),
         sa.Column("stop_why", sa.String(length=16), nullable=True),
         sa.Column("stop_at", sa.DateTime(timezone=True), nullable=True),
@@ -162,6 +163,7 @@ def _attempts() -> None:
         sa.Column("gpus_at_end", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["gimbal_jobs.id"], name="fk_gimbal_attempts_job_id"),
         sa.PrimaryKeyConstraint("job_id", "number", name="pk_gimbal_attempts"),
+        sa.UniqueConstraint("ended_seq", name="uq_gimbal_attempts_ended_seq"),
     )
     op.create_index("ix_gimbal_attempts_ended_at", "gimbal_attempts", ["ended_at"])
 
