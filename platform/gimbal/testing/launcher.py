@@ -24,32 +24,10 @@ from gimbal.jobs.model import Attempt, Job
 from gimbal.jobs.ports import LaunchReport, LaunchStatus, LaunchUnavailable
 from gimbal.scheduling.model import GpuUuid, Grant, JobId
 from gimbal.testing.clock import ManualClock
+from gimbal.testing.scripts import Script
 from gimbal.testing.warden import ScriptedWarden
 
 _EPSILON = 1e-9
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Script:
-    """What a job does.
-
-    Attributes:
-        work_s: Seconds until it is done; what earlier attempts did counts.
-        exit_code: How it exits then.
-        error_type: Class of what rank 0 raises then, if it fails.
-        text: Its text.
-        fails_after_s: It fails that long after an attempt began, instead of when it is done.
-        peak_bytes: Memory each worker uses.
-        leaves_after_s: How long after it was asked it leaves; None: it does not heed.
-    """
-
-    work_s: float = 20.0
-    exit_code: int = 0
-    error_type: str = ""
-    text: str = ""
-    fails_after_s: float | None = None
-    peak_bytes: int = 1 << 30
-    leaves_after_s: float | None = 2.0
 
 
 @dataclass(kw_only=True, slots=True)

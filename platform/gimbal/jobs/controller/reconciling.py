@@ -17,6 +17,7 @@ from gimbal.jobs.controller.world import Tick, World
 from gimbal.jobs.model import Attempt, AttemptPhase, Job, JobState, LeaseLost, Stale
 from gimbal.jobs.ports import LaunchReport, LaunchUnavailable
 from gimbal.scheduling.failure_model import FailureClass
+from gimbal.scheduling.model import Condition
 
 _LOST = "Ray lost the job: its head or its node was restarted."
 
@@ -114,6 +115,8 @@ class Reconciler:
             self._ender.cancelled(tick, job, attempt)
         elif attempt.stop_why is not None:
             self._ender.end(tick, job, attempt, _MADE_ROOM)
+        elif trouble_there := _trouble_on(tick, attempt):
+            self._starter.contended(tick, job, attempt, trouble_there)
         else:
             event("going_on_with_start", job=job.id, phase=attempt.phase.value)
             self._starter.start(tick, job, attempt)
@@ -142,6 +145,22 @@ class Reconciler:
             absence.answers >= settings.absent_answers
             and passed - absence.since >= settings.absent_after_s
         )
+
+
+def _trouble_on(tick: Tick, attempt: Attempt) -> str:
+    """Return what forbids starting on an attempt's cards now; empty: nothing.
+
+    They were granted by a controller that has died since, and may have been reserved: a neighbour
+    can have come all the same.
+    """
+    known = {gpu.uuid: gpu for gpu in tick.gpus}
+    for grant in attempt.grants:
+        gpu = known.get(grant.uuid)
+        if gpu is None:
+            return f"{grant.node} does not show {grant.uuid} any more"
+        if gpu.condition not in (Condition.FREE, Condition.OURS):
+            return f"{gpu.label} is {gpu.condition.value}"
+    return ""
 
 
 _MADE_ROOM = Ending(

@@ -43,7 +43,7 @@ class Starter:
         try:
             self._prepare(job, attempt)
         except ReserveFailed as error:
-            self._contended(tick, job, attempt, str(error))
+            self.contended(tick, job, attempt, str(error))
             return
         except StorageError as error:
             diagnosis = Diagnosis(failure=FailureClass.INFRA, reason=error.message)
@@ -68,15 +68,8 @@ class Starter:
         event("launched", job=job.id, attempt=attempt.number, submission_id=attempt.submission_id)
         return job
 
-    def _prepare(self, job: Job, attempt: Attempt) -> None:
-        write_config(self._world.runs_dir, job)
-        bundles: tuple[tuple[str, int], ...] = ()
-        if attempt.grants:
-            bundles = self._world.warden.reserve(attempt.submission_id, attempt.grants)
-        write_grant(self._world.folder(job, attempt), job, attempt, bundles)
-
-    def _contended(self, tick: Tick, job: Job, attempt: Attempt, words: str) -> None:
-        """Queue a job again whose cards somebody took between the decision and the reservation."""
+    def contended(self, tick: Tick, job: Job, attempt: Attempt, words: str) -> None:
+        """Queue a job again whose cards somebody took between the decision and the start."""
         event(
             "reserve_failed",
             level=logging.WARNING,
@@ -89,5 +82,18 @@ class Starter:
             reason=f"A card was taken before the job could have it: {words}",
             blamed=frozenset(grant.uuid for grant in attempt.grants),
         )
-        avoid_for = timedelta(seconds=self._world.settings.reserve_avoid_s)
-        self._ender.diagnosed(tick, job, attempt, diagnosis, avoid_for=avoid_for)
+        self._ender.diagnosed(
+            tick,
+            job,
+            attempt,
+            diagnosis,
+            settle=attempt.phase is AttemptPhase.LAUNCHING,
+            avoid_for=timedelta(seconds=self._world.settings.reserve_avoid_s),
+        )
+
+    def _prepare(self, job: Job, attempt: Attempt) -> None:
+        write_config(self._world.runs_dir, job)
+        bundles: tuple[tuple[str, int], ...] = ()
+        if attempt.grants:
+            bundles = self._world.warden.reserve(attempt.submission_id, attempt.grants)
+        write_grant(self._world.folder(job, attempt), job, attempt, bundles)
