@@ -79,6 +79,7 @@ class Border:
     ) -> None:
         if answer.status:
             return  # it began already: all that can be done is to break it off
+        answer.patience = None
         await problem_response(scope, problem)(scope, receive, answer)
 
 

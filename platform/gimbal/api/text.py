@@ -18,7 +18,7 @@ CONTEXT_BYTES = 64
 """Neighbouring bytes `blanked` needs to judge those at the rim."""
 
 _SEQUENCE = r"\x1b(?:\[[0-?]{0,32}[ -/]{0,8}[@-~]|\][^\x07\x1b\n]{0,48}(?:\x07|\x1b\\)|[@-Z\\-_])"
-_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 _HOSTILE = re.compile(f"{_SEQUENCE}|{_CONTROL}")
 
 

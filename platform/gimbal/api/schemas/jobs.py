@@ -11,6 +11,56 @@ from gimbal.api.schemas.problems import Answer
 from gimbal.jobs.model import AttemptPhase, JobState, StopWhy
 from gimbal.scheduling.failure_model import FailureClass
 
+_SUMMARY: dict[str, Any] = {
+    "id": "job-k3v7qa2m",
+    "workload": "nbv",
+    "experiment": "nbv-quickstart",
+    "user": "ada",
+    "state": "RUNNING",
+    "reason": "",
+    "detail": "",
+    "cancel_requested": False,
+    "gpus": 1,
+    "gpu_share": 1.0,
+    "gpu_memory_bytes": 10737418240,
+    "priority": 5,
+    "submitted_at": "2026-11-21T09:30:15.250000Z",
+    "started_at": "2026-11-21T09:31:02.100000Z",
+    "ended_at": None,
+    "not_before": None,
+    "retry_of": None,
+    "attempt": 1,
+    "version": 4,
+}
+_ATTEMPT: dict[str, Any] = {
+    "number": 1,
+    "phase": "running",
+    "submission_id": "gimbal-job-k3v7qa2m-1",
+    "gpus": [
+        {
+            "uuid": "GPU-76098dc1-5f5e-7f4f-9f3c-8a2c6d1b0e21",
+            "node": "lab1",
+            "index": 3,
+            "share": 1.0,
+            "memory_bytes": 10737418240,
+        }
+    ],
+    "used": ["GPU-76098dc1-5f5e-7f4f-9f3c-8a2c6d1b0e21"],
+    "granted_at": "2026-11-21T09:31:01.900000Z",
+    "launched_at": "2026-11-21T09:31:02.100000Z",
+    "ended_at": None,
+    "stop_why": None,
+    "stop_at": None,
+    "stop_deadline": None,
+    "failure": None,
+    "reason": "",
+    "exit_code": None,
+    "gpus_at_launch": [],
+    "gpus_at_end": [],
+    "peak_bytes": 0,
+    "run": "nbv-quickstart/20261121-093110-4f1c",
+}
+
 
 class GrantedCard(Answer):
     """A card, or a share of one, given to one worker."""
@@ -88,6 +138,19 @@ class AvoidedCard(Answer):
 class JobOut(JobSummary):
     """A job with its config and every attempt."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    **_SUMMARY,
+                    "config": {"train": {"steps": 2000}},
+                    "avoid": [],
+                    "attempts": [_ATTEMPT],
+                }
+            ]
+        }
+    )
+
     config: dict[str, Any]
     """Complete, with defaults; what looks like a secret is starred out."""
     avoid: tuple[AvoidedCard, ...]
@@ -96,6 +159,10 @@ class JobOut(JobSummary):
 
 class JobList(Answer):
     """Jobs, newest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"jobs": [_SUMMARY], "next_cursor": None}]}
+    )
 
     jobs: tuple[JobSummary, ...]
     next_cursor: str | None
@@ -117,7 +184,7 @@ class WhyOut(Answer):
         json_schema_extra={
             "examples": [
                 {
-                    "id": "j-20261121-093015-4f1c",
+                    "id": _SUMMARY["id"],
                     "state": "PENDING",
                     "reason": "WAITING_GPU_FOREIGN",
                     "headline": "needs 1 GPU with 10 GiB; none of 2 has it",
