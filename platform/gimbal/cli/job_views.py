@@ -80,9 +80,8 @@ def print_why(why: dict[str, Any]) -> None:
     out = console()
     place = f" (number {why['position']} in the queue)" if why["position"] else ""
     out.print(Text.assemble(why["id"], "  ", _state(why["state"]), place, "  ", why["headline"]))
-    width = max((len(item["gpu"]) for item in why["gpus"]), default=0)
     for item in why["gpus"]:
-        out.print(Text(f"  {item['gpu']:<{width}}  {item['sentence']}"))
+        out.print(Text(f"  {item['sentence']}"))
 
 
 def cards_asked(job: dict[str, Any]) -> str:

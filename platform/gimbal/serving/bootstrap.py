@@ -8,7 +8,7 @@ from pathlib import Path
 from gimbal.jobs import credentials
 from gimbal.jobs.model import Identity, Role
 from gimbal.jobs.ports import Clock, JobStore
-from gimbal.jobs.tokens import digest, make_token
+from gimbal.jobs.tokens import new_token, token_digest
 
 
 def own_user() -> str:
@@ -33,10 +33,10 @@ def ensure_token(store: JobStore, clock: Clock, server: str) -> Path | None:
         The file it was written to; None: nothing had to be done.
     """
     known = credentials.token_for(server)
-    if known is not None and store.identity_of(digest(known), now=clock.now()) is not None:
+    if known is not None and store.identity_of(token_digest(known), now=clock.now()) is not None:
         return None
     identity = Identity(user=own_user(), role=Role.OPERATOR)
-    token = make_token()
-    store.add_token(digest(token), identity, now=clock.now(), expires_at=None)
+    token = new_token()
+    store.add_token(token_digest(token), identity, now=clock.now(), expires_at=None)
     store.audit(user=identity.user, action="token.bootstrap", target=identity.user, now=clock.now())
     return credentials.remember_token(server, token)

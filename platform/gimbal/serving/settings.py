@@ -13,6 +13,7 @@ from gimbal.experiment.config_errors import explain_validation
 from gimbal.experiment.loading import read_config
 from gimbal.experiment.plain import to_plain
 from gimbal.experiment.settings import Settings
+from gimbal.experiment.yaml_reading import KeyPath
 from gimbal.gpus.fence_settings import FenceSettings
 from gimbal.gpus.settings import OccupancySettings
 from gimbal.jobs.settings import ControllerSettings
@@ -75,8 +76,11 @@ def load_settings(
     """
     tree = read_config(path or _DEFAULTS, overrides)
     options = {name: to_plain(value) for name, value in given.items() if value is not None}
-    origins = {**tree.origins, **{(name,): f"--{name.replace('_', '-')}" for name in options}}
-    data = {**tree.data, **options}
+    origins: dict[KeyPath, str] = {
+        **tree.origins,
+        **{(name,): f"--{name.replace('_', '-')}" for name in options},
+    }
+    data: dict[str, Any] = {**tree.data, **options}
     source = str(path) if path else "the command line"
     try:
         return ServeSettings.model_validate(data)

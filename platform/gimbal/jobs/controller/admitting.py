@@ -14,15 +14,14 @@ from gimbal.jobs.controller.starting import Starter
 from gimbal.jobs.controller.stopping import Stopper
 from gimbal.jobs.controller.waiting import WaitNotes
 from gimbal.jobs.controller.world import Tick, World, plain_cards
-from gimbal.jobs.model import Attempt, Job, JobState, LeaseLost, Stale
+from gimbal.jobs.model import Job, JobState, LeaseLost, Stale
 from gimbal.jobs.ports import LaunchUnavailable
+from gimbal.jobs.queue_view import request_of, running_of
 from gimbal.scheduling.model import (
     Decision,
     JobId,
     Place,
     Preempt,
-    Request,
-    Running,
     Snapshot,
     Wait,
     WaitReason,
@@ -80,12 +79,19 @@ class Admission:
         return decisions
 
     def _snapshot(self, tick: Tick) -> Snapshot:
+        now = self._world.now()
         return Snapshot(
             gpus=tick.gpus,
             running=tuple(
-                _running(job, job.current) for job in tick.jobs.values() if job.current is not None
+                running_of(job, job.current)
+                for job in tick.jobs.values()
+                if job.current is not None
             ),
-            queue=tuple(self._request(tick, job) for job in tick.jobs.values() if _waits(job)),
+            queue=tuple(
+                request_of(job, self._needs.request_bytes(job.spec, tick.gpus), now)
+                for job in tick.jobs.values()
+                if _waits(job)
+            ),
             usage_gpu_s=self._past_usage(),
         )
 
@@ -98,20 +104,6 @@ class Admission:
             )
             self._usage_at = passed
         return self._usage
-
-    def _request(self, tick: Tick, job: Job) -> Request:
-        now = self._world.now()
-        return Request(
-            job_id=job.id,
-            user=job.spec.user,
-            priority=job.spec.priority,
-            submitted_at=job.submitted_at.timestamp(),
-            gpus=job.spec.gpus,
-            share=job.spec.share,
-            memory_bytes=self._needs.request_bytes(job.spec, tick.gpus),
-            not_before=job.not_before.timestamp() if job.not_before else 0.0,
-            avoid=frozenset(uuid for uuid, until in job.avoid.items() if until > now),
-        )
 
     def _guarded(self, tick: Tick, decision: Decision) -> None:
         try:
@@ -192,14 +184,3 @@ class Admission:
 
 def _waits(job: Job) -> bool:
     return job.state is JobState.PENDING and not job.cancel_requested
-
-
-def _running(job: Job, attempt: Attempt) -> Running:
-    return Running(
-        job_id=job.id,
-        user=job.spec.user,
-        priority=job.spec.priority,
-        started_at=attempt.granted_at.timestamp(),
-        grants=attempt.grants,
-        stopping=attempt.stop_why is not None or job.cancel_requested,
-    )

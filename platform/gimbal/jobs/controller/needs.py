@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gimbal.jobs.controller.world import World
 from gimbal.jobs.model import JobSpec
+from gimbal.jobs.queue_view import needed_bytes
 from gimbal.scheduling.model import Gpu
 
 
@@ -30,14 +31,8 @@ class Needs:
             spec: The job's.
             gpus: Every card of the cluster.
         """
-        peak = self._peak(spec)
-        stated = spec.memory_bytes
-        if not peak:
-            return stated
-        wanted = int(peak * self._world.settings.peak_margin)
-        largest = max((gpu.total_bytes for gpu in gpus), default=wanted)
-        measured = max(peak, min(wanted, largest))
-        return max(measured, stated or 0)
+        margin = self._world.settings.peak_margin
+        return needed_bytes(spec.memory_bytes, self._peak(spec), margin, gpus)
 
     def known_bytes(self, spec: JobSpec) -> int | None:
         """Return what a job was measured, else stated, to need; None: unknown."""
