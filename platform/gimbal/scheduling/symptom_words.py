@@ -46,9 +46,9 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(patterns), re.IGNORECASE)
 
 
-_XIDS_OF_HARDWARE = "48|63|64|79|94|95|119|120"
-"""NVIDIA's Xid catalog: double-bit ECC; row remapping done, failed; fallen off the bus; contained,
-uncontained ECC; the GPU's own processor timed out, failed. 13, 31, 43 and 45 are the program's."""
+_XIDS_OF_HARDWARE = "48|61|62|63|64|79|94|95|110|119|120|140|143"
+"""Those of NVIDIA's catalogue that speak of the card: its memory (48, 63, 64, 94, 95, 140), its own
+processors (61, 62, 110, 119, 120, 143), the bus (79). 13, 31, 43 and 45 are the program's."""
 _XID = r"\bXid\b(?: ?\([^)\n]{0,40}\))?[:\s,]{1,3}"
 
 WORDS: tuple[tuple[Symptom, re.Pattern[str]], ...] = (
