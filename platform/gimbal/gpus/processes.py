@@ -117,22 +117,19 @@ def _same(first: float | None, second: float | None) -> bool:
     return first is not None and second is not None and abs(first - second) <= SAME_BIRTH_S
 
 
-def outer_pid(inner: int, proc: Path = Path("/proc")) -> int | None:
-    """Return the process whose id in its own innermost namespace is `inner`.
+def outer_pids(proc: Path = Path("/proc")) -> dict[int, int]:
+    """Return the ids that containers' processes have inside, with those they have here.
 
     Some drivers list a container's process by the id it has inside. Seen from the host, the line
-    `NSpid:` of its status has both.
-
-    Returns:
-        Its id here; None: there is none, or several containers have one.
+    `NSpid:` of its status has both. An id that several containers use is left out.
     """
-    found: list[int] = []
+    found: dict[int, set[int]] = {}
     for status in proc.glob("[0-9]*/status"):
         try:
             lines = status.read_text(errors="replace").splitlines()
         except OSError:
             continue
         ids = next((line.split()[1:] for line in lines if line.startswith("NSpid:")), [])
-        if len(ids) > 1 and ids[-1] == str(inner):
-            found.append(int(ids[0]))
-    return found[0] if len(found) == 1 else None
+        if len(ids) > 1:
+            found.setdefault(int(ids[-1]), set()).add(int(ids[0]))
+    return {inner: outer.pop() for inner, outer in found.items() if len(outer) == 1}

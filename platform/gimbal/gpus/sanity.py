@@ -12,8 +12,12 @@ from collections.abc import Iterable
 from gimbal.gpus.model import ProcessUse
 from gimbal.gpus.words import GIB
 
-_NO_PIDS = (0, 2**32 - 1)
-_LARGEST_PID = 2**31
+_PIDS = range(1, 2**31)
+
+
+def is_possible_pid(pid: int) -> bool:
+    """Return whether a process can have this id."""
+    return pid in _PIDS
 
 
 def plausible(
@@ -31,7 +35,7 @@ def plausible(
         impossible = (
             total_bytes is not None and use.used_bytes is not None and use.used_bytes > total_bytes
         )
-        if use.pid in _NO_PIDS or not 0 < use.pid < _LARGEST_PID or impossible:
+        if impossible or not is_possible_pid(use.pid):
             continue
         known = merged.get(use.pid)
         if known is None or (known.used_bytes or 0) < (use.used_bytes or 0):

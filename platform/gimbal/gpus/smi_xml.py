@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gimbal.gpus.faults import MIG, memory_fault
 from gimbal.gpus.model import GpuSample, NodeSample, ProcessUse
 from gimbal.gpus.sanity import executable_name, plausible
 from gimbal.gpus.words import MIB
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 16 * MIB
 """A capture takes 30 KB a card."""
-MIG_PROBLEM = "it is split into MIG instances; Gimbal places jobs on whole cards only"
 _BROKEN = ("lost", "err!", "unknown error", "fallen off", "requires reset")
 _UNCORRECTED = (
     "ecc_errors/volatile/double_bit/total",
@@ -110,19 +110,16 @@ def _problem(gpu: Element, uuid: str) -> str:
         return f"nvidia-smi says of it: {said}"
     if not uuid:
         return "nvidia-smi does not say which card it is"
-    return MIG_PROBLEM if _text(gpu, "mig_mode/current_mig") == "Enabled" else ""
+    return MIG if _text(gpu, "mig_mode/current_mig") == "Enabled" else ""
 
 
 def _fault(gpu: Element) -> str:
-    errors = sum(_count(gpu, path) for path in _UNCORRECTED)
-    if errors:
-        return f"{errors} uncorrectable ECC errors since its driver was loaded; reset the card"
-    if _text(gpu, "remapped_rows/remapped_row_failure") == "Yes":
-        return "it has no spare rows left to replace bad memory; the card must be replaced"
     pending = ("remapped_rows/remapped_row_pending", "retired_pages/pending_retirement")
-    if any(_text(gpu, path) == "Yes" for path in pending):
-        return "bad memory waits to be replaced by spare rows; reset the card"
-    return ""
+    return memory_fault(
+        uncorrected=sum(_count(gpu, path) for path in _UNCORRECTED),
+        no_spare_rows=_text(gpu, "remapped_rows/remapped_row_failure") == "Yes",
+        pending=any(_text(gpu, path) == "Yes" for path in pending),
+    )
 
 
 def _count(gpu: Element, path: str) -> int:

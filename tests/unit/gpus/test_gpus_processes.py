@@ -15,7 +15,7 @@ import pytest
 
 from gimbal.experiment.attempt import ATTEMPT_VARIABLE
 from gimbal.gpus.model import GpuSample, NodeSample, Owner, ProcessUse
-from gimbal.gpus.processes import ProcessWatch, facts, outer_pid
+from gimbal.gpus.processes import ProcessWatch, facts, outer_pids
 from gimbal.scheduling.model import GpuUuid
 
 _SLEEP = [sys.executable, "-S", "-c", "print('up', flush=True); import time; time.sleep(600)"]
@@ -110,6 +110,4 @@ def test_a_pid_of_a_container_is_found_by_its_namespaces(tmp_path: Path) -> None
     for pid, line in [(100, "100"), (200, "200\t7"), (300, "300\t5\t9"), (400, "400\t9")]:
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "status").write_text(f"Name:\tx\nNSpid:\t{line}\n")
-    assert outer_pid(7, tmp_path) == 200
-    assert outer_pid(9, tmp_path) is None
-    assert outer_pid(100, tmp_path) is None
+    assert outer_pids(tmp_path) == {7: 200}
