@@ -124,6 +124,7 @@ class Supply:
             gpu.uuid: Card(gpu, _OF_CONDITION[gpu.condition], capacity_bytes(gpu, settings))
             for gpu in snapshot.gpus
         }
+        self.losing: set[GpuUuid] = set()
         for job in snapshot.running:
             self._commit(job)
         self._totals: dict[Standing, list[int]] = {standing: [] for standing in Standing}
@@ -131,7 +132,6 @@ class Supply:
         self.nodes: dict[NodeName, list[Slot]] = defaultdict(list)
         self.shared: list[Slot] = []
         self.leaving: list[Slot] = []
-        self.losing: set[GpuUuid] = set()
         self.changes = 0
         self.kept_for: dict[GpuUuid, JobId] = {}
         for card in self.cards.values():
@@ -156,13 +156,14 @@ class Supply:
     def _file(self, card: Card) -> None:
         """Say how a card stands, and list it there."""
         gpu = card.gpu
-        if card.holders and gpu.condition in (Condition.FREE, Condition.OURS):
-            leaving = all(job.stopping for job in card.holders)
+        usable = gpu.condition in (Condition.FREE, Condition.OURS)
+        if card.holders and (usable or gpu.condition is Condition.COOLING):
+            leaving = usable and all(job.stopping for job in card.holders)
             card.standing = Standing.LEAVING if leaving else Standing.RUNNING
-            if card.units < UNITS:
-                card.room_bytes = self.room_bytes(card)
-                card.open = True
-                self.shared.append(card.share_slot)
+            card.open = usable and card.units < UNITS
+        if card.open:
+            card.room_bytes = self.room_bytes(card)
+            self.shared.append(card.share_slot)
         if card.standing is Standing.FREE:
             self.free.append(card.slot)
             self.nodes[gpu.node].append(card.slot)

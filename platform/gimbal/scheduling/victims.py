@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from gimbal.scheduling.fair_share import UNITS, share_units
 from gimbal.scheduling.fitting import need_bytes
-from gimbal.scheduling.model import GpuUuid, JobId, Request, Running
+from gimbal.scheduling.model import Condition, GpuUuid, JobId, Request, Running
 from gimbal.scheduling.supply import Card, Standing, Supply
 
 _Harm = tuple[int, int, float, JobId]
@@ -86,6 +86,7 @@ def _units(request: Request, candidates: Candidates, stopping: set[JobId]) -> li
 def _helps(card: Card, request: Request) -> bool:
     return (
         card.standing is Standing.RUNNING
+        and card.gpu.condition is not Condition.COOLING
         and not card.granted_now
         and not card.closed
         and card.gpu.uuid not in request.avoid

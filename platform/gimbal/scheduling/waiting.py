@@ -128,13 +128,18 @@ class Explainer:
 
 
 def _decisive(groups: dict[WaitReason, int], fitting: int, wanted_cards: int) -> WaitReason:
-    """Return the group that would complete the cards, the larger of own and foreign first."""
-    order = list(groups)
-    if groups[WaitReason.GPU_OWN] > groups[WaitReason.GPU_FOREIGN]:
-        i = order.index(WaitReason.GPU_FOREIGN)
-        order[i : i + 2] = [WaitReason.GPU_OWN, WaitReason.GPU_FOREIGN]
-    for reason in order:
-        fitting += groups[reason]
+    """Return the group that completes the cards.
+
+    Foreign cards are the reason if they complete them, unless as many of our own would alone.
+    """
+    for reason, count in groups.items():
+        if reason is WaitReason.GPU_FOREIGN:
+            own = groups[WaitReason.GPU_OWN]
+            if own > count and fitting + own >= wanted_cards:
+                return WaitReason.GPU_OWN
+            if fitting + own + count >= wanted_cards and count:
+                return WaitReason.GPU_FOREIGN
+        fitting += count
         if fitting >= wanted_cards:
             return reason
     return WaitReason.GPU_UNUSABLE
