@@ -110,8 +110,9 @@ def test_made_up_cards_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 _TORCH = """
 import os
 uint8 = 1
+cards = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
 class cuda:
-    device_count = staticmethod(lambda: len(os.environ["CUDA_VISIBLE_DEVICES"].split(",")) - {hidden})
+    device_count = staticmethod(lambda: len(cards) - {hidden})
 def empty(size, dtype, device):
     open(os.environ["ASKED"], "a").write(f"{{size}} {{device}}\\n")
 """
