@@ -23,10 +23,21 @@ from pydantic import BeforeValidator, ByteSize, Field, ValidationError, model_va
 from gimbal.errors import ConfigError
 from gimbal.experiment.config_errors import explain_validation
 from gimbal.experiment.settings import Settings
+from gimbal.experiment.units import parse_duration
 from gimbal.experiment.yaml_reading import read_yaml
-from gimbal.gpus.words import parse_duration_s
 
-Duration = Annotated[float, BeforeValidator(parse_duration_s)]
+
+def _seconds(value: Any) -> Any:
+    """Read a duration; a number alone is in seconds."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_duration(value)
+    except ConfigError as error:
+        raise ValueError(f"{error.message}: {error.remedy}") from error
+
+
+Duration = Annotated[float, Field(ge=0, lt=1e9), BeforeValidator(_seconds)]
 """Seconds, written `90`, `90s`, `5m` or `2h`."""
 _Index = Annotated[int, Field(ge=0, lt=64)]
 _NodeKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]

@@ -285,7 +285,7 @@ def test_captures_are_replayed_beside_our_own_use(tmp_path: Path) -> None:
         ("gpu: []\n", "keys there: gpus, timeline, nodes, replay"),
         (TWO_CARDS + "timeline: [{at: 1s, gpu: 0}]\n", "exactly one of process"),
         (TWO_CARDS + "timeline: [{gpu: 0, fault: x}]\n", "either at or once_ours"),
-        (TWO_CARDS + "timeline: [{at: soon, gpu: 0, fault: x}]\n", "write 30s, 5m or 2h"),
+        (TWO_CARDS + "timeline: [{at: soon, gpu: 0, fault: x}]\n", "is not a duration"),
         (TWO_CARDS + "timeline: [{at: 1s, gpu: 2, fault: x}]\n", "there are 2 cards"),
         (TWO_CARDS + "timeline: [{at: 1s, fault: x}]\n", "on which gpu"),
         (TWO_CARDS + "timeline: [{at: 1s, gpu: 0, fault: x, times: 2}]\n", "needs every"),
