@@ -21,8 +21,15 @@ def to_plain(value: Any) -> Any:
     """
     if isinstance(value, Enum):
         return to_plain(value.value)
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool):
         return value
+    for kind in (
+        int,
+        float,
+        str,
+    ):  # a subclass, such as pydantic's ByteSize, becomes the plain kind
+        if isinstance(value, kind):
+            return kind(value)
     if isinstance(value, PurePath):
         return value.as_posix()
     if isinstance(value, BaseModel):

@@ -11,10 +11,13 @@ from pathlib import Path
 
 from gimbal.errors import ConfigError
 from gimbal.gpus.backend import BACKEND_VARIABLE, open_backend
+from gimbal.testing.fake_lab_file import read_fake_lab
 
 _FACTORY = "gimbal.testing.fake_gpus:from_environment"
 FILE_VARIABLE = "GIMBAL_FAKE_GPUS"
 STATE_VARIABLE = "GIMBAL_FAKE_GPUS_STATE"
+NODE_VARIABLE = "GIMBAL_FAKE_NODE"
+_NODE = "lab"
 
 
 @contextmanager
@@ -44,6 +47,7 @@ def pretended(file: Path | None, *, joins: bool) -> Iterator[int | None]:
     os.environ[BACKEND_VARIABLE] = _FACTORY
     os.environ[FILE_VARIABLE] = str(file.absolute())
     os.environ[STATE_VARIABLE] = state
+    os.environ.setdefault(NODE_VARIABLE, next(iter(read_fake_lab(file).nodes), _NODE))
     try:
         probe = open_backend().probe()
         count = len(probe.sample().gpus)

@@ -78,3 +78,13 @@ def test_other_yaml_readers_see_the_same_texts(text: str) -> None:
 def test_keys_stand_in_the_order_of_the_model() -> None:
     keys = list(parse_yaml(dump_yaml(Config(workload="w", experiment="e")), "x").data)
     assert keys == list(Config.model_fields)
+
+
+def test_sizes_in_bytes_are_written_as_plain_numbers() -> None:
+    """A job's config is dumped whole, and pydantic's sizes are numbers of a class of their own."""
+    config = Config.model_validate(
+        {"workload": "toy", "experiment": "toy", "resources": {"gpu_memory": "10GiB"}}
+    )
+    plain = to_plain(config)
+    assert type(plain["resources"]["gpu_memory"]) is int
+    assert parse_yaml(dump_yaml(plain))["resources"]["gpu_memory"] == 10 * 1024**3
