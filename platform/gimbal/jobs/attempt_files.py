@@ -14,6 +14,7 @@ from gimbal.errors import StorageError
 from gimbal.experiment.attempt import AttemptFolder, GrantedGpu, GrantFile, StopFile
 from gimbal.experiment.files import atomic_write_text, ensure_folder
 from gimbal.experiment.yaml_writing import dump_yaml
+from gimbal.gpus.slots import JOB_PREFIX
 from gimbal.jobs.model import Attempt, Job, JobSpec, StopWhy
 from gimbal.scheduling.model import GpuUuid, Grant, JobId, NodeName
 
@@ -90,7 +91,7 @@ def write_grant(
     record = GrantFile(
         job=job.id,
         attempt=attempt.number,
-        reservation=attempt.submission_id if gpus else None,
+        reservation=JOB_PREFIX + attempt.submission_id if gpus else None,
         gpus=gpus,
         memory_bytes=attempt.grants[0].memory_bytes if attempt.grants else None,
     )
