@@ -134,7 +134,7 @@ class SlotBook:
         """Return the slots of a node that others are believed to use."""
         return frozenset(
             slot
-            for (node, slot), since in self._taken.items()
+            for (node, slot), since in list(self._taken.items())  # other threads may write
             if node == node_id and 0 <= now - since < self._taken_s
         )
 

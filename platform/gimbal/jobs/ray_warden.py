@@ -1,0 +1,95 @@
+"""The warden of a Ray cluster as the controller knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from gimbal.gpus.fence_settings import FenceSettings
+from gimbal.gpus.occupancy import HeldCard
+from gimbal.gpus.settings import OccupancySettings
+from gimbal.jobs.ports import LaunchUnavailable, ReserveFailed
+from gimbal.scheduling.model import Gpu, GpuUuid, Grant, NodeName
+
+if TYPE_CHECKING:
+    from gimbal.gpus.warden_client import WardenClient
+
+
+class RayGpuWarden:
+    """Implements `gimbal.jobs.ports.GpuWarden`; this process must be connected to Ray.
+
+    Args:
+        occupancy: When a card counts as free.
+        fence: How patient the fence is.
+    """
+
+    def __init__(
+        self,
+        occupancy: OccupancySettings | None = None,
+        fence: FenceSettings | None = None,
+    ) -> None:
+        self._occupancy = occupancy or OccupancySettings()
+        self._fence = fence or FenceSettings()
+        self._client: WardenClient | None = None
+
+    def snapshot(self) -> tuple[Gpu, ...]:
+        """Return every card.
+
+        Raises:
+            LaunchUnavailable: Ray does not answer.
+        """
+        gpus: tuple[Gpu, ...] = self._call("snapshot")
+        return gpus
+
+    def reserve(self, submission_id: str, grants: Sequence[Grant]) -> tuple[tuple[str, int], ...]:
+        """Take exactly these cards in Ray's accounting; see the port.
+
+        Raises:
+            ReserveFailed: A card is not free any more. Nothing is held.
+            LaunchUnavailable: Ray does not answer.
+        """
+        from gimbal.gpus.warden_client import RESERVE_S
+
+        bundles: tuple[tuple[str, int], ...] = self._call(
+            "reserve", submission_id, tuple(grants), timeout_s=RESERVE_S
+        )
+        return bundles
+
+    def free(self, submission_id: str) -> None:
+        """Let go of an attempt's cards; unknown names are ignored."""
+        self._call("free", submission_id)
+
+    def reservations(self) -> tuple[str, ...]:
+        """Return the submission ids that hold cards."""
+        names: tuple[str, ...] = self._call("reservations")
+        return names
+
+    def set_holds(self, holds: Sequence[tuple[NodeName, int, datetime, str]]) -> None:
+        """Replace the holds of people: node, index, until, words."""
+        held = tuple(
+            HeldCard(node=node, index=index, until=until.timestamp(), words=words)
+            for node, index, until, words in holds
+        )
+        self._call("set_holds", held)
+
+    def quarantine(self, uuids: Sequence[GpuUuid], reason: str) -> None:
+        """Keep everybody off these cards until a person releases them."""
+        self._call("quarantine", tuple(uuids), reason)
+
+    def unquarantine(self, uuids: Sequence[GpuUuid]) -> None:
+        """Let these cards be used again."""
+        self._call("unquarantine", tuple(uuids))
+
+    def _call(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
+        from gimbal.gpus.slots import CardsTaken
+        from gimbal.gpus.warden_client import QUICK_S, WardenClient, WardenUnavailable
+
+        if self._client is None:
+            self._client = WardenClient(self._occupancy, self._fence)
+        try:
+            return self._client.call(method, *args, timeout_s=timeout_s or QUICK_S)
+        except CardsTaken as error:
+            raise ReserveFailed(str(error)) from error
+        except WardenUnavailable as error:
+            raise LaunchUnavailable(str(error)) from error
