@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from api_support import Lab, made_lab
+from store_processes import Processes
 
 from gimbal.jobs.schema import upgrade
 from gimbal.jobs.sql_engine import Database
@@ -105,3 +106,11 @@ def make_lab(tmp_path: Path, portal: BlockingPortal) -> Iterator[Callable[..., L
 def lab(make_lab: Callable[..., Lab]) -> Lab:
     """An API with nothing in it."""
     return make_lab()
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Starts processes that use a store."""
+    started = Processes(tmp_path_factory.mktemp("processes"))
+    yield started
+    started.close()

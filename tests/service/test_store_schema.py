@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
+from store_processes import Processes
 from store_support import NOW
 
 from gimbal.jobs import schema
@@ -113,16 +111,8 @@ def test_a_store_without_tables_says_what_makes_them(empty_url: str, tmp_path: P
     store.close()
 
 
-def test_services_that_start_together_upgrade_once(empty_url: str) -> None:
-    script = "import sys; from gimbal.jobs.schema import upgrade; print(upgrade(sys.argv[1]))"
-    command = [sys.executable, "-c", script, empty_url]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    threads = [threading.Thread(target=upgrade, args=(empty_url,)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    assert [process.communicate()[0].strip() for process in started] == [REVISIONS[-1]] * 2
-    for thread in threads:
-        thread.join()
+def test_services_that_start_together_upgrade_once(empty_url: str, processes: Processes) -> None:
+    assert processes.run(empty_url, "upgrades", 4) == [REVISIONS[-1]] * 4
     assert in_database(empty_url, differences) == []
 
 

@@ -42,6 +42,8 @@ def is_transient(error: DBAPIError) -> bool:
 
 def explained(error: DBAPIError, url: URL) -> GimbalError | None:
     """Return the error to raise instead, or None where it is a bug of ours."""
+    if isinstance(error, IntegrityError):
+        return None
     shown = url.render_as_string(hide_password=True)
     name, state = _sqlite_name(error), _sqlstate(error)
     if is_transient(error):

@@ -6,18 +6,18 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select, tuple_
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, tuple_
 
 from gimbal.jobs import changes
 from gimbal.jobs.cursor import filters_mark, read_cursor, write_cursor
 from gimbal.jobs.job_cache import JobCache
 from gimbal.jobs.model import Job, JobSpec, JobState
 from gimbal.jobs.ports import JobPage
-from gimbal.jobs.records import spec_values, status_values
+from gimbal.jobs.records import Values, spec_values, status_values
 from gimbal.jobs.sql_engine import Database
 from gimbal.jobs.sql_rows import load, resolve, save
 from gimbal.jobs.sql_schema import idempotency, jobs
@@ -27,7 +27,9 @@ from gimbal.scheduling.model import JobId
 _MAX_KEY = 200
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _ACTIVE = tuple(state.value for state in JobState if not state.is_terminal)
+_INSERT = insert(jobs)
 _VERSIONS = select(jobs.c.id, jobs.c.version)
+_VERSION_OF = _VERSIONS.where(jobs.c.id == bindparam("job_id"))
 _SELECT_ACTIVE = _VERSIONS.where(jobs.c.state.in_(_ACTIVE)).order_by(
     jobs.c.submitted_at, jobs.c.seq
 )
@@ -48,7 +50,7 @@ class SqlJobs:
         self, spec: JobSpec, *, now: datetime, key: str | None = None, retry_of: JobId | None = None
     ) -> tuple[Job, bool]:
         """Accept a job, once for each key of a user."""
-        digest = _digest(spec, retry_of)
+        digest = "" if key is None else _digest(spec, retry_of)
         if key is not None and len(key) > _MAX_KEY:
             raise BadQuery(
                 f"an idempotency key of {len(key)} characters is too long",
@@ -75,7 +77,7 @@ class SqlJobs:
         """Return a job."""
 
         def work(connection: Connection) -> Job:
-            rows = connection.execute(_VERSIONS.where(jobs.c.id == job_id)).all()
+            rows = connection.execute(_VERSION_OF, {"job_id": job_id}).all()
             return (resolve(connection, rows, self._cache) or (load(connection, job_id),))[0]
 
         return self._db.read(work)
@@ -134,7 +136,9 @@ class SqlJobs:
 
 
 def _digest(spec: JobSpec, retry_of: JobId | None) -> str:
-    asked = {**asdict(spec), "retry_of": retry_of}
+    asked = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    del asked["peak_key"]  # worked out from the config, in a way that may change
+    asked["retry_of"] = retry_of
     text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -162,13 +166,13 @@ def _insert(connection: Connection, spec: JobSpec, now: datetime, retry_of: JobI
         submitted_at=now.astimezone(UTC),
         retry_of=retry_of,
     )
-    values: dict[str, Any] = {
+    values: Values = {
         "id": job.id,
         "version": job.version,
         "submitted_at": job.submitted_at,
         "retry_of": retry_of,
     }
-    connection.execute(insert(jobs).values(**values, **spec_values(spec), **status_values(job)))
+    connection.execute(_INSERT, {**values, **spec_values(spec), **status_values(job)})
     return replace(job, spec=replace(spec, config=json.loads(json.dumps(spec.config))))
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 
 from gimbal.jobs.job_cache import JobCache
 from gimbal.jobs.model import Attempt, Job, JobNotFound, Stale
-from gimbal.jobs.records import attempt_values, jobs_of, status_values
+from gimbal.jobs.records import Values, attempt_values, jobs_of, status_values
 from gimbal.jobs.sql_schema import attempts, cards, jobs
 from gimbal.scheduling.model import GpuUuid, JobId
 
@@ -29,6 +29,21 @@ _SELECT_MANY_ATTEMPTS = (
     .where(attempts.c.job_id.in_(bindparam("ids", expanding=True)))
     .order_by(attempts.c.job_id, attempts.c.number)
 )
+_INSERT_ATTEMPT = insert(attempts)
+_INSERT_CARDS = insert(cards)
+_UPDATE = update(jobs).where(
+    jobs.c.id == bindparam("of_job"), jobs.c.version == bindparam("of_version")
+)
+_UPDATE_ATTEMPT = update(attempts).where(
+    attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("of_number")
+)
+_SELECT_GIVEN = (
+    select(cards.c.uuid, func.sum(cards.c.share).label("share"))
+    .where(cards.c.uuid.in_(bindparam("uuids", expanding=True)))
+    .group_by(cards.c.uuid)
+)
+_DELETE_CARDS = delete(cards).where(cards.c.job_id == bindparam("of_job"))
+_SELECT_LAST_ENDED = select(func.max(attempts.c.ended_seq))
 _CHUNK = 500
 """Jobs of one statement: SQLite allows 32,766 parameters."""
 
@@ -83,23 +98,23 @@ def save(connection: Connection, stored: Job, changed: Job) -> Job:
     if changed is stored:
         return stored
     new = replace(changed, version=stored.version + 1)
-    guarded = update(jobs).where(jobs.c.id == stored.id, jobs.c.version == stored.version)
-    if not connection.execute(guarded.values(version=new.version, **status_values(new))).rowcount:
+    guard = {"of_job": stored.id, "of_version": stored.version}
+    values = {"version": new.version, **status_values(new)}
+    if not connection.execute(_UPDATE, {**guard, **values}).rowcount:
         raise Stale(f"{stored.id} was changed by somebody else", "read it again")
     for number, attempt in enumerate(new.attempts):
         if number >= len(stored.attempts):
             _add_attempt(connection, new.id, attempt)
         elif attempt != stored.attempts[number]:
-            _update_attempt(connection, new.id, attempt)
+            _update_attempt(connection, new.id, attempt.number, attempt_values(attempt))
     if stored.current is not None and new.current is None:
         _let_go(connection, new.id, len(new.attempts))
     return new
 
 
 def _add_attempt(connection: Connection, job_id: JobId, attempt: Attempt) -> None:
-    connection.execute(
-        insert(attempts).values(job_id=job_id, number=attempt.number, **attempt_values(attempt))
-    )
+    key = {"job_id": job_id, "number": attempt.number}
+    connection.execute(_INSERT_ATTEMPT, {**key, **attempt_values(attempt)})
     rows = [
         {
             "job_id": job_id,
@@ -112,19 +127,15 @@ def _add_attempt(connection: Connection, job_id: JobId, attempt: Attempt) -> Non
     ]
     if rows:
         _require_free(connection, attempt)
-        connection.execute(insert(cards), rows)
+        connection.execute(_INSERT_CARDS, rows)
 
 
 def _require_free(connection: Connection, attempt: Attempt) -> None:
     wanted: dict[GpuUuid, float] = {}
     for grant in attempt.grants:
         wanted[grant.uuid] = wanted.get(grant.uuid, 0.0) + grant.share
-    query = (
-        select(cards.c.uuid, func.sum(cards.c.share).label("share"))
-        .where(cards.c.uuid.in_(list(wanted)))
-        .group_by(cards.c.uuid)
-    )
-    taken = {row.uuid: row.share for row in connection.execute(query)}
+    given = connection.execute(_SELECT_GIVEN, {"uuids": list(wanted)})
+    taken = {row.uuid: row.share for row in given}
     for uuid, share in wanted.items():
         if share + taken.get(uuid, 0.0) > 1 + _SHARE_SLACK:
             raise Stale(
@@ -133,20 +144,12 @@ def _require_free(connection: Connection, attempt: Attempt) -> None:
             )
 
 
-def _update_attempt(connection: Connection, job_id: JobId, attempt: Attempt) -> None:
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.job_id == job_id, attempts.c.number == attempt.number)
-        .values(**attempt_values(attempt))
-    )
+def _update_attempt(connection: Connection, job_id: JobId, number: int, values: Values) -> None:
+    connection.execute(_UPDATE_ATTEMPT, {"of_job": job_id, "of_number": number, **values})
 
 
 def _let_go(connection: Connection, job_id: JobId, number: int) -> None:
-    connection.execute(delete(cards).where(cards.c.job_id == job_id))
+    connection.execute(_DELETE_CARDS, {"of_job": job_id})
     # Attempts only end under the lease, so this maximum cannot be seen twice.
-    last = connection.execute(select(func.max(attempts.c.ended_seq))).scalar_one()
-    connection.execute(
-        update(attempts)
-        .where(attempts.c.job_id == job_id, attempts.c.number == number)
-        .values(ended_seq=(last or 0) + 1)
-    )
+    last = connection.execute(_SELECT_LAST_ENDED).scalar_one()
+    _update_attempt(connection, job_id, number, {"ended_seq": (last or 0) + 1})

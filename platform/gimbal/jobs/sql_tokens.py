@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from gimbal.jobs.model import Identity, Role
 from gimbal.jobs.sql_engine import Database
 from gimbal.jobs.sql_schema import audit, tokens
 from gimbal.jobs.store_errors import TokenExists
+
+_SELECT_VALID = select(tokens.c.digest, tokens.c.user_name, tokens.c.role).where(
+    tokens.c.digest == bindparam("digest"),
+    tokens.c.revoked_at.is_(None),
+    or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > bindparam("now")),
+)
 
 
 class SqlTokens:
@@ -43,12 +49,10 @@ class SqlTokens:
 
     def identity_of(self, digest: str, *, now: datetime) -> Identity | None:
         """Return whose token it is."""
-        query = select(tokens.c.digest, tokens.c.user_name, tokens.c.role).where(
-            tokens.c.digest == digest,
-            tokens.c.revoked_at.is_(None),
-            or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now),
+        asked = {"digest": digest, "now": now}
+        row = self._db.read(
+            lambda connection: connection.execute(_SELECT_VALID, asked).one_or_none()
         )
-        row = self._db.read(lambda connection: connection.execute(query).one_or_none())
         if row is None or not hmac.compare_digest(row.digest, digest):
             return None
         return _identity(row.user_name, row.role)

@@ -1,8 +1,8 @@
 """How much of the GPUs each user has had lately.
 
-There is no ledger that could drift: usage is worked out from the attempts themselves. Each second on
-a card is halved for every half-life since that very second, so a long job fades second by second.
-Attempts that have ended are counted once and then only decay, all alike.
+There is no ledger that could drift: usage is worked out from the attempts themselves. Each second
+on a card is halved for every half-life since that very second, so a long job fades second by
+second. Attempts that have ended are counted once and then only decay, all alike.
 """
 
 from __future__ import annotations

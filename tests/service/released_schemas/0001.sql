@@ -8,7 +8,7 @@ INSERT INTO gimbal_attempts (job_id, number, phase, submission_id, granted_at, l
   ('job-bbbbbbbb', 1, 'ended', 'job-bbbbbbbb-1', '2026-03-01 10:00:04.000000', '2026-03-01 10:00:05.000000', '2026-03-01 10:01:00.000000', 1, 0.5, 'preempt', '2026-03-01 10:00:50.000000', '2026-03-01 10:01:50.000000', 'OOM_CONTENTION', 'a neighbour came', 76, 17179869184, '/runs/e/1', '[{"uuid":"GPU-2","node":"n","share":0.5,"memory_bytes":10737418240}]', '["GPU-2"]', '[]', '[{"uuid":"GPU-2","foreign_bytes":5}]');
 INSERT INTO gimbal_cards (job_id, position, number, uuid, share) VALUES ('job-aaaaaaaa', 0, 1, 'GPU-1', 1.0);
 INSERT INTO gimbal_leases (name, owner, token, renewed_at, expires_at) VALUES ('controller', 'host:1', 'aa', '2026-03-01 10:00:00.000000', '2026-03-01 10:00:30.000000');
-INSERT INTO gimbal_idempotency (user_name, key, digest, job_id) VALUES ('ada', 'old', '15e1f1d02e45c43d40a07fe83c95fd1dcc31bed647558dbadae3c50f80c047b2', 'job-aaaaaaaa');
+INSERT INTO gimbal_idempotency (user_name, key, digest, job_id) VALUES ('ada', 'old', '62f91470f7abd911973a0b01a78f79c1eb25e9a721a9e5effbfe8c9d73aa61d1', 'job-aaaaaaaa');
 INSERT INTO gimbal_peaks (peak_key, peak_bytes) VALUES ('k', 17179869184);
 INSERT INTO gimbal_holds (id, node, gpu_index, uuid, user_name, reason, since, until, released_at) VALUES (1, 'n', 3, NULL, 'ada', 'demo', '2026-03-01 10:00:00.000000', '2026-04-01 10:00:00.000000', NULL);
 INSERT INTO gimbal_tokens (id, digest, user_name, role, created_at, expires_at, revoked_at) VALUES (1, 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'ada', 'operator', '2026-03-01 10:00:00.000000', NULL, NULL);
