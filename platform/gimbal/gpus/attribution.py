@@ -113,6 +113,16 @@ def attribute(
     )
 
 
+def needs_reports(sample: NodeSample, mode: PidMode) -> bool:
+    """Return whether a driver leaves something unsaid that our workers can say."""
+    if not mode.tells_ours:
+        return True
+    return any(
+        gpu.processes is None or any(not use.used_bytes for use in gpu.processes)
+        for gpu in sample.gpus
+    )
+
+
 @dataclass(slots=True)
 class _Share:
     """A process's part of a card while it is worked out."""

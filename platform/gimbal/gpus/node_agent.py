@@ -6,6 +6,7 @@ actor is; what the cluster is to make of a card is decided in one place, by the 
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Collection
@@ -13,15 +14,19 @@ from collections.abc import Collection
 import psutil
 
 import ray
-from gimbal.gpus.attribution import AttributionRules, attribute
+from gimbal.gpus.attribution import AttributionRules, attribute, needs_reports
 from gimbal.gpus.backend import open_backend
 from gimbal.gpus.fence_settings import FenceSettings
 from gimbal.gpus.leaks import Leaks
 from gimbal.gpus.model import NodeReport, NodeSample, Owner
 from gimbal.gpus.own_cards import find_card
 from gimbal.gpus.processes import ProcessWatch
+from gimbal.gpus.self_probe import probe_self_if_real
+from gimbal.gpus.self_reports import self_reported
 from gimbal.gpus.settings import OccupancySettings
 from gimbal.scheduling.model import GpuUuid, NodeName
+
+log = logging.getLogger(__name__)
 
 NODE_VARIABLE = "GIMBAL_FAKE_NODE"
 """Names the node of a made-up lab this machine plays; several raylets of one machine need it."""
@@ -43,7 +48,12 @@ class NodeAgent:
         self._probe = open_backend().probe()
         self._raylet = find_raylet()
         self._watch = ProcessWatch([self._raylet.pid])
-        self._rules = AttributionRules(system_allowance_bytes=int(occupancy.system_allowance))
+        # Tried before the first report: what the trial puts on the cards must not be in any.
+        found = probe_self_if_real(self._probe)
+        log.info("%s", found.words)
+        self._rules = AttributionRules(
+            mode=found.mode, system_allowance_bytes=int(occupancy.system_allowance)
+        )
         self._leaks = Leaks(fence.leak_grace_s)
 
     def report(self, freed: Collection[str] = ()) -> NodeReport:
@@ -54,7 +64,9 @@ class NodeAgent:
                 leftovers.
         """
         sample = self._probe.sample()
-        gpus = attribute(sample, self._watch.own(sample), self._rules)
+        own = self._watch.own(sample)
+        reports = self_reported(own.live) if needs_reports(sample, self._rules.mode) else {}
+        gpus = attribute(sample, own, self._rules, reports)
         leaked = [use for gpu in gpus for use in gpu.uses if use.owner is Owner.OWN_LEAKED]
         self._leaks.end_old(leaked, freed, now=time.time())
         return NodeReport(

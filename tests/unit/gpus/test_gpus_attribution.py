@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gimbal.gpus.attribution import AttributionRules, OwnProcesses, PidMode, attribute
+from gimbal.gpus.attribution import (
+    AttributionRules,
+    OwnProcesses,
+    PidMode,
+    attribute,
+    needs_reports,
+)
 from gimbal.gpus.model import GpuSample, NodeSample, Owner, ProcessUse
 from gimbal.gpus.words import GIB, MIB
 from gimbal.scheduling.model import GpuUuid
@@ -113,6 +119,21 @@ def test_where_pids_tell_all_a_workers_word_does_not_hide_a_stranger() -> None:
 
 def test_a_card_that_does_not_say_what_is_in_use_has_what_is_listed() -> None:
     assert found(None, process(12, 3, 3.0)) == [(Owner.FOREIGN_USER, 3, 12)]
+
+
+def test_reports_are_asked_for_only_where_the_driver_leaves_something_unsaid() -> None:
+    def needed(processes: tuple[ProcessUse, ...] | None, mode: PidMode = PidMode.VISIBLE) -> bool:
+        card = GpuSample(
+            uuid=UUID, index=0, name="x", total_bytes=9, used_bytes=9, processes=processes
+        )
+        return needs_reports(NodeSample(at=0, gpus=(card,)), mode)
+
+    assert not needed((process(10, 1),))
+    assert not needed(())
+    assert needed((process(10, 1), process(11, None)))
+    assert needed((process(10, 0),))
+    assert needed(None)
+    assert needed((), PidMode.INVISIBLE)
 
 
 _PROCESSES = st.lists(
