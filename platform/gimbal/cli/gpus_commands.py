@@ -139,7 +139,8 @@ def _table(cards: list[dict[str, Any]]) -> Table:
         numeric = name in ("ours", "foreign", "of")
         table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "what …")
     for card in cards:
-        condition = card["condition"]
+        granted = card["condition"] == "free" and card["jobs"]
+        condition = "ours" if granted else card["condition"]
         table.add_row(
             card["label"],
             Text(condition, style=_COLOURS.get(condition, "")),
