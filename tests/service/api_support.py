@@ -1,7 +1,9 @@
-"""An API over a store in memory, with one person of each role, called without a socket."""
+"""An API over a store in memory, with one person of each role, with and without a socket."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from typing import Any
 
 import anyio.from_thread
 import httpx
+import uvicorn
 from fastapi import FastAPI
 
 from gimbal.api.app import create_app
@@ -162,3 +165,22 @@ def made_lab(
         yield Lab(create_app(deps), store, clock, runs_dir, stats, portal, tokens)
     finally:
         store.close()
+
+
+@contextmanager
+def served(lab: Lab) -> Iterator[str]:
+    """Serve the API on loopback with uvicorn and give its address."""
+    server = uvicorn.Server(
+        uvicorn.Config(lab.app, port=0, log_level="error", timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)

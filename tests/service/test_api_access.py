@@ -65,6 +65,7 @@ TABLE = {
     "GET /v1/openapi.json": OPEN,
     "GET /v1/docs": OPEN,
 }
+UNDOCUMENTED = {"GET /v1/openapi.json", "GET /v1/docs"}
 
 
 def routes(lab: Lab) -> set[str]:
@@ -88,7 +89,7 @@ def test_every_route_has_its_row_and_every_row_its_route(lab: Lab) -> None:
         for path, methods in lab.app.openapi()["paths"].items()
         for method in methods
     }
-    assert documented | {"GET /v1/openapi.json", "GET /v1/docs"} == set(TABLE)
+    assert documented | UNDOCUMENTED == set(TABLE)
     assert routes(lab) == set(TABLE)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from api_support import Lab
+from api_support import Lab, served
 
 from gimbal.jobs.model import Job, JobState
 
@@ -105,25 +103,6 @@ def test_a_job_cannot_lead_readers_elsewhere(
 
 
 # Followed over a real socket: what is tested is when bytes leave, not only which.
-
-
-@contextlib.contextmanager
-def served(lab: Lab) -> Iterator[str]:
-    """Serve the API on loopback with uvicorn and give its address."""
-    server = uvicorn.Server(
-        uvicorn.Config(lab.app, port=0, log_level="error", timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
 
 
 class Follower:
