@@ -19,6 +19,7 @@ class ManualClock:
         self._lock = threading.Lock()
         self._now = start.astimezone(UTC)
         self._monotonic = 0.0
+        self._wrong_s = 0.0
 
     def now(self) -> datetime:
         """Return the time in UTC."""

@@ -211,6 +211,7 @@ class Lab:
 
 def calm(lab: Lab) -> None:
     """End every disturbance, so that whatever is left must come to an end."""
+    lab.clock.set_right()
     lab.launcher.unavailable = lab.warden.unavailable = False
     lab.launcher.answers_lost = 0
     lab.store.held = ()

@@ -53,7 +53,7 @@ def test_the_config_and_the_grant_say_where_the_job_runs(lab: Lab) -> None:
     assert config["platform"]["ray"] == {"address": None}
     grant = attempt_folder(lab.runs_dir, job, 1).grant()
     assert grant is not None
-    assert grant.reservation == lab.job(job).attempts[0].submission_id
+    assert grant.reservation == f"gimbal-job:{lab.job(job).attempts[0].submission_id}"
     assert [gpu.bundle for gpu in grant.gpus] == [0, 1]
     assert grant.memory_bytes == 4 * GIB
 
