@@ -87,4 +87,4 @@ def test_sizes_in_bytes_are_written_as_plain_numbers() -> None:
     )
     plain = to_plain(config)
     assert type(plain["resources"]["gpu_memory"]) is int
-    assert parse_yaml(dump_yaml(plain)).data["resources"]["gpu_memory"] == 10 * 1024**3
+    assert parse_yaml(dump_yaml(plain), "job").data["resources"]["gpu_memory"] == 10 * 1024**3
