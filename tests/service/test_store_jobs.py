@@ -72,6 +72,18 @@ def test_a_key_that_no_index_could_hold_is_refused(store: SqlJobStore) -> None:
         store.submit(spec(), now=NOW, key="k" * 5_000)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"gpus": 2**31}, {"priority": -(2**70)}, {"memory_bytes": 2**64}, {"user": "u" * 9_000}],
+)
+def test_what_no_column_could_hold_is_refused(
+    store: SqlJobStore, change: dict[str, object]
+) -> None:
+    with pytest.raises(BadQuery):
+        store.submit(spec(**change), now=NOW)
+    assert store.active() == ()
+
+
 def test_a_retry_names_the_job_it_repeats(store: SqlJobStore) -> None:
     first = submitted(store)
     again, _ = store.submit(spec(), now=NOW, retry_of=first.id)
@@ -136,8 +148,9 @@ def test_a_cursor_of_other_filters_is_refused(store: SqlJobStore) -> None:
 
 
 def test_limits_and_times_that_mean_nothing_are_refused(store: SqlJobStore) -> None:
-    with pytest.raises(BadQuery):
-        store.page(limit=0)
+    for limit in (0, 1_001, 2**70):
+        with pytest.raises(BadQuery, match="page"):
+            store.page(limit=limit)
     with pytest.raises(BadQuery, match="zone"):
         store.page(since=datetime(2026, 1, 1))
     with pytest.raises(BadQuery):

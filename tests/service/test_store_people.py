@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -56,6 +57,21 @@ def test_there_is_nothing_to_release_where_nobody_holds(store: SqlJobStore) -> N
     assert store.release("n", 4, now=NOW) is None
     assert store.release("m\x00", 3, now=NOW) is None
     assert store.release("n", 3, now=later(100)) is None
+
+
+def test_cards_and_tokens_that_cannot_exist_are_refused(store: SqlJobStore) -> None:
+    nobody = Identity(user="u" * 9_000, role=Role.USER)
+    for use in (
+        lambda: store.hold(claim(index=2**40)),
+        lambda: store.hold(replace(claim(), node="n" * 9_000)),
+        lambda: store.release("n", 2**70, now=NOW),
+        lambda: store.revoke_token(2**70, now=NOW),
+        lambda: store.add_token(
+            "a", Identity(user="u" * 9_000, role=Role.USER), now=NOW, expires_at=None
+        ),
+    ):
+        with pytest.raises(BadQuery):
+            use()
 
 
 def test_a_hold_that_ends_before_it_begins_is_refused(store: SqlJobStore) -> None:

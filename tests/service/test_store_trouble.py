@@ -12,8 +12,8 @@ from sqlalchemy import create_engine, make_url, text
 from store_support import NOW, later, lease_of, spec, submitted
 
 from gimbal.errors import GimbalError
-from gimbal.jobs import sql_engine
 from gimbal.jobs.schema import upgrade
+from gimbal.jobs.sql_engine import Database
 from gimbal.jobs.sql_store import SqlJobStore, sqlite_url
 from gimbal.jobs.store_errors import StoreUnavailable, UnusableUrl
 from gimbal.testing.postgres_server import PostgresServer
@@ -88,17 +88,17 @@ def test_a_full_disk_is_said_and_nothing_half_is_written(sqlite_file_url: str) -
 
 
 def test_a_lock_that_stays_is_said_and_one_that_goes_is_waited_for(
-    sqlite_file_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite_file_url: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sql_engine, "BUSY_TIMEOUT_S", 0.05)
     store = SqlJobStore(sqlite_file_url)
+    store._db = Database(sqlite_file_url, patience_s=0.2)
     other = sqlite3.connect(tmp_path / "jobs.sqlite3", check_same_thread=False)
     other.isolation_level = None
     other.execute("BEGIN IMMEDIATE")
     assert store.active() == ()  # who reads never waits
     with pytest.raises(StoreUnavailable, match="busy"):
         submitted(store)
-    release = threading.Timer(0.08, lambda: other.execute("COMMIT"))
+    release = threading.Timer(0.05, lambda: other.execute("COMMIT"))
     release.start()
     submitted(store)
     release.join()

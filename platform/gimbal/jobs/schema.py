@@ -24,6 +24,8 @@ VERSION_TABLE = "gimbal_schema"
 """Not Alembic's own name for it, which MLflow uses in the same database."""
 _LOCK = 0x67696D62616C
 """Number of the advisory lock on Postgres; any that others do not use."""
+_PATIENCE_S = 600.0
+"""How long one service waits for another one's upgrade of large tables."""
 
 
 def upgrade(url: str, *, to: str = "head") -> str:
@@ -40,7 +42,7 @@ def upgrade(url: str, *, to: str = "head") -> str:
         SchemaTooNew: A later version of Gimbal wrote it.
         StoreUnavailable: It does not answer.
     """
-    database = Database(url)
+    database = Database(url, patience_s=_PATIENCE_S)
     if database.is_sqlite and not database.in_memory:
         ensure_folder(Path(str(database.url.database)).resolve().parent)
     try:

@@ -21,14 +21,15 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 from gimbal.jobs.sql_errors import explained, is_transient
 from gimbal.jobs.store_errors import StoreUnavailable, UnusableUrl
 
-BUSY_TIMEOUT_S = 10.0
-"""How long a transaction waits for another one's lock."""
+PATIENCE_S = 10.0
+"""How long a request may wait for a lock: less than clients wait for an answer."""
+_IN_MEMORY = (None, "", ":memory:")
 _TRIES = 4
 _PAUSE_S = 0.02
-_POOL = {"pool_size": 8, "max_overflow": 32, "pool_timeout": BUSY_TIMEOUT_S}
+_POOL = {"pool_size": 8, "max_overflow": 32, "pool_timeout": PATIENCE_S}
 """As many connections as FastAPI has threads; most of the time a few are kept."""
 _POSTGRES_OPTIONS = (
-    "-c timezone=utc -c lock_timeout=10s -c statement_timeout=60s"
+    "-c timezone=utc"
     " -c idle_in_transaction_session_timeout=60s"  # a stopped process must not keep the lease's row
 )
 
@@ -41,16 +42,19 @@ class Database:
     Args:
         url: `sqlite:///FILE`, `sqlite://` (in memory, gone with this object) or
             `postgresql+psycopg://USER:PASSWORD@HOST/DATABASE`.
+        patience_s: How long a transaction waits for another one's lock.
 
     Raises:
         UnusableUrl: It is none of these.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience_s: float = PATIENCE_S) -> None:
         self.url = parse_url(url)
+        self._patience_s = patience_s
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.in_memory = self.is_sqlite and self.url.database in (None, "", ":memory:")
-        self._engine = _sqlite(self.url, self.in_memory) if self.is_sqlite else _postgres(self.url)
+        self.in_memory = self.is_sqlite and self.url.database in _IN_MEMORY
+        connect = _sqlite if self.is_sqlite else _postgres
+        self._engine = connect(self.url, patience_s)
         options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reader = self._engine.execution_options(**options, postgresql_readonly=True)
         self._writer = self._engine.execution_options(gimbal_write=True)
@@ -87,11 +91,13 @@ class Database:
             return work(connection)
 
     def _tried(self, run: Callable[[], T]) -> T:
+        until = time.monotonic() + self._patience_s
         for tries_left in reversed(range(_TRIES)):
             try:
                 return run()
             except DBAPIError as error:
-                if not tries_left or not is_transient(error):
+                late = time.monotonic() >= until
+                if not tries_left or late or not is_transient(error):
                     raise explained(error, self.url) or error from error
             except TimeoutError as error:
                 raise StoreUnavailable(
@@ -102,7 +108,7 @@ class Database:
 
     @contextmanager
     def _my_turn(self) -> Iterator[None]:
-        if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):
+        if not self._turn.acquire(timeout=self._patience_s):
             raise StoreUnavailable("the database is busy in this process", "try again in a moment")
         try:
             yield
@@ -129,9 +135,9 @@ def parse_url(url: str) -> URL:
     raise UnusableUrl(f"Gimbal cannot use a {backend} database", remedy)
 
 
-def _sqlite(url: URL, in_memory: bool) -> Engine:
-    connect_args = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
-    if in_memory:
+def _sqlite(url: URL, patience_s: float) -> Engine:
+    connect_args = {"timeout": patience_s, "check_same_thread": False}
+    if url.database in _IN_MEMORY:
         engine = create_engine(url, poolclass=StaticPool, connect_args=connect_args)
     else:
         engine = create_engine(url, connect_args=connect_args, **_POOL)
@@ -154,12 +160,14 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _postgres(url: URL) -> Engine:
+def _postgres(url: URL, patience_s: float) -> Engine:
+    milliseconds = int(patience_s * 1000)
+    options = f"{_POSTGRES_OPTIONS} -c lock_timeout={milliseconds}"
     try:
         return create_engine(
             url,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 5, "options": _POSTGRES_OPTIONS},
+            connect_args={"connect_timeout": 5, "options": options},
             **_POOL,
         )
     except ModuleNotFoundError as error:

@@ -11,6 +11,7 @@ from gimbal.jobs.model import Hold
 from gimbal.jobs.records import hold_of
 from gimbal.jobs.sql_engine import Database
 from gimbal.jobs.sql_schema import holds
+from gimbal.jobs.sql_types import require_integer, require_name
 from gimbal.jobs.store_errors import BadQuery, CardHeld
 
 
@@ -21,6 +22,8 @@ class SqlHolds:
 
     def hold(self, hold: Hold) -> Hold:
         """Store a hold; its own `since` is the time by which others have run out."""
+        require_name("node name", hold.node)
+        require_integer("a card's number", hold.index, bits=32)
         if hold.until <= hold.since:
             raise BadQuery(
                 f"a hold until {hold.until.isoformat()} ends before it begins", "give a later end"
@@ -49,6 +52,7 @@ class SqlHolds:
 
     def release(self, node: str, index: int, *, now: datetime) -> Hold | None:
         """End a hold and return it as it ended."""
+        require_integer("a card's number", index, bits=32)
 
         def work(connection: Connection) -> Hold | None:
             found = _open(connection, node, index)

@@ -21,10 +21,12 @@ from gimbal.jobs.records import Values, spec_values, status_values
 from gimbal.jobs.sql_engine import Database
 from gimbal.jobs.sql_rows import load, resolve, save
 from gimbal.jobs.sql_schema import idempotency, jobs
+from gimbal.jobs.sql_types import require_integer, require_name
 from gimbal.jobs.store_errors import BadQuery, KeyReused
 from gimbal.scheduling.model import JobId
 
-_MAX_KEY = 200
+MAX_PAGE = 1_000
+"""Jobs of the largest page."""
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _ACTIVE = tuple(state.value for state in JobState if not state.is_terminal)
 _INSERT = insert(jobs)
@@ -51,11 +53,8 @@ class SqlJobs:
     ) -> tuple[Job, bool]:
         """Accept a job, once for each key of a user."""
         digest = "" if key is None else _digest(spec, retry_of)
-        if key is not None and len(key) > _MAX_KEY:
-            raise BadQuery(
-                f"an idempotency key of {len(key)} characters is too long",
-                f"send at most {_MAX_KEY}, such as a UUID",
-            )
+        require_name("idempotency key", key or "")
+        _require_storable(spec)
 
         def work(connection: Connection) -> tuple[Job, bool]:
             if key is not None and (found := _accepted(connection, spec.user, key, digest)):
@@ -92,8 +91,8 @@ class SqlJobs:
         since: datetime | None = None,
     ) -> JobPage:
         """Return jobs, newest first."""
-        if limit < 1:
-            raise BadQuery(f"a page of {limit} jobs cannot be had", "ask for at least 1")
+        if not 1 <= limit <= MAX_PAGE:
+            raise BadQuery(f"a page cannot have {limit:,} jobs", f"ask for 1 to {MAX_PAGE:,}")
         since = _utc(since)
         mark = filters_mark(sorted(set(states)), user, since)
         query = _filtered(states, user, since)
@@ -133,6 +132,13 @@ class SqlJobs:
             return save(connection, job, changes.cancelled(job, now))
 
         return self._db.write(work)
+
+
+def _require_storable(spec: JobSpec) -> None:
+    require_name("user name", spec.user)
+    require_integer("a number of GPUs", spec.gpus, bits=32)
+    require_integer("a priority", spec.priority, bits=64)
+    require_integer("a memory", spec.memory_bytes or 0, bits=64)
 
 
 def _digest(spec: JobSpec, retry_of: JobId | None) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from gimbal.jobs.model import Identity, Role
 from gimbal.jobs.sql_engine import Database
 from gimbal.jobs.sql_schema import audit, tokens
+from gimbal.jobs.sql_types import require_integer, require_name
 from gimbal.jobs.store_errors import TokenExists
 
 _SELECT_VALID = select(tokens.c.digest, tokens.c.user_name, tokens.c.role).where(
@@ -30,6 +31,7 @@ class SqlTokens:
         self, digest: str, identity: Identity, *, now: datetime, expires_at: datetime | None
     ) -> int:
         """Store a hashed token and return its id."""
+        require_name("user name", identity.user)
         known = select(tokens.c.id).where(tokens.c.digest == digest)
         new = insert(tokens).values(
             digest=digest,
@@ -68,6 +70,7 @@ class SqlTokens:
 
     def revoke_token(self, token_id: int, *, now: datetime) -> bool:
         """Revoke a token; revoking it again changes nothing."""
+        require_integer("a token's number", token_id, bits=32)
         known = select(tokens.c.id).where(tokens.c.id == token_id)
         revoked = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))
 

@@ -13,6 +13,11 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from gimbal.jobs.store_errors import BadQuery
+
+MAX_NAME = 255
+"""Characters of a name: Postgres indexes no text of more than some 2,700 bytes."""
+
 
 class UtcTime(TypeDecorator[datetime]):
     """An aware time; stored in UTC, given back in UTC."""
@@ -61,6 +66,26 @@ class SafeText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Replace NUL and lone surrogates."""
         return None if value is None else storable(value)
+
+
+def require_name(what: str, name: str) -> None:
+    """Refuse a name that is too long for an index.
+
+    Raises:
+        BadQuery: Naming what it is.
+    """
+    if len(name) > MAX_NAME:
+        raise BadQuery(f"a {what} of {len(name)} characters is too long", f"use {MAX_NAME} at most")
+
+
+def require_integer(what: str, value: int, bits: int) -> None:
+    """Refuse a number that a column cannot hold.
+
+    Raises:
+        BadQuery: Naming what it is.
+    """
+    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+        raise BadQuery(f"{what} of {value:.3e} is out of all bounds", "give a smaller number")
 
 
 def storable(text: str) -> str:

@@ -22,7 +22,7 @@ class KeyReused(GimbalError):
 
 
 class BadQuery(GimbalError):
-    """A cursor, limit or time that cannot be used. (HTTP 400)."""
+    """A cursor, number, time or name that cannot be used. (HTTP 400)."""
 
 
 class CardHeld(GimbalError):

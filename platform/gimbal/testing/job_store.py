@@ -5,6 +5,8 @@ from __future__ import annotations
 from gimbal.jobs.sql_store import SqlJobStore
 
 
-def InMemoryJobStore() -> SqlJobStore:  # noqa: N802 - the name its users expect of the fake
-    """Return an empty store that is gone when it is closed."""
-    return SqlJobStore("sqlite://")
+class InMemoryJobStore(SqlJobStore):
+    """An empty store that is gone when it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__("sqlite://")
