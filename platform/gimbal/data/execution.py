@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import pickle
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def run_on_ray(
         packed = [{"shard": pickle.dumps(shard)} for shard in shards]
         dataset = ray.data.from_items(packed, override_num_blocks=len(packed))
         asked = {"num_cpus": task.stage.num_cpus, "num_gpus": task.stage.num_gpus or None}
-        built = dataset.map(_runner(task), **(asked if place is None else place))
+        built = _mapped(dataset, task, asked if place is None else place)
         try:
             for row in built.iter_rows():
                 yield _unpack(row)
@@ -46,6 +47,13 @@ def run_on_ray(
                 f"stage {task.stage.name}: Ray could not run its tasks: {_last_line(error)}",
                 "start it again: finished blocks are kept; `ray status` shows the cluster",
             ) from error
+
+
+def _mapped(dataset: Any, task: BlockTask, options: Mapping[str, Any]) -> Any:
+    with warnings.catch_warnings():
+        # Deprecated without another way to name a placement group; gone in Ray 2.64.
+        warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+        return dataset.map(_runner(task), **options)
 
 
 def _runner(task: BlockTask) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -25,7 +25,7 @@ from gimbal.scheduling.model import GpuUuid
 logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 5.0
-"""How long a predecessor of ours that was just killed may take to give its memory back."""
+"""How long memory may take to come back from a process that has just ended."""
 
 
 class WorkerPlace(Protocol):

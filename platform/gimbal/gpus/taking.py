@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from gimbal.gpus.words import size
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.25
+_OWN_PATIENCE_S = 30.0
+"""How long to wait for a worker of this node's Ray to end: that of the stage before, or of a group
+that is being started anew, gives its memory back only with its process."""
 _REMEDY = (
     "wait until it is free, lower resources.gpu_memory, or let `gimbal submit` find a free GPU: "
     "the run goes on from its last checkpoint"
@@ -79,18 +83,21 @@ class CardToTake:
             raise self.contended(budget) from error
 
     def _reserve(self, memory: GpuMemory, budget: int, patience_s: float) -> None:
-        free, total = memory.room()
+        _, total = memory.room()
         if budget > total:
             raise ConfigError(
                 f"GPU {self.label} has {size(total)}, the run wants {size(budget)} on it",
                 "lower resources.gpu_memory, or use larger cards",
             )
-        give_up_at = time.monotonic() + patience_s
-        while free < budget:
-            if time.monotonic() >= give_up_at:
+        began = time.monotonic()
+        while True:
+            late = self._too_late(began, patience_s)  # before measuring: they may be gone by then
+            free, _ = memory.room()
+            if free >= budget:
+                break
+            if late:
                 raise self.contended(budget, free)
             time.sleep(_POLL_S)
-            free, _ = memory.room()
         memory.reserve(budget)
 
     def require_clean(self, patience_s: float) -> None:
@@ -99,13 +106,21 @@ class CardToTake:
         Raises:
             GpuContended: Naming who.
         """
-        give_up_at = time.monotonic() + patience_s
-        card: GpuSample | None = self.card
-        while card is not None and _foreign(card):
-            if time.monotonic() >= give_up_at:
+        began, card = time.monotonic(), self.card
+        while _foreign(card):
+            late = self._too_late(began, patience_s)
+            card = find_card(self.card.uuid, look(self.backend)) or self.card
+            if late and _foreign(card):
                 raise self.contended(None)
             time.sleep(_POLL_S)
-            card = find_card(self.card.uuid, look(self.backend))
+
+    def _too_late(self, began: float, patience_s: float) -> bool:
+        """Return whether to stop waiting for room: later where our own leave it."""
+        since_s = time.monotonic() - began
+        if since_s < patience_s or since_s > _OWN_PATIENCE_S:
+            return since_s >= patience_s
+        card = find_card(self.card.uuid, look(self.backend))
+        return card is None or not _siblings_on(card)
 
     def warn_of_others(self) -> None:
         """Say who else is on the card; without a stated need nothing can be refused."""
@@ -133,6 +148,17 @@ def _foreign(card: GpuSample) -> int:
     """Return what others hold on a card, 0 where it is too little to matter."""
     others = used_by_others(card, own_pids())
     return others if others > OccupancySettings().foreign_threshold else 0
+
+
+def _siblings_on(card: GpuSample) -> bool:
+    """Return whether another worker of this node's Ray is on a card: a child of our parent."""
+    import psutil
+
+    for use in card.processes or ():
+        with contextlib.suppress(psutil.Error):
+            if use.pid != os.getpid() and psutil.Process(use.pid).ppid() == os.getppid():
+                return True
+    return False
 
 
 def look(backend: GpuBackend) -> NodeSample:

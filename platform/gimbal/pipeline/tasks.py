@@ -71,7 +71,7 @@ def run_task(
     import ray
 
     place = place or TaskPlace()
-    remote = ray.remote(_run_in_worker).options(**place.options(stage))
+    remote = ray.remote(**place.options(stage))(_run_in_worker)
     reference = remote.remote(stage, dict(inputs), out_dir, code, place.watch)
     recheck = Recheck(place.cards if stage.num_gpus else None)
     try:

@@ -85,13 +85,11 @@ def train_alone(
         if reservation is None
         else reservation.options(reservation.share, bundle=0)
     )
-    task = ray.remote(work_alone).options(
-        **place,
-        max_retries=resources.max_worker_failures,
-        retry_exceptions=False,
-        name="gimbal-train",
-    )
-    reference = task.remote(orders)
+    # As a decorator: with GPUs Ray then ends the process after the call, and so frees its memory.
+    task: Any = ray.remote(
+        **place, max_retries=resources.max_worker_failures, retry_exceptions=False
+    )(work_alone)
+    reference = task.options(name="gimbal-train").remote(orders)
     try:
         return _awaited(reference, resources, watch, reservation)
     except KeyboardInterrupt:

@@ -68,6 +68,7 @@ class Reservation:
         return {
             "num_cpus": 0,
             "num_gpus": min(gpus, self.share),
+            "max_calls": 1,  # a process gives a card's memory back only when it ends
             "scheduling_strategy": PlacementGroupSchedulingStrategy(
                 self.group, placement_group_bundle_index=bundle
             ),
