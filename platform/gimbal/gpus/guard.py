@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gimbal.errors import ConfigError
 from gimbal.experiment.attempt import AttemptFolder, GpuContended, GrantFile, WorkerFile
 from gimbal.gpus.backend import BACKEND_VARIABLE, open_backend
 from gimbal.gpus.model import GpuSample, NodeSample
@@ -85,7 +86,13 @@ class GpuGuard:
         for card in cards:
             place = CardToTake(card=card, label=_label(card, grant), backend=backend)
             place.require_granted(grant)
-            self._held[card.uuid] = self._taken(place, budget, grant)
+            try:
+                self._held[card.uuid] = self._taken(place, budget, grant)
+            except ConfigError as error:
+                if grant is not None or budget is not None:
+                    raise
+                # Such as a torch without CUDA on a machine with GPUs: nobody asked for one.
+                logger.warning("nothing is measured on GPU %s: %s", place.label, error.message)
         self.report()
 
     def _grant(self) -> GrantFile | None:

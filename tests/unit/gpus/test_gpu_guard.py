@@ -172,7 +172,7 @@ class Scripted:
     """A backend of one card whose calls fail as told."""
 
     sample_: NodeSample
-    fails: dict[str, RuntimeError] = field(default_factory=dict)
+    fails: dict[str, Exception] = field(default_factory=dict)
     said: list[tuple[str, int]] = field(default_factory=list)
     uuid: str = "GPU-one"
 
@@ -267,6 +267,17 @@ def test_gpus_that_only_ray_believes_in_are_passed_over(
     scripted.sample_ = NodeSample(at=0.0, problem="no NVIDIA driver")
     GpuGuard(budget_bytes=8 * GIB)(Place(gpu_ids=("0",)))
     assert scripted.said == []
+
+
+def test_a_torch_without_cuda_is_refused_only_where_a_gpu_was_asked_for(
+    scripted: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
+    blind = ConfigError("this process does not see the GPU")
+    scripted.fails["memory"] = blind
+    GpuGuard()(Place(gpu_ids=("0",)))
+    assert "does not see the GPU" in caplog.text
+    with pytest.raises(ConfigError):
+        GpuGuard(budget_bytes=GIB)(Place(gpu_ids=("0",)))
 
 
 def uses(*given: tuple[int, int | None, str]) -> tuple[ProcessUse, ...]:
