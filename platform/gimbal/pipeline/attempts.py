@@ -66,7 +66,7 @@ def reservation_of(attempt: AttemptFolder | None) -> Reservation | None:
     try:
         group = get_placement_group(grant.reservation)
     except ValueError as error:
-        raise gone(grant.reservation) from error
+        raise gone(grant.reservation, "not to be found by its name") from error
     return Reservation(
         name=grant.reservation,
         group=group,

@@ -20,7 +20,7 @@ from gimbal.pipeline.code import CodeIdentity
 from gimbal.pipeline.worker_watch import AttemptWatch
 from gimbal.training.hooks import WorkerContext
 from gimbal.training.orders import ray_gpu_ids
-from gimbal.training.reservation import Recheck, Reservation, gone
+from gimbal.training.reservation import Recheck, Reservation
 
 _PROGRESS_FILE = ".progress.json"
 _POLL_S = 0.25
@@ -79,7 +79,7 @@ def run_task(
             _relay(out_dir, progress)
             if place.cards is not None and recheck.lost():
                 ray.cancel(reference, force=True)
-                raise gone(place.cards.name)
+                raise place.cards.gone()
         result: dict[str, Any] = ray.get(reference)
     except ray.exceptions.RayTaskError as exc:
         raise _translate(stage.name, exc, out_dir) from None

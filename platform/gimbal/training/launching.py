@@ -25,7 +25,7 @@ from gimbal.errors import GimbalError, StageFailed
 from gimbal.experiment.settings import Resources
 from gimbal.training.failures import WorkerFailure
 from gimbal.training.orders import Orders, work_alone, work_here
-from gimbal.training.reservation import Recheck, Reservation, gone, require_bundles
+from gimbal.training.reservation import Recheck, Reservation, require_bundles
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def _lost(
     error: BaseException | None, resources: Resources, reservation: Reservation | None
 ) -> GimbalError:
     if reservation is not None and not reservation.stands():
-        return gone(reservation.name)
+        return reservation.gone()
     missing = None if reservation is not None else lacking(resources)
     if missing is not None:
         return StageFailed(

@@ -14,6 +14,7 @@ from gimbal.errors import StageFailed
 from gimbal.experiment.attempt import GpuContended
 
 _RECHECK_S = 5.0
+_STANDS = "CREATED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +35,13 @@ class Reservation:
 
     def stands(self) -> bool:
         """Return whether every bundle is in place; after a node was lost Ray may never say so."""
+        return self.state() == _STANDS
+
+    def state(self) -> str:
+        """Return Ray's word for the placement group; empty: Ray does not know it."""
         from ray.util.placement_group import placement_group_table
 
-        table = placement_group_table(self.group)
-        return bool(table.get("state") == "CREATED")
+        return str(placement_group_table(self.group).get("state", ""))
 
     def require(self) -> None:
         """Refuse to begin work that would wait for ever.
@@ -46,7 +50,11 @@ class Reservation:
             GpuContended: The reservation is gone, or has lost a card.
         """
         if not self.stands():
-            raise gone(self.name)
+            raise self.gone()
+
+    def gone(self) -> GpuContended:
+        """Return the error for a reservation that does not stand."""
+        return gone(self.name, self.state() or "unknown to Ray")
 
     def options(self, gpus: float, *, bundle: int = -1) -> dict[str, Any]:
         """Return the options of a Ray task that works on a card of the reservation.
@@ -90,10 +98,10 @@ class Recheck:
         return not self._reservation.stands()
 
 
-def gone(name: str) -> GpuContended:
-    """Return the error for a reservation that does not stand."""
+def gone(name: str, state: str) -> GpuContended:
+    """Return the error for a reservation that does not stand, as `state` says in Ray's words."""
     return GpuContended(
-        f"the reservation {name} of this run's GPUs is gone",
+        f"the reservation {name} of this run's GPUs is gone (it is {state})",
         "nothing to mend: the job service gives the job new ones",
     )
 
