@@ -27,6 +27,7 @@ from gimbal.serving.explaining import Explainer
 from gimbal.serving.fake import pretended
 from gimbal.serving.gpu_cache import GpuCache
 from gimbal.serving.http_server import bound_socket, serve_app, url_of
+from gimbal.serving.logs import log_to_stderr
 from gimbal.serving.ray_head import RayHead, ray_head
 from gimbal.serving.settings import ServeSettings
 
@@ -58,6 +59,7 @@ def serve(settings: ServeSettings) -> int:
     """
     if not settings.auth:
         require_loopback(settings.host)
+    log_to_stderr()
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     runs_dir = ensure_folder(settings.runs_dir).absolute()
     address = settings.ray.address or os.environ.get("RAY_ADDRESS")
@@ -142,6 +144,7 @@ def _running(parts: _Parts) -> Iterator[None]:
         yield
     finally:
         stop.set()
+        parts.controller.wake()
         if control.is_alive():
             control.join(_STOP_S)
         parts.cards.close()
@@ -162,5 +165,6 @@ def _app(parts: _Parts) -> object:
             settings=parts.settings.api.model_copy(update={"auth": parts.settings.auth}),
             stats=parts.controller.stats if parts.settings.control else None,
             gpus_age_s=parts.cards.age_s,
+            wake=parts.controller.wake,
         )
     )
