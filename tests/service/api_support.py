@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +79,18 @@ class Lab:
     portal: anyio.from_thread.BlockingPortal
     tokens: dict[str, str]
     lease: Lease | None = None
-    calls: list[httpx.Response] = field(default_factory=list)
 
     def call(self, method: str, path: str, who: str | None = "ada", **options: Any) -> Any:
         """Send a request as one of `PEOPLE`; None: without a token."""
+        return self.portal.call(lambda: self.send(method, path, who, **options))
+
+    async def send(
+        self, method: str, path: str, who: str | None = "ada", **options: Any
+    ) -> httpx.Response:
+        """Send a request from the portal's event loop."""
         headers = dict(options.pop("headers", {}))
         if who is not None:
             headers.setdefault("Authorization", f"Bearer {self.tokens[who]}")
-        return self.portal.call(self._send, method, path, headers, options)
-
-    async def _send(
-        self, method: str, path: str, headers: dict[str, str], options: dict[str, Any]
-    ) -> httpx.Response:
         client = options.pop("client", ("192.0.2.7", 4711))
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=client)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as caller:
@@ -100,7 +100,8 @@ class Lab:
         """Submit a job and return it."""
         answer = self.call("POST", "/v1/jobs", who, json={**SUBMIT, **changes})
         assert answer.status_code == 202, answer.text
-        return answer.json()
+        job: dict[str, Any] = answer.json()
+        return job
 
     def stored(self, user: str = "ada", **changes: Any) -> Job:
         """Put a job into the store without asking the API."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from api_support import CARDS, CONFIG, GIB, SUBMIT, Lab
+from api_support import CARDS, CONFIG, GIB, SUBMIT, Lab, Words
 
 from gimbal.api.schemas import JobList, JobOut, Problem, WhyOut
 from gimbal.jobs.model import JobState, StopWhy
@@ -255,6 +256,24 @@ def test_why_names_the_cards(lab: Lab) -> None:
     answer = WhyOut.model_validate(lab.call("GET", f"/v1/jobs/{job.id}/why").json())
     assert (answer.position, answer.gpus[0].gpu) == (1, "lab1:1")
     assert answer.gpus[0].sentence == "eve (python) holds 14.0 GiB", "no terminal sequences"
+
+
+def test_explanations_take_turns_and_hold_up_nobody(make_lab: Callable[..., Lab]) -> None:
+    """Each costs as much as a decision over the whole queue."""
+    asked, release = [0], threading.Event()
+
+    def slow(_: JobId) -> Words:
+        asked[0] += 1
+        release.wait(10)
+        return Words()
+
+    lab = make_lab(explain=slow)
+    path = f"/v1/jobs/{lab.stored().id}/why"
+    answers = [lab.portal.start_task_soon(lab.send, "GET", path) for _ in range(60)]
+    assert lab.call("GET", "/v1/jobs").status_code == 200
+    assert asked[0] <= 1
+    release.set()
+    assert {answer.result(30).status_code for answer in answers} == {200}
 
 
 def test_a_user_with_very_many_jobs_has_to_wait(make_lab: Callable[..., Lab]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -75,7 +76,9 @@ def test_a_body_that_lies_about_its_length_is_refused(lab: Lab) -> None:
         assert send(lab, b"{}", **{"Content-Length": length}).status_code == 413
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "", "[", "10.0.0.1.nip.io"]
+)
 def test_a_name_that_is_not_ours_is_refused(lab: Lab, host: str) -> None:
     answer = lab.call("GET", "/v1/jobs", headers={"Host": host})
     assert (answer.status_code, answer.json()["code"]) == (421, "unknown_host")
@@ -85,6 +88,16 @@ def test_a_name_that_is_not_ours_is_refused(lab: Lab, host: str) -> None:
 def test_our_names_are_let_through(make_lab: Callable[..., Lab], host: str) -> None:
     lab = make_lab(allowed_hosts=("gimbal.lab",))
     assert lab.call("GET", "/v1/jobs", headers={"Host": host}).status_code == 200
+
+
+def test_addresses_and_this_machines_name_are_ours_where_tokens_are_asked_for(
+    make_lab: Callable[..., Lab],
+) -> None:
+    open_lab, closed_lab = make_lab(auth=False), make_lab()
+    for host in ("10.0.0.1:8321", "[2001:db8::1]", socket.gethostname()):
+        headers = {"Host": host}
+        assert closed_lab.call("GET", "/v1/jobs", headers=headers).status_code == 200
+        assert open_lab.call("GET", "/v1/jobs", headers=headers).status_code == 421
 
 
 @pytest.mark.parametrize(

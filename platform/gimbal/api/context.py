@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Generic, Protocol, TypeVar
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from gimbal.api.auth import Authenticator
@@ -73,6 +74,8 @@ class ApiDeps:
         settings: Limits.
         stats: The controller's numbers; None: it runs in another process.
         gpus_age_s: Returns how old `gpus` is; None: nothing was seen yet.
+        wake: Tells the controller that a job came in or is to end, if it runs in this process;
+            one elsewhere finds out by itself within a round.
     """
 
     store: JobStore
@@ -83,6 +86,7 @@ class ApiDeps:
     settings: ApiSettings = field(default_factory=ApiSettings)
     stats: ControllerStats | None = None
     gpus_age_s: Callable[[], float | None] = lambda: 0.0
+    wake: Callable[[], None] = lambda: None
 
 
 class Remembered(Generic[T]):
@@ -125,6 +129,7 @@ class Api:
         self.authenticator = Authenticator(deps.store, deps.clock, settings)
         self.rate = RateLimit(settings.rate_per_s, settings.rate_burst, monotonic)
         self.streams = StreamCap(settings.max_streams, settings.max_streams_per_user)
+        self.one_at_a_time = CapacityLimiter(1)
         self.http = HttpStats()
         self.running = Remembered(self._running, monotonic)
         self.runs: Remembered[list[RunEntry]] = Remembered(

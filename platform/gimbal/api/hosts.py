@@ -3,10 +3,15 @@
 A browser sends requests for any page it shows. Two rules keep strangers' pages out, also where no
 token is asked for: the name in `Host` must be one of the service's own (a page may point its own
 name at this machine), and what changes something must not come from another page's origin.
+
+Addresses in numbers are nobody's name to point elsewhere. With tokens they are let in, like this
+machine's own name, so that a service that listens for a lab needs no list.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
@@ -21,7 +26,9 @@ class HostCheck:
     """Judges requests by where they say they come from and go to."""
 
     def __init__(self, settings: ApiSettings) -> None:
-        self._names = frozenset(name.lower() for name in settings.allowed_hosts)
+        own = (socket.gethostname(),) if settings.auth else ()
+        self._names = frozenset(name.lower() for name in (*settings.allowed_hosts, *own))
+        self._numbers = settings.auth
 
     def check(self, scope: Scope) -> None:
         """Let a request through.
@@ -42,7 +49,7 @@ class HostCheck:
             raise ApiProblem(403, "cross_origin", "pages of other origins may not change anything")
 
     def _is_ours(self, name: str) -> bool:
-        return is_loopback(name) or name in self._names
+        return is_loopback(name) or name in self._names or (self._numbers and _is_address(name))
 
     @staticmethod
     def _same_origin(headers: dict[bytes, bytes], host: str) -> bool:
@@ -55,6 +62,14 @@ class HostCheck:
             return urlsplit(origin.decode("latin-1").lower()).netloc == host
         except ValueError:
             return False
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _name(host: str) -> str:

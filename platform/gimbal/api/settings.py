@@ -13,8 +13,6 @@ from gimbal.experiment.settings import Settings
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-
 
 class ApiSettings(Settings):
     """Limits of the API."""
@@ -22,8 +20,8 @@ class ApiSettings(Settings):
     auth: bool = True
     """Off: everybody who reaches the port is an operator; allowed on loopback only."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names besides loopback's under which clients may reach the service (`Host` header): a page
-    that points its own name at this machine must not be able to use a browser in between."""
+    """Names besides this machine's own under which clients may reach the service (`Host` header): a
+    page that points its own name at this machine must not be able to use a browser in between."""
     max_body_bytes: Count = 1024 * 1024
     """A config with every key written out is below 100 KiB."""
     request_timeout_s: Positive = 30.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import Header, Query
 from starlette.responses import Response
 
@@ -98,6 +99,7 @@ def cancel(id: str, api: ApiDep, identity: User, if_match: IfMatch = None) -> Re
     job = api.store.request_cancel(job.id, now=api.deps.clock.now())
     api.audit(identity, "job.cancel", job.id)
     api.running.forget()
+    api.deps.wake()
     return _shown(job)
 
 
@@ -117,10 +119,15 @@ def retry(id: str, api: ApiDep, identity: User, key: Key = None) -> Response:
 
 
 @router.get("/jobs/{id}/why", **gives(WhyOut))
-def why(id: str, api: ApiDep, _: Viewer) -> Response:
+async def why(id: str, api: ApiDep, _: Viewer) -> Response:
     """Say what a job waits for, card by card."""
-    job = api.store.get(job_id(id))
-    words = api.deps.explain(job.id)
+    # The policy decides about the whole queue for it: one at a time, and no thread waits its turn.
+    return await to_thread.run_sync(_explained, api, job_id(id), limiter=api.one_at_a_time)
+
+
+def _explained(api: Api, name: JobId) -> Response:
+    job = api.store.get(name)
+    words = api.deps.explain(name)
     return answer(
         {
             "id": job.id,
@@ -146,6 +153,7 @@ def _accept(
     job, is_new = api.store.submit(spec, now=now, key=key, retry_of=retry_of)
     if is_new:
         api.audit(identity, "job.submit" if retry_of is None else "job.retry", job.id)
+        api.deps.wake()
     headers = {"Location": f"/v1/jobs/{job.id}", "ETag": _etag(job)}
     return answer(rendering.job_detail(job), 202, headers)
 
