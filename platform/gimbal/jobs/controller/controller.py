@@ -31,6 +31,8 @@ from gimbal.scheduling.model import NodeName, WaitReason
 from gimbal.scheduling.retrying import RetrySettings
 from gimbal.scheduling.settings import PolicySettings
 
+_BREATH_S = 0.1
+"""Between two rounds at least: jobs that come in together are taken up together."""
 _RAY_SILENT = "Ray does not answer; nothing is started until it does"
 
 
@@ -104,6 +106,7 @@ class Controller:
         self._admission = Admission(self._world, self._needs, starter, stopper, self._notes)
         self._orphans = Orphans(self._world)
         self._silent = False
+        self._woken = threading.Event()
 
     def tick(self) -> TickReport:
         """Do one round; does nothing while another controller leads.
@@ -125,8 +128,12 @@ class Controller:
             self.stats.leading = False
             return TickReport(leading=False)
 
+    def wake(self) -> None:
+        """Do the next round soon: a job came in, or is to end."""
+        self._woken.set()
+
     def run(self, stop: threading.Event) -> None:
-        """Do rounds until `stop` is set, then give the lease back."""
+        """Do rounds until `stop` is set, then give the lease back; `wake` after setting it."""
         settings = self._world.settings
         pause_s = settings.tick_s
         while not stop.is_set():
@@ -137,7 +144,11 @@ class Controller:
                 trouble("tick_failed", error)
             pause_s = min(pause_s * 2, settings.unavailable_tick_max_s) if troubled else 0.0
             pause_s = max(pause_s, settings.tick_s)
-            stop.wait(pause_s)
+            # Jobs that come in do not make a Ray that is down answer sooner.
+            breath_s = pause_s if troubled else min(pause_s, _BREATH_S)
+            if not stop.wait(breath_s):
+                self._woken.wait(pause_s - breath_s)
+                self._woken.clear()
         try:
             self._leadership.give_back()
         except Exception as error:  # the process's end: the lease runs out by itself
