@@ -6,6 +6,7 @@ files: the full dotted key, the line or override it came from, and the nearest r
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,7 +119,7 @@ class _Problem:
     def add(self, detail: ErrorDetails, known: Sequence[str]) -> None:
         kind, dotted = detail["type"], ".".join(self.path)
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        if kind == "extra_forbidden":
+        if kind in ("extra_forbidden", "unexpected_keyword_argument"):
             self.statement = f"unknown key {dotted!r}"
             self.remedy = _suggest(dotted, known)
         elif kind == "missing":
@@ -189,7 +190,10 @@ def known_keys(model: type[BaseModel]) -> Iterator[str]:
     yield from _keys(model, "", 0)
 
 
-def _keys(model: type[BaseModel], prefix: str, depth: int) -> Iterator[str]:
+def _keys(model: type[Any], prefix: str, depth: int) -> Iterator[str]:
+    if not issubclass(model, BaseModel):
+        yield from (f"{prefix}{field.name}" for field in dataclasses.fields(model))
+        return
     for name, info in model.model_fields.items():
         key = f"{prefix}{info.alias or name}"
         yield key
@@ -198,8 +202,9 @@ def _keys(model: type[BaseModel], prefix: str, depth: int) -> Iterator[str]:
                 yield from _keys(inner, f"{key}.{'*.' if star else ''}", depth + 1)
 
 
-def _models(annotation: Any, star: bool = False) -> Iterator[tuple[type[BaseModel], bool]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _models(annotation: Any, star: bool = False) -> Iterator[tuple[type[Any], bool]]:
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    if is_model or (isinstance(annotation, type) and dataclasses.is_dataclass(annotation)):
         yield annotation, star
         return
     origin = typing.get_origin(annotation)

@@ -39,8 +39,8 @@ def test_options_win_over_the_file_and_overrides() -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("gpus.cooldown_s=3", "gpus.cool_down_s"),
-        ("policy.starvation=3", "policy.starvation"),
+        ("gpus.cooldown_s=3", "did you mean gpus.cool_down_s"),
+        ("policy.starvation=3", "did you mean policy.starvation_s"),
         ("retry.cap_s=many", "retry.cap_s"),
         ("controller.tick_s=0", "controller.tick_s"),
     ],
