@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from gimbal.cli.border import BUG_EXIT, INTERRUPTED_EXIT, Interrupted, error_border, exit_code
+from gimbal.data.building import run_here
+from gimbal.data.schema import BlockSchema, Column
+from gimbal.data.stage import DataStage, Item
 from gimbal.errors import ConfigError, StageFailed
 from gimbal.experiment.attempt import (
     AttemptFolder,
@@ -28,6 +31,8 @@ from gimbal.experiment.settings import ExperimentSettings, Resources, Settings
 from gimbal.experiment.stage import Progress, Stage, StageInputs, TaskStage
 from gimbal.experiment.workload import Workload
 from gimbal.pipeline.attempts import resources_of
+from gimbal.pipeline.code import CodeIdentity
+from gimbal.pipeline.execution import Execution
 from gimbal.pipeline.runner import run_experiment
 
 
@@ -96,6 +101,50 @@ def test_a_run_leaves_between_stages_and_the_next_attempt_continues_it(
     run_experiment(Steps(lambda: None, lambda: done.append(1)), settings)
     assert run_of(second).path == run_of(first).path and done == [1]
     assert run_of(second).state().status is RunStatus.FINISHED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers(DataStage):
+    """One block a number; making the second one, the service asks to leave."""
+
+    settings: Settings = field(default_factory=Settings)
+    items_per_block: int = 1
+    ask: Callable[[], None] = field(default=lambda: None, compare=False)
+
+    @property
+    def schema(self) -> BlockSchema:
+        return BlockSchema.of(Column("n", "int64"))
+
+    def items(self, inputs: StageInputs) -> Sequence[Item]:
+        return [{"id": str(n)} for n in range(4)]
+
+    def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
+        if item["id"] == "1":
+            self.ask()
+        yield {"n": int(item["id"])}
+
+
+def test_a_data_stage_leaves_after_a_block_and_keeps_it(
+    settings: ExperimentSettings,
+    attempts: Callable[[str, int], AttemptFolder],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gimbal.pipeline.ray_session.connect", lambda *_: None)
+    monkeypatch.setattr("gimbal.data.writing._on_ray", lambda place: run_here)
+    first = attempts("job", 1)
+    stage = Numbers(name="n", ask=lambda: first.write("stop", StopFile(why="cancel", at=0.0)))
+    execution = Execution(
+        settings=settings,
+        code=CodeIdentity(digest="", packages=("gimbal",), driver_path=""),
+        fingerprint="",
+        progress=lambda *_: None,
+    )
+    with pytest.raises(Preempted, match="cancelled"):
+        execution.run(stage, {}, tmp_path / "out")
+    attempts("job", 2)
+    numbers = execution.run(stage, {}, tmp_path / "out")
+    assert (numbers["blocks"], numbers["built_blocks"]) == (4, 2)
 
 
 def test_a_job_keeps_its_run_also_when_an_attempt_failed(
