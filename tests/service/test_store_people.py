@@ -66,9 +66,7 @@ def test_cards_and_tokens_that_cannot_exist_are_refused(store: SqlJobStore) -> N
         lambda: store.hold(replace(claim(), node="n" * 9_000)),
         lambda: store.release("n", 2**70, now=NOW),
         lambda: store.revoke_token(2**70, now=NOW),
-        lambda: store.add_token(
-            "a", Identity(user="u" * 9_000, role=Role.USER), now=NOW, expires_at=None
-        ),
+        lambda: store.add_token("a", nobody, now=NOW, expires_at=None),
     ):
         with pytest.raises(BadQuery):
             use()

@@ -87,8 +87,11 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
     """Start a server with an empty cluster, and remove both at the end.
+
+    Args:
+        durable: Write as a real server does, not as fast as a test can bear.
 
     Raises:
         NoPostgres: It cannot be had here.
@@ -98,7 +101,9 @@ def postgres_server() -> Iterator[PostgresServer]:
     try:
         identity = _identity(folder)
         _initialise(binaries, folder, identity)
-        server = PostgresServer(folder, _start(binaries, folder, identity))
+        server = PostgresServer(
+            folder, _start(binaries, folder, identity, () if durable else _UNSAFE_BUT_FAST)
+        )
         try:
             _wait(server)
             yield server
@@ -130,10 +135,11 @@ def _initialise(binaries: Path, folder: Path, identity: dict[str, Any]) -> None:
         raise NoPostgres(f"initdb failed: {done.stderr.strip()[-500:]}")
 
 
-def _start(binaries: Path, folder: Path, identity: dict[str, Any]) -> subprocess.Popen[bytes]:
-    settings = ("listen_addresses=", f"unix_socket_directories={folder}", *_UNSAFE_BUT_FAST)
+def _start(
+    binaries: Path, folder: Path, identity: dict[str, Any], settings: tuple[str, ...]
+) -> subprocess.Popen[bytes]:
     command = [str(binaries / "postgres"), "-D", str(folder / "data")]
-    for setting in settings:
+    for setting in ("listen_addresses=", f"unix_socket_directories={folder}", *settings):
         command += ["-c", setting]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
