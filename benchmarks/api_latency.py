@@ -31,7 +31,7 @@ GOAL_P99_S = 0.05
 CONFIG = {"train": {"steps": 2000, "global_batch": 48}}
 SUBMIT = {"workload": "nbv", "config": CONFIG, "gpus": 1, "gpu_memory": "10GiB"}
 MIX = {"list": 40, "show": 35, "gpus": 15, "submit": 10}
-MAX_REQUESTS = 20_000
+MAX_REQUESTS = 20_000  # of each server in a turn
 
 
 def fill(folder: Path, count: int) -> tuple[list[str], str]:
@@ -259,7 +259,6 @@ def measure(folder: Path, jobs: int, rate: float, seconds: float) -> dict:
             )
             ours += found
             statuses += seen
-    by_kind = {kind: summary([it for it in ours if it[0] == kind]) for kind in MIX}
     mine, theirs = summary(ours), summary(peer)
     return {
         "stored_jobs": jobs,
@@ -267,7 +266,7 @@ def measure(folder: Path, jobs: int, rate: float, seconds: float) -> dict:
         "requests": len(ours),
         "errors": sum(n for status, n in statuses.items() if not 200 <= status < 300),
         "gimbal": mine,
-        "by_kind": by_kind,
+        "by_kind": {kind: summary([it for it in ours if it[0] == kind]) for kind in MIX},
         "hello": theirs,
         "p99_ratio_to_hello": round(mine["p99_ms"] / theirs["p99_ms"], 2),
         "goal_p99_ms": GOAL_P99_S * 1e3,

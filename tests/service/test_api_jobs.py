@@ -161,6 +161,7 @@ def test_lists_are_filtered(lab: Lab) -> None:
         ({"cursor": "nonsense"}, 400),
         ({"cursor": "a\0b"}, 422),
         ({"state": "DONE"}, 422),
+        ({"stat": "RUNNING"}, 422),
         ({"user": "a'; DROP TABLE"}, 422),
         ({"since": "yesterday"}, 422),
         ({"since": "2026-01-01T00:00:00"}, 422),

@@ -8,27 +8,35 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from gimbal.api import strict_json
 from gimbal.api.problems import MEDIA_TYPE, ApiProblem, pointer
-from gimbal.api.schemas import NAME, Problem
+from gimbal.api.schemas import Problem
 from gimbal.api.text import cleaned_plain
 from gimbal.scheduling.model import JobId
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 MAX_LIMIT = 200
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many to return at most.")]
-Cursor = Annotated[
-    str | None,
-    Query(max_length=MAX_LIMIT, pattern=r"^[\x21-\x7e]*$", description="`next_cursor` of a page."),
-]
-UserFilter = Annotated[str | None, Query(pattern=NAME, description="Only this user's.")]
-Since = Annotated[AwareDatetime | None, Query(description="Only later ones; RFC 3339.")]
+
+class Page(BaseModel):
+    """Which part of a list is asked for; parameters it does not name are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT, description="How many at most.")] = 50
+    cursor: Annotated[
+        str | None,
+        Field(
+            max_length=MAX_LIMIT,
+            pattern=r"^[\x21-\x7e]*$",
+            description="`next_cursor` of the page before.",
+        ),
+    ] = None
 
 
 class StrictRequest(Request):

@@ -7,24 +7,15 @@ from typing import Annotated
 
 from anyio import to_thread
 from fastapi import Header, Query
+from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
 from gimbal.api import rendering
 from gimbal.api.auth import User, Viewer, may_change
 from gimbal.api.context import Api, ApiDep
 from gimbal.api.problems import ApiProblem
-from gimbal.api.routing import (
-    Cursor,
-    Limit,
-    Since,
-    UserFilter,
-    answer,
-    gives,
-    job_id,
-    make_router,
-    utc,
-)
-from gimbal.api.schemas import JobList, JobOut, SubmitJob, WhyOut
+from gimbal.api.routing import Page, answer, gives, job_id, make_router, utc
+from gimbal.api.schemas import NAME, JobList, JobOut, SubmitJob, WhyOut
 from gimbal.api.submitting import spec_of
 from gimbal.api.text import cleaned
 from gimbal.jobs.model import Identity, Job, JobSpec, JobState, Role
@@ -48,6 +39,16 @@ IfMatch = Annotated[
 ]
 
 
+class JobFilters(Page):
+    """Which jobs are listed."""
+
+    state: Annotated[tuple[JobState, ...], Field(max_length=len(JobState))] = ()
+    user: Annotated[str | None, Field(pattern=NAME, description="Only this user's.")] = None
+    since: Annotated[
+        AwareDatetime | None, Field(description="Only those submitted since then; RFC 3339.")
+    ] = None
+
+
 @router.post("/jobs", **gives(JobOut, 202))
 def submit(body: SubmitJob, api: ApiDep, identity: User, key: Key = None) -> Response:
     """Submit a job; it waits until its GPUs are really free."""
@@ -57,18 +58,15 @@ def submit(body: SubmitJob, api: ApiDep, identity: User, key: Key = None) -> Res
 
 
 @router.get("/jobs", **gives(JobList))
-def list_jobs(
-    api: ApiDep,
-    _: Viewer,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    state: Annotated[list[JobState], Query(max_length=len(JobState))] = [],  # noqa: B006
-    user: UserFilter = None,
-    since: Since = None,
-) -> Response:
+def list_jobs(asked: Annotated[JobFilters, Query()], api: ApiDep, _: Viewer) -> Response:
     """List jobs, newest first."""
-    after = utc(since, "?since")
-    page = api.store.page(limit=limit, cursor=cursor, states=state, user=user, since=after)
+    page = api.store.page(
+        limit=asked.limit,
+        cursor=asked.cursor,
+        states=asked.state,
+        user=asked.user,
+        since=utc(asked.since, "?since"),
+    )
     jobs = [rendering.job_summary(job) for job in page.jobs]
     return answer({"jobs": jobs, "next_cursor": page.next_cursor})
 

@@ -6,13 +6,14 @@ import re
 from typing import Annotated
 
 from fastapi import Query
+from pydantic import Field
 from starlette.responses import Response
 
 from gimbal.api import rendering
 from gimbal.api.auth import Viewer
 from gimbal.api.context import ApiDep
 from gimbal.api.problems import ApiProblem
-from gimbal.api.routing import Cursor, Limit, answer, gives, make_router
+from gimbal.api.routing import Page, answer, gives, make_router
 from gimbal.api.schemas import EXPERIMENT, NAME, RunList, RunOut
 from gimbal.errors import GimbalError
 from gimbal.experiment.run_finding import RunEntry
@@ -21,32 +22,29 @@ from gimbal.experiment.run_state import RunStatus
 
 router = make_router("runs")
 
-Experiment = Annotated[str | None, Query(pattern=EXPERIMENT, description="Only of this one.")]
-WorkloadFilter = Annotated[str | None, Query(pattern=NAME, description="Only of this one.")]
+
+class RunFilters(Page):
+    """Which runs are listed."""
+
+    experiment: Annotated[str | None, Field(pattern=EXPERIMENT)] = None
+    workload: Annotated[str | None, Field(pattern=NAME)] = None
 
 
 @router.get("/runs", **gives(RunList))
-def list_runs(
-    api: ApiDep,
-    _: Viewer,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    experiment: Experiment = None,
-    workload: WorkloadFilter = None,
-) -> Response:
+def list_runs(asked: Annotated[RunFilters, Query()], api: ApiDep, _: Viewer) -> Response:
     """List runs, newest first."""
     runs = [
         run
         for run in api.runs()
-        if experiment in (None, run.experiment)
-        and (workload is None or (run.state is not None and run.state.workload == workload))
+        if asked.experiment in (None, run.experiment)
+        and asked.workload in (None, run.state.workload if run.state else None)
     ]
     names = [_name(run) for run in runs]
-    if cursor is not None and cursor not in names:
+    if asked.cursor is not None and asked.cursor not in names:
         raise ApiProblem(400, "bad_query", "the cursor names no run", remedy="leave it out")
-    first = names.index(cursor) + 1 if cursor is not None else 0
-    shown = runs[first : first + limit]
-    more = first + limit < len(runs)
+    first = names.index(asked.cursor) + 1 if asked.cursor is not None else 0
+    shown = runs[first : first + asked.limit]
+    more = first + asked.limit < len(runs)
     return answer(
         {
             "runs": [rendering.run_summary(run) for run in shown],
