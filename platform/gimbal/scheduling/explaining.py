@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gimbal.scheduling.card import Card, Standing
 from gimbal.scheduling.fair_share import UNITS, FairShare, share_units
 from gimbal.scheduling.fitting import need_bytes
 from gimbal.scheduling.model import (
@@ -26,7 +27,7 @@ from gimbal.scheduling.model import (
 from gimbal.scheduling.ordering import in_order
 from gimbal.scheduling.policy import decide
 from gimbal.scheduling.settings import PolicySettings
-from gimbal.scheduling.supply import Card, Standing, Supply
+from gimbal.scheduling.supply import Supply
 from gimbal.scheduling.waiting import malformed
 from gimbal.scheduling.wording import gib
 

@@ -7,10 +7,13 @@ first, which keeps whole nodes free for gangs.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
+from itertools import islice
 
+from gimbal.scheduling.card import Slot
 from gimbal.scheduling.fair_share import UNITS, share_units
 from gimbal.scheduling.model import GpuUuid, Grant, NodeName, Request
-from gimbal.scheduling.supply import Slot, Supply
+from gimbal.scheduling.supply import Supply
 
 
 def need_bytes(request: Request) -> int:
@@ -25,17 +28,21 @@ class Fitter:
         self._supply = supply
         self._refused: list[tuple[int, int]] = []
 
-    def take(self, request: Request) -> tuple[Grant, ...] | None:
+    def take(self, request: Request, *, free: int) -> tuple[Grant, ...] | None:
         """Grant a job all its cards, or none.
+
+        Args:
+            request: The job.
+            free: How many whole cards fit it now.
 
         Returns:
             One grant a worker; None if not all of them fit now.
         """
         if request.share < 1:
             return self._take_share(request)
-        chosen = self._whole(request)
-        if chosen is None:
+        if free < request.gpus:
             return None
+        chosen = self._whole(request)
         for _, _, uuid in chosen:
             self._supply.take(uuid)
         return tuple(
@@ -43,28 +50,35 @@ class Fitter:
             for _, node, uuid in chosen
         )
 
-    def _whole(self, request: Request) -> list[Slot] | None:
+    def _whole(self, request: Request) -> list[Slot]:
         supply, need, count = self._supply, need_bytes(request), request.gpus
-        if supply.count(supply.free, need, request.avoid) < count:
-            return None
+        avoid = request.avoid
         if count == 1:
-            return [next(s for s in _from(supply.free, need) if s[2] not in request.avoid)]
-        by_node = {
-            node: found
-            for node, slots in supply.nodes.items()
-            if (found := [s for s in _from(slots, need) if s[2] not in request.avoid])
-        }
-        return self._on_one_node(by_node, count) or _spread(by_node, count)
+            first = bisect_left(supply.free, (need,))
+            return [next(s for s in islice(supply.free, first, None) if s[2] not in avoid)]
+        if avoid:
+            nodes = {
+                n: [s for s in slots if s[2] not in avoid] for n, slots in supply.nodes.items()
+            }
+        else:
+            nodes = supply.nodes
+        return self._on_one_node(nodes, need, count) or _spread(nodes, need, count)
 
-    def _on_one_node(self, by_node: dict[NodeName, list[Slot]], count: int) -> list[Slot] | None:
+    def _on_one_node(
+        self, nodes: Mapping[NodeName, list[Slot]], need: int, count: int
+    ) -> list[Slot] | None:
         """Choose the node with the smallest cards that do, then the one with the least left."""
-        cards = self._supply.cards
-        fitting = [
-            (cards[slots[count - 1][2]].gpu.total_bytes, len(slots), node)
-            for node, slots in by_node.items()
-            if len(slots) >= count
-        ]
-        return by_node[min(fitting)[2]][:count] if fitting else None
+        cards, fitting = self._supply.cards, []
+        for node, slots in nodes.items():
+            first = bisect_left(slots, (need,))
+            left = len(slots) - first - count
+            if left >= 0:
+                largest = cards[slots[first + count - 1][2]].gpu.total_bytes
+                fitting.append((largest, left, node, first))
+        if not fitting:
+            return None
+        _, _, node, first = min(fitting)
+        return nodes[node][first : first + count]
 
     def _take_share(self, request: Request) -> tuple[Grant, ...] | None:
         need, units = need_bytes(request), share_units(request.share)
@@ -99,10 +113,10 @@ def _from(slots: list[Slot], need: int) -> list[Slot]:
     return slots[bisect_left(slots, (need,)) :]
 
 
-def _spread(by_node: dict[NodeName, list[Slot]], count: int) -> list[Slot]:
+def _spread(nodes: Mapping[NodeName, list[Slot]], need: int, count: int) -> list[Slot]:
     """Take the nodes with the most cards; the last is the smallest that completes the gang."""
     chosen: list[Slot] = []
-    left = dict(by_node)
+    left = {node: found for node, slots in nodes.items() if (found := _from(slots, need))}
     while len(chosen) < count:
         missing = count - len(chosen)
         enough = [(len(slots), node) for node, slots in left.items() if len(slots) >= missing]

@@ -7,9 +7,10 @@ stand between it and its place: for a colleague's process, which may last for da
 
 from __future__ import annotations
 
+from gimbal.scheduling.card import Slot, Standing
 from gimbal.scheduling.fitting import need_bytes
-from gimbal.scheduling.model import GpuUuid, JobId, Request
-from gimbal.scheduling.supply import Slot, Standing, Supply
+from gimbal.scheduling.model import GpuUuid, JobId, NodeName, Request
+from gimbal.scheduling.supply import Supply
 from gimbal.scheduling.victims import fits_without
 
 _HOPEFUL = frozenset(
@@ -27,14 +28,19 @@ class Keeper:
 
     def __init__(self, supply: Supply, stopping: set[JobId]) -> None:
         self._supply = supply
+        self._closable: list[tuple[int, NodeName, GpuUuid]] | None = None
         self.stopping = stopping
 
-    def missing(self, request: Request) -> int:
-        """Return how many cards a job lacks beside those that are free or coming free."""
+    def missing(self, request: Request, *, free: int) -> int:
+        """Return how many cards a job lacks beside those that are free or coming free.
+
+        Args:
+            request: The job.
+            free: How many whole cards fit it now.
+        """
         supply, need = self._supply, need_bytes(request)
         if request.share < 1:
             return 1 if self._coming_share(request) is None else 0
-        free = supply.count(supply.free, need, request.avoid)
         if not supply.leaving:
             return request.gpus - free
         return request.gpus - free - supply.count(supply.leaving, need, request.avoid)
@@ -51,14 +57,17 @@ class Keeper:
         elif uuid is not None:
             self._supply.close(uuid)
 
-    def keep_for_starving(self, request: Request) -> int:
+    def keep_for_starving(self, request: Request, *, free: int) -> int:
         """Keep what is free for a job that has waited long, and let shared cards run empty.
+
+        Args:
+            request: The job.
+            free: How many whole cards fit it now.
 
         Returns:
             How many cards are kept; 0 too if waiting for its others has no end in sight.
         """
         supply, need = self._supply, need_bytes(request)
-        free = supply.count(supply.free, need, request.avoid) if request.share == 1 else 0
         if not free and not supply.shared:
             return 0
         counts, _ = supply.tally(need, request.avoid)
@@ -81,16 +90,23 @@ class Keeper:
 
         A closed card only ever loses jobs, so the choice settles and one of them does run empty.
         """
-        shared = [
-            card
-            for _, _, uuid in self._supply.shared
-            if (card := self._supply.cards[uuid]).standing is Standing.RUNNING
-            and card.gpu.total_bytes >= need_bytes(request)
-            and uuid not in request.avoid
-        ]
-        shared.sort(key=lambda card: (len(card.holders), card.gpu.node, card.gpu.uuid))
-        for card in shared[:most]:
-            self._supply.close(card.gpu.uuid)
+        if self._closable is None:
+            self._closable = sorted(
+                (len(card.holders), card.gpu.node, uuid)
+                for _, _, uuid in self._supply.shared
+                if (card := self._supply.cards[uuid]).standing is Standing.RUNNING
+            )
+        need, cards = need_bytes(request), self._supply.cards
+        for entry in list(self._closable) if most > 0 else ():
+            card = cards[entry[2]]
+            if card.gpu.total_bytes < need or entry[2] in request.avoid:
+                continue
+            self._closable.remove(entry)
+            if card.open:
+                self._supply.close(entry[2])
+                most -= 1
+                if not most:
+                    return
 
     def _coming_share(self, request: Request) -> GpuUuid | None:
         """Return the card that has room for a share once jobs have left it."""

@@ -8,6 +8,8 @@ kept. What a shape of job was told is remembered, so that ten thousand alike cos
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gimbal.scheduling.fair_share import UNITS, FairShare, share_units
 from gimbal.scheduling.fitting import Fitter
 from gimbal.scheduling.keeping import Keeper
@@ -46,14 +48,7 @@ def decide(snapshot: Snapshot, *, now: float, settings: PolicySettings) -> tuple
         job's `Wait` the `Preempt` of every job that is asked to leave for it.
     """
     round_ = _Round(snapshot, now=now, settings=settings)
-    for request in in_order(snapshot.queue, round_.fair_share, now=now, settings=settings):
-        if request.not_before > now:
-            detail = f"starts again not before {clock(request.not_before)}"
-            round_.wait(request, (WaitReason.BACKOFF, detail))
-        elif request.gpus == 0:
-            round_.without_gpus(request)
-        else:
-            round_.with_gpus(request)
+    round_.decide_all(in_order(snapshot.queue, round_.fair_share, now=now, settings=settings))
     return tuple(round_.decisions)
 
 
@@ -63,7 +58,7 @@ class _Round:
     def __init__(self, snapshot: Snapshot, *, now: float, settings: PolicySettings) -> None:
         self.decisions: list[Decision] = []
         self.fair_share = FairShare(snapshot, settings)
-        self._settings = settings
+        self._now, self._settings = now, settings
         self._limited = settings.user_gpu_quota is not None
         self._starving_before = now - settings.starvation_s
         supply = self._supply = Supply(snapshot, settings)
@@ -74,44 +69,55 @@ class _Round:
         self._preemptor = Preemptor(snapshot, supply, self._keeper, now=now, settings=settings)
         without = sum(not job.grants for job in snapshot.running)
         self._slots = settings.max_jobs_without_gpus - without
-        self._never: dict[_Shape, Verdict | None] = {}
         self._told: dict[_Shape, Verdict] = {}
 
-    def wait(self, request: Request, told: Verdict) -> None:
-        """Let a job wait."""
-        self.decisions.append(Wait(request.job_id, told[0], told[1]))
+    def decide_all(self, line: Iterable[Request]) -> None:
+        """Decide for every job of a line."""
+        told, decisions = self._told, self.decisions
+        for request in line:
+            starving = request.submitted_at <= self._starving_before
+            shape = (request.gpus, request.memory_bytes, request.share, request.avoid, starving)
+            verdict: Verdict | None
+            if request.not_before > self._now:
+                detail = f"starts again not before {clock(request.not_before)}"
+                verdict = WaitReason.BACKOFF, detail
+            elif request.gpus == 0:
+                verdict = self._without_gpus(request)
+            elif self._limited or shape not in told:
+                verdict = self._with_gpus(request, shape)
+            else:
+                verdict = told[shape]
+            if verdict is not None:
+                decisions.append(Wait(request.job_id, verdict[0], verdict[1]))
 
-    def without_gpus(self, request: Request) -> None:
-        """Decide for a job that needs no card."""
+    def _without_gpus(self, request: Request) -> Verdict | None:
+        """Place a job that needs no card, or say why it waits."""
         if self._slots <= 0:
             limit = self._settings.max_jobs_without_gpus
             detail = f"needs no card; {limit} jobs without one may run at once, and do"
-            self.wait(request, (WaitReason.SLOT, detail))
-            return
+            return WaitReason.SLOT, detail
         self._slots -= 1
         self.decisions.append(Place(job_id=request.job_id, grants=(), reason="needs no card"))
+        return None
 
-    def with_gpus(self, request: Request) -> None:
-        """Decide for a job that needs cards."""
-        starving = request.submitted_at <= self._starving_before
-        shape = (request.gpus, request.memory_bytes, request.share, request.avoid, starving)
-        told = self._told.get(shape)
-        if told is None or self._limited:
-            told = self._never_fits(request, shape) or self._over_quota(request) or told
+    def _with_gpus(self, request: Request, shape: _Shape) -> Verdict | None:
+        """Place a job that needs cards, or say why it waits."""
+        never = never_fits(request, self._supply, self._settings)
+        if never is not None:
+            self._told[shape] = never
+            return never
+        limited = self._over_quota(request) or self._told.get(shape)
+        if limited is not None:
+            return limited
+        free = self._supply.count_free(request)
+        grants = self._fitter.take(request, free=free)
+        if grants is not None:
+            self._place(request, grants)
+            return None
+        told = self._make_room(request, free=free)
         if told is None:
-            grants = self._fitter.take(request)
-            if grants is not None:
-                self._place(request, grants)
-                return
-            told = self._make_room(request)
-        if told is None:
-            told = self._told[shape] = self._refuse(request, starving=starving)
-        self.decisions.append(Wait(request.job_id, told[0], told[1]))
-
-    def _never_fits(self, request: Request, shape: _Shape) -> Verdict | None:
-        if shape not in self._never:
-            self._never[shape] = never_fits(request, self._supply, self._settings)
-        return self._never[shape]
+            told = self._told[shape] = self._refuse(request, free=free, starving=shape[-1])
+        return told
 
     def _over_quota(self, request: Request) -> Verdict | None:
         quota = self._settings.user_gpu_quota
@@ -131,9 +137,9 @@ class _Round:
         reason = f"needs {wanted(request)}; the smallest that fit now: {label}{more}"
         self.decisions.append(Place(job_id=request.job_id, grants=grants, reason=reason))
 
-    def _make_room(self, request: Request) -> Verdict | None:
+    def _make_room(self, request: Request, *, free: int) -> Verdict | None:
         """Wait for jobs that were asked to leave, or ask some now; None: that does not help."""
-        missing = self._keeper.missing(request)
+        missing = self._keeper.missing(request, free=free)
         if missing > 0:
             leaving = self._preemptor.ask(request, missing=missing)
             if not leaving:
@@ -143,10 +149,10 @@ class _Round:
         detail = f"needs {wanted(request)}; jobs were asked to leave, their cards are kept for it"
         return WaitReason.PREEMPTING, detail
 
-    def _refuse(self, request: Request, *, starving: bool) -> Verdict:
+    def _refuse(self, request: Request, *, free: int, starving: bool) -> Verdict:
         """Say why a job does not fit; keep what is free for it if it has waited long."""
-        reason, detail = self._explainer.verdict(request)
-        if starving and (kept := self._keeper.keep_for_starving(request)):
+        reason, detail = self._explainer.verdict(request, free=free)
+        if starving and (kept := self._keeper.keep_for_starving(request, free=free)):
             detail = f"{detail}; {cards(kept)} kept for it, as it has waited long"
         return reason, detail
 

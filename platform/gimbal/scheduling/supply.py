@@ -9,94 +9,19 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import StrEnum
 
+from gimbal.scheduling.card import STANDING_OF, Card, Slot, Standing, capacity_bytes
 from gimbal.scheduling.fair_share import UNITS, share_units
-from gimbal.scheduling.model import Condition, Gpu, GpuUuid, JobId, NodeName, Running, Snapshot
+from gimbal.scheduling.model import (
+    Condition,
+    GpuUuid,
+    JobId,
+    NodeName,
+    Request,
+    Running,
+    Snapshot,
+)
 from gimbal.scheduling.settings import PolicySettings
-
-
-class Standing(StrEnum):
-    """What keeps a card from being granted whole, from the view of a waiting job."""
-
-    FREE = "free"
-    KEPT = "kept"
-    """For a job that is ahead."""
-    LEAVING = "leaving"
-    """Every job on it was asked to leave."""
-    RUNNING = "running"
-    """Jobs of the service run on it."""
-    COOLING = "cooling"
-    FOREIGN = "foreign"
-    OTHER_OWN = "other own"
-    """Processes of this Ray cluster are on it, which the service did not start."""
-    HELD = "held"
-    UNUSABLE = "unusable"
-
-
-_OF_CONDITION = {
-    Condition.FREE: Standing.FREE,
-    Condition.OURS: Standing.OTHER_OWN,
-    Condition.FOREIGN: Standing.FOREIGN,
-    Condition.COOLING: Standing.COOLING,
-    Condition.HELD: Standing.HELD,
-    Condition.FAULTY: Standing.UNUSABLE,
-    Condition.UNKNOWN: Standing.UNUSABLE,
-}
-
-Slot = tuple[int, NodeName, GpuUuid]
-"""A card in a sorted list: what it can take, then its name, which breaks ties."""
-
-
-@dataclass(slots=True)
-class Card:
-    """A card and what is known of it during one decision.
-
-    Attributes:
-        gpu: The card.
-        standing: What keeps it from being granted.
-        capacity_bytes: The largest need a whole grant may have once the card is empty.
-        holders: Jobs of the service on it.
-        units: Share that is granted, in units; `UNITS` when one job has it whole.
-        committed_bytes: Memory that is granted.
-        room_bytes: The largest need another share may have now.
-        open: Whether more shares of it may be granted.
-        closed: Whether the rest of it is spoken for, so that it was closed to more shares.
-        granted_now: Whether this very decision granted something on it.
-    """
-
-    gpu: Gpu
-    standing: Standing
-    capacity_bytes: int
-    holders: list[Running] = field(default_factory=list)
-    units: int = 0
-    committed_bytes: int = 0
-    room_bytes: int = 0
-    open: bool = False
-    closed: bool = False
-    granted_now: bool = False
-
-    @property
-    def slot(self) -> Slot:
-        """Its place in a list of whole cards."""
-        return (self.capacity_bytes, self.gpu.node, self.gpu.uuid)
-
-    @property
-    def share_slot(self) -> Slot:
-        """Its place in the list of shared cards."""
-        return (self.room_bytes, self.gpu.node, self.gpu.uuid)
-
-
-def capacity_bytes(gpu: Gpu, settings: PolicySettings) -> int:
-    """Return the largest need a card can take whole.
-
-    A card with nothing foreign on it has no neighbour that could grow, so no margin is asked of it:
-    else a job that was measured to fill its card once could never run again.
-    """
-    if gpu.foreign_bytes <= 0:
-        return gpu.total_bytes
-    return max(0, gpu.total_bytes - gpu.foreign_bytes - settings.safety_bytes)
 
 
 class Supply:
@@ -121,7 +46,7 @@ class Supply:
     def __init__(self, snapshot: Snapshot, settings: PolicySettings) -> None:
         self._settings = settings
         self.cards: dict[GpuUuid, Card] = {
-            gpu.uuid: Card(gpu, _OF_CONDITION[gpu.condition], capacity_bytes(gpu, settings))
+            gpu.uuid: Card(gpu, STANDING_OF[gpu.condition], capacity_bytes(gpu, settings))
             for gpu in snapshot.gpus
         }
         self.losing: set[GpuUuid] = set()
@@ -133,10 +58,12 @@ class Supply:
         self.shared: list[Slot] = []
         self.leaving: list[Slot] = []
         self.changes = 0
+        self._tallies: dict[tuple[int, int], dict[Standing, int]] = {}
         self.kept_for: dict[GpuUuid, JobId] = {}
         for card in self.cards.values():
             self._file(card)
         self._sort()
+        self._sizes = sorted({gpu.total_bytes for gpu in snapshot.gpus})
         self.known_totals = sorted(
             gpu.total_bytes for gpu in snapshot.gpus if gpu.condition is not Condition.UNKNOWN
         )
@@ -258,6 +185,12 @@ class Supply:
                 if all(holder.job_id in stopping for holder in card.holders):
                     self._move(card, Standing.LEAVING)
 
+    def count_free(self, request: Request) -> int:
+        """Return how many whole cards fit a job now; 0 for a share, which is counted otherwise."""
+        if request.share < 1:
+            return 0
+        return self.count(self.free, request.memory_bytes or 0, request.avoid)
+
     def count(self, slots: list[Slot], need_bytes: int, avoid: frozenset[GpuUuid]) -> int:
         """Return how many of these whole cards a need fits on."""
         found = len(slots) - bisect_left(slots, (need_bytes,))
@@ -270,16 +203,26 @@ class Supply:
             )
         return found
 
+    def size_class(self, need_bytes: int) -> int:
+        """Return a number that needs share which the same cards are large enough for."""
+        return bisect_left(self._sizes, need_bytes)
+
+    def _large_enough(self, need_bytes: int) -> dict[Standing, int]:
+        key = (self.size_class(need_bytes), self.changes)
+        if key not in self._tallies:
+            self._tallies[key] = {
+                standing: len(totals) - bisect_left(totals, need_bytes)
+                for standing, totals in self._totals.items()
+            }
+        return self._tallies[key]
+
     def tally(self, need_bytes: int, avoid: frozenset[GpuUuid]) -> tuple[dict[Standing, int], int]:
         """Count the cards that are large enough for a need when empty.
 
         Returns:
             How many of them stand how, without those to avoid; how many are to be avoided.
         """
-        counts = {
-            standing: len(totals) - bisect_left(totals, need_bytes)
-            for standing, totals in self._totals.items()
-        }
+        counts = dict(self._large_enough(need_bytes))
         avoided = 0
         for card in map(self.cards.get, avoid):
             if card is not None and card.gpu.total_bytes >= need_bytes:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
+from gimbal.scheduling.card import Card, Standing
 from gimbal.scheduling.fair_share import UNITS, share_units
 from gimbal.scheduling.fitting import need_bytes
 from gimbal.scheduling.model import Condition, GpuUuid, JobId, Request, Running
-from gimbal.scheduling.supply import Card, Standing, Supply
+from gimbal.scheduling.supply import Supply
 
 _Harm = tuple[int, int, float, JobId]
 """Highest priority, cards, minus the start of the oldest, a name: the smallest leaves first."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+from gimbal.scheduling.card import Standing
 from gimbal.scheduling.fitting import need_bytes
 from gimbal.scheduling.model import Request, WaitReason
 from gimbal.scheduling.settings import PolicySettings
-from gimbal.scheduling.supply import Standing, Supply
+from gimbal.scheduling.supply import Supply
 from gimbal.scheduling.wording import cards, gib
 
 Verdict = tuple[WaitReason, str]
@@ -42,11 +43,13 @@ def wanted(request: Request) -> str:
 
 def malformed(request: Request) -> str:
     """Return what is wrong with a request for a share; empty if nothing is."""
-    if not 0 < request.share <= 1:
+    if request.share == 1:
+        return ""
+    if not 0 < request.share < 1:
         return f"share must be above 0 and at most 1, not {request.share:g}"
-    if request.share < 1 and request.gpus > 1:
+    if request.gpus > 1:
         return "a share of a card is for jobs with one worker: ask for whole cards"
-    if request.share < 1 and request.gpus and request.memory_bytes is None:
+    if request.gpus and request.memory_bytes is None:
         return "a share of a card needs stated memory: add gpu_memory"
     return ""
 
@@ -91,19 +94,21 @@ class Explainer:
         self._supply, self._settings = supply, settings
         self._made: dict[tuple[int, int, int, int], Verdict] = {}
 
-    def verdict(self, request: Request) -> Verdict:
-        """Return why a job that could run on this cluster does not run now."""
-        supply, need = self._supply, _size(request, self._settings)
-        fitting = 0
-        if request.share == 1:
-            fitting = supply.count(supply.free, need, request.avoid)
+    def verdict(self, request: Request, *, free: int) -> Verdict:
+        """Return why a job that could run on this cluster does not run now.
+
+        Args:
+            request: The job.
+            free: How many whole cards fit it now.
+        """
+        need = _size(request, self._settings)
         if request.avoid:
-            reason, tail = self._counted(request, need, fitting)
+            reason, tail = self._counted(request, need, free)
         else:
-            size = bisect_left(supply.known_totals, need)
-            key = (size, fitting, request.gpus, supply.changes)
+            size = self._supply.size_class(need)
+            key = (size, free, request.gpus, self._supply.changes)
             if key not in self._made:
-                self._made[key] = self._counted(request, need, fitting)
+                self._made[key] = self._counted(request, need, free)
             reason, tail = self._made[key]
         return reason, f"needs {wanted(request)}; {tail}"
 
