@@ -13,7 +13,6 @@ import uvicorn
 from gimbal.errors import GimbalError
 
 _GRACE_S = 3
-_BACKLOG = 512
 
 
 class CannotListen(GimbalError):
@@ -23,7 +22,7 @@ class CannotListen(GimbalError):
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
+    """Return a socket that has its address, and listens once the server runs.
 
     Raises:
         CannotListen: Naming the address.
@@ -35,7 +34,6 @@ def bound_socket(host: str, port: int) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host.strip("[]"), port))
-        made.listen(_BACKLOG)
     except OSError as error:
         made.close()
         raise CannotListen(

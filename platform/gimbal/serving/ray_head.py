@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
-from gimbal.errors import GimbalError
 from gimbal.pipeline.ray_session import require_answer
+from gimbal.serving.own_ray import LOOPBACK, RayUnavailable, own_ray
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -23,17 +22,7 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
 }
-_LOOPBACK = {
-    # Despite its name: the node is 127.0.0.1, and every server of Ray binds to it alone.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-}
 NAMESPACE = "gimbal"
-
-
-class RayUnavailable(GimbalError):
-    """No Ray could be reached or started."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,56 +59,50 @@ def ray_head(
         os.environ.setdefault(name, value)
     if address is None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.update(_LOOPBACK)
+        os.environ.update(LOOPBACK)
     elif "RAY_AUTH_MODE" not in os.environ:
         raise RayUnavailable(
             "RAY_AUTH_MODE is not set",
             "set it to what `ray start` was given: token or disabled, alike everywhere",
         )
-    import ray
-
     own = address is None
-    context = _connect(address, cpus, gpus)
-    try:
-        url = dashboard or f"http://{context.dashboard_url}"
-        if not dashboard and not context.dashboard_url:
-            raise RayUnavailable(
-                "that Ray has no dashboard, which takes jobs",
-                "start its head with --include-dashboard=true, or set ray.dashboard=http://…",
-            )
-        yield RayHead(address=str(context.address_info["gcs_address"]), dashboard=url, own=own)
-    finally:
-        ray.shutdown()
-
-
-def _connect(address: str | None, cpus: int | None, gpus: int | None) -> Any:
+    head = (
+        own_ray(cpus or max(2, os.cpu_count() or 1), gpus)
+        if address is None
+        else nullcontext((address, dashboard))
+    )
     import ray
 
-    options: dict[str, Any] = {
-        "namespace": NAMESPACE,
-        "log_to_driver": False,
-        "logging_level": logging.ERROR,
-    }
-    if address is None:
-        options |= {
-            "address": "local",
-            "num_cpus": cpus or max(2, os.cpu_count() or 1),
-            "num_gpus": gpus,
-            "include_dashboard": True,
-            "dashboard_host": "127.0.0.1",
-            "dashboard_port": 0,
-        }
-    else:
-        require_answer(address)
-        options["address"] = address
+    with head as (where, url):
+        require_answer(where)
+        found = _connect(where)
+        try:
+            yield RayHead(address=where, dashboard=url or _dashboard(found), own=own)
+        finally:
+            ray.shutdown()
+
+
+def _connect(address: str) -> str:
+    """Connect this process; return the dashboard's `host:port`, empty if there is none."""
+    import ray
+
     try:
-        return ray.init(**options)
-    except Exception as error:  # Ray raises bare exceptions when a node does not come up in time
-        where = f"reached at {address}" if address else "started"
+        context = ray.init(
+            address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR
+        )
+    except Exception as error:  # Ray raises bare exceptions when it cannot be spoken to
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RayUnavailable(
-            f"Ray could not be {where}: {reason}",
-            "`ray status` must answer, and RAY_AUTH_MODE must be the same here and there"
-            if address
-            else "is this machine short of memory or very busy? Try again",
+            f"Ray could not be reached at {address}: {reason}",
+            "`ray status` must answer, and RAY_AUTH_MODE must be the same here and there",
         ) from error
+    return str(context.dashboard_url or "")
+
+
+def _dashboard(found: str) -> str:
+    if not found:
+        raise RayUnavailable(
+            "that Ray has no dashboard, which takes jobs",
+            "start its head with --include-dashboard=true, or set ray.dashboard=http://…",
+        )
+    return f"http://{found}"
