@@ -12,6 +12,7 @@ from gimbal.gpus.settings import OccupancySettings
 from gimbal.jobs.clock import SystemClock
 from gimbal.jobs.controller import Controller
 from gimbal.jobs.ray_launcher import RayLauncher
+from gimbal.jobs.ray_link import link_to
 from gimbal.jobs.ray_warden import RayGpuWarden
 from gimbal.jobs.settings import ControllerSettings
 from gimbal.jobs.sql_store import SqlJobStore
@@ -29,10 +30,14 @@ def main() -> None:
 
     ray.init(given.address, namespace="gimbal", log_to_driver=False, logging_level="ERROR")
     runs_dir = Path(given.runs_dir)
+    launcher = RayLauncher(given.dashboard, runs_dir)
     controller = Controller(
         store=SqlJobStore(given.database),
-        launcher=RayLauncher(given.dashboard, runs_dir),
-        warden=RayGpuWarden(OccupancySettings(cool_down_s=1.0, clean_samples=2)),
+        launcher=launcher,
+        warden=RayGpuWarden(
+            OccupancySettings(cool_down_s=1.0, clean_samples=2),
+            link=link_to(given.address, launcher.session),
+        ),
         clock=SystemClock(),
         runs_dir=runs_dir,
         settings=ControllerSettings(tick_s=0.2, lease_s=3.0, settle_s=2.0),

@@ -122,6 +122,15 @@ class RayLauncher:
         """
         self._ask_about(submission_id, "forget", lambda ray: ray.delete_job(submission_id))
 
+    def session(self) -> str | None:
+        """Return the name of the session that answers: another one after a restart of the head."""
+        try:
+            answer = self._ask("answer", lambda ray: ray._do_request("GET", "/api/version"))
+            name = answer.json().get("session_name")
+        except (LaunchUnavailable, _Refused, ValueError):
+            return None
+        return str(name) if name else None
+
     def entrypoint(self, job: Job) -> str:
         """Return the shell line that starts a driver; `exec`, so that its signals are told."""
         command = [self._python, "-P", "-m", "gimbal.cli.main", "run"]

@@ -10,6 +10,7 @@ from gimbal.gpus.fence_settings import FenceSettings
 from gimbal.gpus.occupancy import HeldCard
 from gimbal.gpus.settings import OccupancySettings
 from gimbal.jobs.ports import LaunchUnavailable, ReserveFailed
+from gimbal.jobs.ray_link import RayLink
 from gimbal.scheduling.model import Gpu, GpuUuid, Grant, NodeName
 
 if TYPE_CHECKING:
@@ -22,15 +23,18 @@ class RayGpuWarden:
     Args:
         occupancy: When a card counts as free.
         fence: How patient the fence is.
+        link: Mends this process's connection when Ray does not answer; None: nobody does.
     """
 
     def __init__(
         self,
         occupancy: OccupancySettings | None = None,
         fence: FenceSettings | None = None,
+        link: RayLink | None = None,
     ) -> None:
         self._occupancy = occupancy or OccupancySettings()
         self._fence = fence or FenceSettings()
+        self._link = link
         self._client: WardenClient | None = None
 
     def snapshot(self) -> tuple[Gpu, ...]:
@@ -92,4 +96,6 @@ class RayGpuWarden:
         except CardsTaken as error:
             raise ReserveFailed(str(error)) from error
         except WardenUnavailable as error:
+            if self._link is not None and self._link.mend():
+                self._client = None
             raise LaunchUnavailable(str(error)) from error

@@ -7,7 +7,7 @@ once, runs again after it had succeeded, or runs on a card it has not reserved.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gimbal.experiment.attempt import (
@@ -136,6 +136,14 @@ class ScriptedLauncher:
         if run is not None and run.alive:
             self._keep_progress(run)
             self._end(run, LaunchStatus.FAILED, exit_code)
+
+    def lose_supervisor(self, submission_id: str, zombies_s: float = 2.0) -> None:
+        """Let Ray call a driver FAILED that runs on for a while, as when its supervisor dies."""
+        run = self._memory.known.get(submission_id)
+        if run is not None and run.alive:
+            zombie = replace(run, killed_at=self._clock.monotonic() + zombies_s)
+            self._memory.zombies.append(zombie)
+            run.status = LaunchStatus.FAILED
 
     def lose_memory(self, zombies_s: float = 2.0) -> None:
         """Restart Ray's head: it forgets every job, and their drivers die soon after."""

@@ -415,6 +415,15 @@ def test_ray_calling_a_job_failed_that_says_it_succeeded_is_not_believed(lab: La
     assert lab.job(job).state is JobState.SUCCEEDED
 
 
+def test_a_driver_that_outlives_its_supervisor_does_not_meet_its_successor(lab: Lab) -> None:
+    job = lab.submit(spec(1, work_s=30))
+    lab.run(3)
+    lab.launcher.lose_supervisor(lab.job(job).attempts[0].submission_id, 4.0)
+    lab.run(60)
+    assert [a.failure for a in lab.job(job).attempts] == [FailureClass.INFRA, None]
+    lab.check_done()
+
+
 def test_stats_count_waits_and_decisions(lab: Lab) -> None:
     lab.submit(spec(4, work_s=10))
     lab.submit(spec(4, work_s=1))

@@ -156,6 +156,12 @@ class ControllerMachine(RuleBasedStateMachine):
         if running:
             self.lab.launcher.kill(running[number % len(running)].submission_id, exit_code)
 
+    @rule(number=st.integers(0, 5))
+    def supervisor_dies(self, number: int) -> None:
+        running = self.lab.launcher.running()
+        if running:
+            self.lab.launcher.lose_supervisor(running[number % len(running)].submission_id)
+
     @rule(zombies_s=st.sampled_from([0.0, 2.0]))
     def head_restarts(self, zombies_s: float) -> None:
         self.lab.launcher.lose_memory(zombies_s)

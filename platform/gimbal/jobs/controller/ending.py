@@ -19,7 +19,7 @@ from gimbal.jobs.controller.observing import Observation, Observer
 from gimbal.jobs.controller.world import Tick, World
 from gimbal.jobs.model import Attempt, Job, JobState, StopWhy
 from gimbal.jobs.ports import LaunchReport, LaunchStatus, LaunchUnavailable
-from gimbal.scheduling.failure_model import Diagnosis, FailureClass, GiveUp
+from gimbal.scheduling.failure_model import Diagnosis, FailureCase, FailureClass, GiveUp
 from gimbal.scheduling.failures import classify
 from gimbal.scheduling.model import GpuUuid
 from gimbal.scheduling.retrying import UNCOUNTED, decide_retry
@@ -201,8 +201,11 @@ class Ender:
             need_bytes=self._needs.known_bytes(job.spec),
             log=self._world.folder(job, attempt).log,
         )
-        code = exit_code_of(found, report)
-        self.diagnosed(tick, job, attempt, classify(case), exit_code=code, settle=code is None)
+        diagnosis = classify(case)
+        if diagnosis.failure is FailureClass.UNKNOWN and _driver_vanished(case):
+            diagnosis = Diagnosis(failure=FailureClass.INFRA, reason=_VANISHED)
+        settle = case.exit_code is None
+        self.diagnosed(tick, job, attempt, diagnosis, exit_code=case.exit_code, settle=settle)
 
     def _count(self, ending: Ending) -> None:
         if ending.failure is None:
@@ -236,6 +239,11 @@ class Ender:
             tick.unanswered.append(str(error))  # the next tick finds the orphan
 
 
+def _driver_vanished(case: FailureCase) -> bool:
+    """Return whether Ray lost the driver: one that ended, however, has an exit status."""
+    return case.exit_code is None and case.ray_status == LaunchStatus.FAILED.value.upper()
+
+
 def _first_counted_at(job: Job) -> float | None:
     """Return when a job first failed in a way that counts."""
     counted = (
@@ -248,6 +256,7 @@ def _first_counted_at(job: Job) -> float | None:
     return next(counted, None)
 
 
+_VANISHED = "Ray lost the job's driver: nobody saw it end."
 _PREEMPTED = Diagnosis(
     failure=FailureClass.PREEMPTED,
     reason="It was asked to make room for another job, and left after a checkpoint.",
