@@ -107,9 +107,9 @@ class AttemptLab:
 
     def close(self) -> None:
         """End the head and everything it has started."""
-        self.head.terminate()
+        os.killpg(self.head.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.head.communicate(timeout=10)
+            self.head.communicate(timeout=5)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.head.pid, signal.SIGKILL)
         shutil.rmtree(self.temporary, ignore_errors=True)
@@ -139,7 +139,6 @@ class AttemptLab:
         config = {
             "workload": "trainer",
             "experiment": attempt.path.parent.name,
-            "around": resources.pop("around", False),
             "seed": seed,
             "platform": {
                 "runs_dir": str(self.folder / "runs"),

@@ -73,33 +73,49 @@ def undisturbed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
     return weights(folder)
 
 
-def test_a_job_trains_on_its_cards_leaves_when_asked_and_goes_on_with_fewer(
+def cards_of(attempt: AttemptFolder) -> list[str]:
+    workers = attempt.every("worker", WorkerFile)
+    return sorted(card for worker in workers for card in worker.uuids)
+
+
+def test_a_job_moves_from_two_cards_to_one_past_a_neighbour(
     lab: AttemptLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two workers on cards 1 and 3; asked to leave in step 12; one worker on card 2 goes on."""
+    """Asked to leave in step 12, turned away by a neighbour, finished on one card: one run."""
     first = lab.attempt("moving", 1, "pair", [1, 3], memory=8 * GIB)
     lab.stop_order.write_text(f"{STOPS_AT}\n{first.stop_path}\n")
     code, log = lab.run(first, workers=2)
     assert code == 75, log
     assert outcome(first).error_type == "Preempted" and "asked to make room" in log
-    workers = first.every("worker", WorkerFile)
-    assert {card for worker in workers for card in worker.uuids} == {
-        fake_uuid("lab", 1),
-        fake_uuid("lab", 3),
-    }
-    assert [worker.peak_bytes for worker in workers] == [8 * GIB, 8 * GIB]
-    assert first.every("failure", FailureFile) == []
-    newest, _ = checkpoints.newest_whole(stage_dir(first, "line"))
-    # The file is written while step 12 is computed, so the step after it is the last one.
-    assert newest is not None and newest.step == STOPS_AT + 2
     run = RunFolder(stage_dir(first, "line").parents[1])
     assert run.state().status is RunStatus.INTERRUPTED
 
-    lab.stop_order.unlink()
-    second = lab.attempt("moving", 2, "single", [2])
-    code, log = lab.run(second, workers=1)
+    # Workers, the task and the data stage's tasks were on the cards of the reservation only.
+    assert cards_of(first) == sorted([fake_uuid("lab", 1), fake_uuid("lab", 3)])
+    used = read_json(run.path / "stages" / "card" / "stage.json")["metrics"]
+    assert {used["gpu"], *used["data_gpus"]} <= {1, 3}
+    assert [w.peak_bytes for w in first.every("worker", WorkerFile)] == [8 * GIB, 8 * GIB]
+    assert first.every("failure", FailureFile) == []
+    # The file is written while step 12 is computed, so the step after it is the last one.
+    newest, _ = checkpoints.newest_whole(run.path / "stages" / "line")
+    assert newest is not None and newest.step == STOPS_AT + 2
+
+    pid = lab.lab.arrive(2, 14 * GIB)
+    turned = lab.attempt("moving", 2, "single", [2], memory=18 * GIB)
+    code, log = lab.run(turned, workers=1)
+    assert code == 76, log
+    assert "GPU lab:2: 10.0 GiB free, 18.0 GiB needed; alice (python) holds 14.0 GiB" in log
+    assert outcome(turned).error_type == "GpuContended"
+    (failure,) = turned.every("failure", FailureFile)
+    assert failure.error_type.endswith("GpuContended") and failure.step == -1
+    assert failure.gpus[0]["used_bytes"] == 14 * GIB
+    assert run.state().status is RunStatus.INTERRUPTED
+
+    lab.lab.leave(pid)
+    last = lab.attempt("moving", 3, "single", [2], memory=18 * GIB)
+    code, log = lab.run(last, workers=1)
     assert code == 0, log
-    assert [w.uuids for w in second.every("worker", WorkerFile)] == [(fake_uuid("lab", 2),)]
+    assert cards_of(last) == [fake_uuid("lab", 2)]
     assert RunFolder(run.path).state().status is RunStatus.FINISHED, "the same run went on"
     numbers = read_json(run.path / "stages" / "line" / "training.json")
     assert numbers["resumed_from"] == STOPS_AT + 2 and numbers["steps"] == 30
@@ -109,26 +125,6 @@ def test_a_job_trains_on_its_cards_leaves_when_asked_and_goes_on_with_fewer(
         rtol=0,
         atol=1e-12,
     )
-
-
-def test_a_neighbour_on_the_card_ends_the_attempt_within_seconds(lab: AttemptLab) -> None:
-    """Also for stages of data and tasks on a GPU, which use the reservation as well."""
-    pid = lab.lab.arrive(2, 14 * GIB)
-    turned = lab.attempt("contended", 1, "single", [2], memory=18 * GIB)
-    code, log = lab.run(turned, seed=6, workers=1)
-    assert code == 76, log
-    assert "GPU lab:2: 10.0 GiB free, 18.0 GiB needed; alice (python) holds 14.0 GiB" in log
-    assert outcome(turned).error_type == "GpuContended"
-    (failure,) = turned.every("failure", FailureFile)
-    assert failure.error_type.endswith("GpuContended") and failure.step == -1
-    assert failure.gpus[0]["used_bytes"] == 14 * GIB
-
-    lab.lab.leave(pid)
-    again = lab.attempt("contended", 2, "single", [2], memory=18 * GIB)
-    code, log = lab.run(again, seed=6, workers=1, around=True)
-    assert code == 0, log
-    numbers = read_json(stage_dir(again, "card") / "stage.json")["metrics"]
-    assert numbers == {"gpu": 2, "data_gpus": [2]}
 
 
 def test_a_reservation_that_is_gone_is_never_waited_for(lab: AttemptLab) -> None:

@@ -1,4 +1,4 @@
-"""A workload that trains a line, with a data stage and a task before and after it on a GPU."""
+"""A workload that trains a line, after a data stage and a task that use a GPU as well."""
 
 import os
 from pathlib import Path
@@ -24,8 +24,6 @@ class Line(Settings):
 
 class LineConfig(ExperimentSettings):
     line: Line = Line()
-    around: bool = False
-    """Whether stages on a GPU stand around the training."""
 
 
 class LineSource:
@@ -106,8 +104,6 @@ class Trainer(Workload):
 
     def stages(self, config):
         train = Train(name="line", settings=config.line, seed=config.seed)
-        if not config.around:
-            return [train]
         settings = Settings()
         return [
             Cards(name="cards", settings=settings, items_per_block=1, num_gpus=1),
