@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.chaos, pytest.mark.timeout(900)]
 GIB = 1024**3
 LAB = "gpus: [{name: NVIDIA GeForce RTX 3090, memory: 24GiB, count: 2}]\n"
 SMOKE = Path(__file__).parents[2] / "configs" / "nbv" / "smoke.yaml"
-SHORT = ("train.steps=30", "evaluate.first_views=1", "evaluate.bootstrap=50")
+SHORT = ("train.steps=30", "evaluate.first_views=1", "evaluate.bootstrap=100")
 LONG = ("train.steps=4000", "train.checkpoint_every=50", "train.validate_every=4000", *SHORT[1:])
 WITHIN_S = 240.0
 
