@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -43,9 +43,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return made
 
 
-def url_of(listening: socket.socket) -> str:
+def url_of(bound: socket.socket) -> str:
     """Return the URL clients on this machine reach a socket under."""
-    host, port = listening.getsockname()[:2]
+    host, port = bound.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -57,6 +57,16 @@ class Server(uvicorn.Server):
     uvicorn raises the signal again when it has ended, which would cut short what the service does
     after it; and Ray puts in a handler that exits on the spot.
     """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -70,8 +80,14 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def serve_app(app: Any, listening: socket.socket) -> None:
-    """Serve an application until SIGINT or SIGTERM."""
+def serve_app(app: Any, bound: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve an application until SIGINT or SIGTERM.
+
+    Args:
+        app: The application.
+        bound: Its socket.
+        ready: Called once requests are answered.
+    """
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -81,4 +97,4 @@ def serve_app(app: Any, listening: socket.socket) -> None:
         timeout_graceful_shutdown=_GRACE_S,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    Server(config).run(sockets=[listening])
+    Server(config, ready).run(sockets=[bound])

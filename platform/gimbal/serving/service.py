@@ -64,8 +64,8 @@ def serve(settings: ServeSettings) -> int:
     runs_dir = ensure_folder(settings.runs_dir).absolute()
     address = settings.ray.address or os.environ.get("RAY_ADDRESS")
     with ExitStack() as stack:
-        listening = stack.enter_context(_listening(settings))
-        url = url_of(listening)
+        bound = stack.enter_context(_bound(settings))
+        url = url_of(bound)
         store = stack.enter_context(_store(settings, runs_dir))
         clock = SystemClock()
         written = ensure_token(store, clock, url) if settings.auth else None
@@ -75,24 +75,30 @@ def serve(settings: ServeSettings) -> int:
         head = stack.enter_context(ray_head(address, ray.dashboard, cpus=ray.num_cpus, gpus=gpus))
         parts = _parts(settings, runs_dir, store, clock, head)
         stack.enter_context(_running(parts))
-        say(f"Gimbal serves at {url}   (runs in {runs_dir}; Ctrl-C ends it)")
-        say(f"API     {url}/v1/openapi.json")
-        if written:
-            say(f"token   {written}, read by `gimbal` on this machine")
-        if not settings.auth:
-            say("tokens are off: everybody on this machine is an operator")
-        serve_app(_app(parts), listening)
+        lines = _greeting(url, runs_dir, written, auth=settings.auth)
+        serve_app(_app(parts), bound, ready=lambda: say("\n".join(lines)))
         say("stopping …" if not head.own else "stopping; jobs that run continue at the next start")
     return 0
 
 
+def _greeting(url: str, runs_dir: Path, token_file: Path | None, *, auth: bool) -> list[str]:
+    """Return what is said once requests are answered."""
+    lines = [f"Gimbal serves at {url}   (runs in {runs_dir}; Ctrl-C ends it)"]
+    lines.append(f"API     {url}/v1/openapi.json")
+    if token_file:
+        lines.append(f"token   {token_file}, read by `gimbal` on this machine")
+    if not auth:
+        lines.append("tokens are off: everybody on this machine is an operator")
+    return lines
+
+
 @contextmanager
-def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
-    listening = bound_socket(settings.host, settings.port)
+def _bound(settings: ServeSettings) -> Iterator[socket.socket]:
+    bound = bound_socket(settings.host, settings.port)
     try:
-        yield listening
+        yield bound
     finally:
-        listening.close()
+        bound.close()
 
 
 @contextmanager
