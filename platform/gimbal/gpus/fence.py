@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gimbal.gpus.fence_plan import Piece, plan_fence, sort_out
 from gimbal.gpus.fence_settings import FenceSettings
@@ -23,14 +23,27 @@ log = logging.getLogger(__name__)
 class Fence:
     """The fence and the reservations of one Ray cluster.
 
+    Args:
+        slots: Ray's slots.
+        memory: Where reservations are written down.
+        settings: How patient to be.
+        clock: Returns seconds that never go back.
+
     Attributes:
         book: What is known of the slots.
     """
 
-    def __init__(self, slots: Slots, memory: Memory, settings: FenceSettings) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        memory: Memory,
+        settings: FenceSettings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._slots = slots
         self._memory = memory
         self._settings = settings
+        self._clock = clock
         self.book = SlotBook(settings.taken_s)
         self._listed_at: float | None = None
 
@@ -45,8 +58,8 @@ class Fence:
             self._apply(node, available.get(node.node_id, 0.0))
 
     def _apply(self, node: NodeCards, available: float) -> None:
-        now = time.monotonic()
-        self.book.note_available(node.node_id, node.gpus, available)
+        now = self._clock()
+        self.book.note_available(node, available, now)
         view = self.book.view(node, available, now)
         plan = plan_fence(view)
         came = self._slots.take(node.node_id, 1.0, plan.grab) if plan.grab else {}
@@ -56,7 +69,10 @@ class Fence:
         self.book.note_came(node.node_id, came.values())
         if plan.grab:
             self.book.note_taken(node.node_id, missing, now)
+            self.book.note_moved(self._clock())
         self._drop([*unneeded, *plan.remove])
+        if any(view.why_closed(slot) for slot in view.taken):
+            self._slots.keep_ready(node.node_id)  # who is on it may leave at any moment
         kept = sorted(slot for name, slot in came.items() if name not in unneeded)
         if kept or plan.remove:
             log.info(
@@ -70,6 +86,7 @@ class Fence:
     def _drop(self, names: Sequence[str]) -> None:
         if names:
             self._slots.remove(names)
+            self.book.note_moved(self._clock())
         for name in names:
             self.book.fences.pop(name, None)
 
@@ -94,8 +111,11 @@ class Fence:
                 raise CardsTaken(f"{submission_id} holds other cards already; free it first")
             self.free(submission_id)
         by_id = {node.node_id: node for node in nodes}
-        reserver = Reserver(self._slots, self.book, self._settings, by_id)
-        bundles = reserver.make(JOB_PREFIX + submission_id, wanted)
+        reserver = Reserver(self._slots, self.book, self._settings, by_id, self._clock)
+        try:
+            bundles = reserver.make(JOB_PREFIX + submission_id, wanted)
+        finally:
+            self.book.note_moved(self._clock())
         return self._keep(Reservation(submission_id=submission_id, bundles=bundles))
 
     def _again(self, earlier: Reservation, wanted: Sequence[Bundle]) -> Reservation:
@@ -114,6 +134,7 @@ class Fence:
         self._slots.remove([group])
         self._memory.delete(group)
         self.book.reservations.pop(submission_id, None)
+        self.book.note_moved(self._clock())
 
     def recover(self, *, now: bool = False) -> None:
         """Read Ray's list of groups again if it is time to, or `now`.
@@ -121,7 +142,7 @@ class Fence:
         Groups that are gone are forgotten; groups nobody knows (of a warden that was killed) are
         asked what they hold.
         """
-        at = time.monotonic()
+        at = self._clock()
         listed = self._listed_at
         if not now and listed is not None and at - listed < self._settings.relist_s:
             return

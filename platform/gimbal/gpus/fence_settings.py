@@ -26,8 +26,9 @@ class FenceSettings(Settings):
     probe_timeout_s: _Seconds = 30.0
     """How long the question which card a placement group got may take. It needs a worker process
     on that node; see `agent_start_s`."""
-    settle_timeout_s: _Seconds = 1.0
-    """How long Ray's head may take to hear of a released slot; 0.1 s are usual."""
+    settle_s: _Seconds = 0.15
+    """How long to wait until Ray's head knows of a released slot: nodes tell it every 0.1 s, and
+    what is asked for earlier waits a second for its second chance."""
     taken_s: _Seconds = 30.0
     """How long a card found in use by somebody else's Ray task is believed to be so while Ray's
     count of free slots stays the same. Looking means taking every free slot for a moment."""

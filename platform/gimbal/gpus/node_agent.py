@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import psutil
 
 import ray
-from gimbal.gpus.attribution import AttributionRules, attribute, needs_reports
+from gimbal.gpus.attribution import (
+    AttributionRules,
+    OwnProcesses,
+    PidMode,
+    attribute,
+    needs_reports,
+)
 from gimbal.gpus.backend import open_backend
 from gimbal.gpus.fence_settings import FenceSettings
 from gimbal.gpus.leaks import Leaks
@@ -25,6 +33,8 @@ from gimbal.gpus.self_probe import probe_self_if_real
 from gimbal.gpus.self_reports import self_reported
 from gimbal.gpus.settings import OccupancySettings
 from gimbal.scheduling.model import GpuUuid, NodeName
+
+log = logging.getLogger(__name__)
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +65,17 @@ class NodeAgent:
             mode=found.mode, system_allowance_bytes=int(occupancy.system_allowance)
         )
         self._leaks = Leaks(fence.leak_grace_s)
+        # It starts a child with torch: half a minute in which reports must go on.
+        threading.Thread(target=self._probe_self, name="self-probe", daemon=True).start()
+
+    def _probe_self(self) -> None:
+        try:
+            found = probe_self_if_real(open_backend().probe())
+        except Exception:  # a thread's border: without the answer ids are believed
+            log.exception("how the driver lists our processes could not be found out")
+            return
+        log.info("%s", found.words)
+        self._rules = replace(self._rules, mode=found.mode)
 
     def report(self, freed: Collection[str] = ()) -> NodeReport:
         """Return what is on the cards now.
@@ -77,6 +98,13 @@ class NodeAgent:
             problem=sample.problem,
             ray_ids=ray_ids(visible_to(self._raylet), sample),
         )
+
+
+def _said_by_workers(sample: NodeSample, own: OwnProcesses, mode: PidMode) -> Mapping[GpuUuid, int]:
+    """Return what our workers say they hold, where the driver does not say it itself."""
+    listed = (use for gpu in sample.gpus for use in gpu.processes or ())
+    believed = mode in (PidMode.VISIBLE, PidMode.UNCHECKED)
+    return {} if believed and all(use.used_bytes for use in listed) else self_reported(own.live)
 
 
 def find_raylet() -> psutil.Process:

@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 NAME_LABEL = "gimbal.io/name"
 _NAMESPACE = b"gimbal"
-_POLL_S = 0.01
 _ENDED = ("REMOVED",)
 
 
@@ -107,19 +106,20 @@ class RaySlots:
             return
         if any(name not in self._groups for name in names):
             self.groups()
-        before = self.available() if settle else {}
         for name in names:
             group = self._groups.pop(name, None)
             if group is not None:
                 remove_placement_group(group)
         if settle:
-            self._settle(before)
+            self.settle()
 
-    def _settle(self, before: Mapping[str, float]) -> None:
-        """Wait until the head's count has changed, or for as long as such a change may take."""
-        deadline = time.monotonic() + self._settings.settle_timeout_s
-        while time.monotonic() < deadline and self.available() == before:
-            time.sleep(_POLL_S)
+    def keep_ready(self, node_id: str) -> None:
+        """Have a worker process ready; Ray ends one that is idle for a second on a full node."""
+        self._warm([node_id])
+
+    def settle(self) -> None:
+        """Wait until Ray's head has heard of everything that was released before now."""
+        time.sleep(self._settings.settle_s)
 
     def groups(self) -> tuple[Group, ...]:
         """Return every group of the fence and of attempts, whoever made it."""

@@ -8,8 +8,7 @@ anything else is given back.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gimbal.gpus.fence_plan import WHOLE, NodeSlots, Piece, grab_size, next_slots
 from gimbal.gpus.fence_settings import FenceSettings
@@ -18,6 +17,8 @@ from gimbal.gpus.slots import CardsTaken, Slots
 
 _PIECES = 64
 """Shares that may lie in the way on one node, before the reservation gives up."""
+_LAGS = 3
+"""How often Ray's count is asked again when it seems to have too few slots left."""
 
 
 class Reserver:
@@ -29,7 +30,9 @@ class Reserver:
         book: SlotBook,
         settings: FenceSettings,
         nodes: Mapping[str, NodeCards],
+        clock: Callable[[], float],
     ) -> None:
+        self._clock = clock
         self._slots = slots
         self._book = book
         self._settings = settings
@@ -51,15 +54,16 @@ class Reserver:
                 placed = self._place(name, wanted)
                 if placed is not None:
                     return placed
+                # Either the wrong cards came, or too few are left: clearing the way tells which.
                 direct = False
-            raise CardsTaken("Ray gave other cards each time: strangers come and go too fast")
+            raise CardsTaken("somebody else's Ray tasks took a card first each time")
         finally:
-            self._drop(self._blocks)
+            self._drop(self._blocks, settle=False)
 
     def _place(self, name: str, wanted: Sequence[Bundle]) -> tuple[Bundle, ...] | None:
         came = self._slots.take_named(name, [(b.node_id, b.share) for b in wanted])
         if came is None:
-            raise CardsTaken("somebody else's Ray task took a card first")
+            return None
         chosen = {bundle.place: bundle for bundle in wanted}
         got = [(b.node_id, slot, round(b.share, 4)) for b, slot in zip(wanted, came, strict=True)]
         if set(got) == set(chosen):
@@ -87,12 +91,19 @@ class Reserver:
 
     def _block_others(self, node_id: str, chosen: set[str]) -> None:
         """Hold every whole slot of a node that Ray would give before the last chosen one."""
-        view = self._view(node_id, self._slots.available())
-        came = self._slots.take(node_id, 1.0, grab_size(view, chosen))
-        self._note(node_id, came, 1.0)
+        came: dict[str, str] = {}
+        for _ in range(_LAGS):
+            view = self._view(node_id, self._slots.available())
+            size = grab_size(view, chosen - set(came.values()))
+            more = self._slots.take(node_id, 1.0, size)
+            self._note(node_id, more, 1.0)
+            came |= more
+            if chosen <= set(came.values()) or size < view.free:
+                break
+            self._slots.settle()  # Ray's count may lag behind what was given back a moment ago
         missing = chosen - set(came.values())
         if missing:
-            self._book.note_taken(node_id, missing, time.monotonic())
+            self._book.note_taken(node_id, missing, self._clock())
             raise CardsTaken(f"somebody else's Ray task is on slot {', '.join(sorted(missing))}")
         self._drop([name for name, slot in came.items() if slot in chosen])
 
@@ -108,7 +119,7 @@ class Reserver:
             if bundle.slot in came.values():
                 self._drop(list(came))
                 return
-        self._book.note_taken(bundle.node_id, [bundle.slot], time.monotonic())
+        self._book.note_taken(bundle.node_id, [bundle.slot], self._clock())
         raise CardsTaken(f"slot {bundle.slot} has not that share left in Ray's count")
 
     def _unfence(self, wanted: Sequence[Bundle]) -> None:
@@ -128,17 +139,17 @@ class Reserver:
         for name, slot in came.items():
             self._book.fences[name] = (node_id, Piece(slot=slot, share=share))
 
-    def _drop(self, names: Sequence[str]) -> None:
+    def _drop(self, names: Sequence[str], *, settle: bool = True) -> None:
         gone = set(names)
         if gone:
-            self._slots.remove(sorted(gone), settle=True)
+            self._slots.remove(sorted(gone), settle=settle)
         self._blocks = [name for name in self._blocks if name not in gone]
         for name in gone:
             self._book.fences.pop(name, None)
 
     def _view(self, node_id: str, available: Mapping[str, float]) -> NodeSlots:
         left = available.get(node_id, 0.0)
-        return self._book.view(self._nodes[node_id], left, time.monotonic())
+        return self._book.view(self._nodes[node_id], left, self._clock())
 
 
 def _by_node(bundles: Sequence[Bundle]) -> dict[str, set[str]]:

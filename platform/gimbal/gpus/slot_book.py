@@ -11,6 +11,8 @@ from gimbal.gpus.slots import JOB_PREFIX
 
 _CHANGE = 0.0005
 """Shares that differ by less are the same."""
+_LAG_S = 0.4
+"""Ray's count may be that old."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +100,7 @@ class SlotBook:
         self._taken_s = taken_s
         self._taken: dict[tuple[str, str], float] = {}
         self._others: dict[str, float] = {}
+        self._moved_at = -_LAG_S
 
     def view(self, node: NodeCards, available: float, now: float) -> NodeSlots:
         """Return a node as the planner wants it.
@@ -141,25 +144,41 @@ class SlotBook:
     def note_taken(self, node_id: str, slots: Iterable[str], now: float) -> None:
         """Remember that others were found on these slots."""
         self._taken.update({(node_id, slot): now for slot in slots})
+        self._others.pop(node_id, None)
 
     def note_came(self, node_id: str, slots: Iterable[str]) -> None:
         """Remember that these slots were to be had."""
         for slot in slots:
             self._taken.pop((node_id, slot), None)
 
-    def note_available(self, node_id: str, gpus: int, available: float) -> None:
-        """Forget who was found where, once others use more or fewer GPUs of the node."""
+    def note_moved(self, now: float) -> None:
+        """Remember that groups of ours came or went just now: Ray's count lags behind that."""
+        self._moved_at = now
+
+    def note_available(self, node: NodeCards, available: float, now: float) -> None:
+        """Forget who was found where, once others use fewer GPUs of the node than then.
+
+        Args:
+            node: The node.
+            available: GPUs left by Ray's count.
+            now: Monotonic seconds.
+        """
+        if 0 <= now - self._moved_at < _LAG_S:
+            return
+        node_id = node.node_id
         ours = sum(b.share for b in self.bundles() if b.node_id == node_id)
         ours += sum(p.share for at, p in self.fences.values() if at == node_id and p is not None)
-        others = max(0.0, gpus - available - ours)
-        if others < _CHANGE or abs(others - self._others.get(node_id, others)) > _CHANGE:
-            self._taken = {key: at for key, at in self._taken.items() if key[0] != node_id}
-        self._others[node_id] = others
+        others = node.gpus - available - ours
+        if others < max(_CHANGE, self._others.setdefault(node_id, others) - _CHANGE):
+            self._forget_taken(node_id)
+
+    def _forget_taken(self, node_id: str) -> None:
+        self._taken = {key: at for key, at in self._taken.items() if key[0] != node_id}
+        self._others.pop(node_id, None)
 
     def forget_node(self, node_id: str) -> list[str]:
         """Forget a node that is gone; return the names of its fences, which are of no use."""
-        self._taken = {key: at for key, at in self._taken.items() if key[0] != node_id}
-        self._others.pop(node_id, None)
+        self._forget_taken(node_id)
         names = [name for name, (at, _) in self.fences.items() if at == node_id]
         for name in names:
             del self.fences[name]

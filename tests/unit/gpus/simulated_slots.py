@@ -106,6 +106,12 @@ class SimulatedSlots:
             for piece in self.held.pop(name, []):
                 self.give_back(piece)
 
+    def keep_ready(self, node_id: str) -> None:
+        self.between()
+
+    def settle(self) -> None:
+        self.between()
+
     def groups(self) -> tuple[Group, ...]:
         return tuple(
             Group(name=name, bundles=tuple((n, share) for n, _, share in pieces), created=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -183,10 +186,8 @@ def test_killed_in_a_reservation_the_successor_finishes_or_undoes_it(acts, share
     fence = Fence(ray, memory, EACH_TIME)
     fence.apply([node])
     ray.between = tick
-    try:
+    with contextlib.suppress(Killed):
         fence.reserve("j1", wanted({2}, share), [node])
-    except Killed:
-        pass
     ray.between = lambda: None
     successor = Fence(ray, memory, EACH_TIME)
     successor.recover(now=True)
@@ -235,7 +236,8 @@ def test_a_card_somebody_uses_is_not_grabbed_for_again_until_ray_counts_otherwis
     grabs = []
     take = ray.take
     ray.take = lambda *args: grabs.append(args) or take(*args)
-    fence = Fence(ray, DictMemory(), FenceSettings())
+    seconds = itertools.count()
+    fence = Fence(ray, DictMemory(), FenceSettings(), clock=lambda: next(seconds))
     for _ in range(5):
         fence.apply([cards(3, {0})])
     assert len(grabs) == 1
