@@ -28,6 +28,8 @@ QUICK = (
     "controller.reserve_avoid_s=2",
     "retry.base_s=0.5",
     "retry.cap_s=4",
+    "retry.preempted_cap_s=2",
+    "policy.preemption_min_runtime_s=5",
 )
 """Waiting times that suit a test; which ones there are is the same."""
 

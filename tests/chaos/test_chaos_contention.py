@@ -205,3 +205,25 @@ def test_keeps_off_a_card_whose_neighbour_comes_and_goes(service: Served, lab: F
     lab.leave(pid)
     require_clean(service.ended(job_id, WITHIN_S), failures=())
     assert other in lab.there  # type: ignore[attr-defined]
+
+
+def test_makes_room_for_a_more_important_job_and_continues_on_what_is_left(
+    service: Served, lab: FakeLab
+) -> None:
+    blocked = lab.arrive(1, 14 * GIB)
+    until(lambda: conditions(service) == ["free", "foreign"], 30, "one free card")
+    modest = submit(service, *LONG)
+    until(worker_file(service, modest).exists, 120, "the worker's reservation")
+    time.sleep(6)
+    urgent = service.cli(
+        "submit", str(SMOKE), *SHORT, "train.lr=0.002", "--gpus", "1", "--priority", "5"
+    )
+    job = service.ended(str(urgent["id"]), WITHIN_S)
+    assert job["state"] == "SUCCEEDED"
+    assert card_of(job) == 0
+    lab.leave(blocked)
+    job = service.ended(modest, WITHIN_S)
+    assert job["state"] == "SUCCEEDED"
+    first = job["attempts"][0]
+    assert (first["failure"], first["exit_code"], first["stop_why"]) == ("PREEMPTED", 75, "preempt")
+    assert resumed_from(service, job) > 0
