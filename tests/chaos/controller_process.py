@@ -12,7 +12,7 @@ from gimbal.gpus.settings import OccupancySettings
 from gimbal.jobs.clock import SystemClock
 from gimbal.jobs.controller import Controller
 from gimbal.jobs.ray_launcher import RayLauncher
-from gimbal.jobs.ray_link import link_to
+from gimbal.jobs.ray_link import link_to, outlive_ray
 from gimbal.jobs.ray_warden import RayGpuWarden
 from gimbal.jobs.settings import ControllerSettings
 from gimbal.jobs.sql_store import SqlJobStore
@@ -28,6 +28,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(message)s")
     import ray
 
+    outlive_ray()
     ray.init(given.address, namespace="gimbal", log_to_driver=False, logging_level="ERROR")
     runs_dir = Path(given.runs_dir)
     launcher = RayLauncher(given.dashboard, runs_dir)

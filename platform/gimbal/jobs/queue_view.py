@@ -12,11 +12,16 @@ from gimbal.scheduling.model import Gpu, Request, Running
 def request_of(job: Job, memory_bytes: int | None, now: datetime) -> Request:
     """Return what a waiting job asks for.
 
+    Waits that were counted from a moment still to come are over: they were written before the clock
+    was set back, and could last for hours.
+
     Args:
         job: The job.
         memory_bytes: What to admit it with, see `needed_bytes`.
         now: Cards it avoids only until earlier are not avoided any more.
     """
+    last = job.attempts[-1].ended_at if job.attempts else None
+    counts = last is None or last <= now
     return Request(
         job_id=job.id,
         user=job.spec.user,
@@ -25,8 +30,8 @@ def request_of(job: Job, memory_bytes: int | None, now: datetime) -> Request:
         gpus=job.spec.gpus,
         share=job.spec.share,
         memory_bytes=memory_bytes,
-        not_before=job.not_before.timestamp() if job.not_before else 0.0,
-        avoid=frozenset(uuid for uuid, until in job.avoid.items() if until > now),
+        not_before=job.not_before.timestamp() if job.not_before and counts else 0.0,
+        avoid=frozenset(uuid for uuid, until in job.avoid.items() if until > now and counts),
     )
 
 

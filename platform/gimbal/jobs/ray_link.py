@@ -3,12 +3,14 @@
 Ray's client cannot do that by itself. It ends the whole process once its head has been away for a
 minute, and aborts it if some questions reach a head that was started anew. So the connection is
 closed as soon as nobody listens any more, and opened again when a head answers, told apart by the
-name of its session.
+name of its session. Call `outlive_ray` before the first `ray.init`: a question left behind in a
+thread would end the process all the same.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -20,8 +22,18 @@ NAMESPACE = "gimbal"
 _AWAY_S = 5.0
 """How long nobody listens before the connection is closed: longer than a network hiccup, far from
 the minute after which Ray would end this process."""
+_PATIENCE_S = 7 * 86_400
+"""How long Ray's client may look for its head: a week, longer than anybody leaves it broken."""
 _PAUSE_S = 2.0
 """Between two looks: one may take a second."""
+
+
+def outlive_ray() -> None:
+    """Let this process, and those it starts from now on, live on without Ray's head.
+
+    Must come before `ray.init`; Ray reads the variable only then.
+    """
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(_PATIENCE_S))
 
 
 class RayLink:

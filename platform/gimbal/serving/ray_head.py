@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+from gimbal.jobs.ray_link import outlive_ray
 from gimbal.pipeline.ray_session import require_answer
 from gimbal.serving.own_ray import LOOPBACK, RayUnavailable, own_ray
 
@@ -86,6 +87,7 @@ def _connect(address: str) -> str:
     """Connect this process; return the dashboard's `host:port`, empty if there is none."""
     import ray
 
+    outlive_ray()
     try:
         context = ray.init(
             address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR

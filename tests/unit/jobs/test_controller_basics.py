@@ -424,6 +424,18 @@ def test_a_driver_that_outlives_its_supervisor_does_not_meet_its_successor(lab: 
     lab.check_done()
 
 
+def test_a_clock_that_is_set_back_does_not_make_a_backoff_last_for_hours(lab: Lab) -> None:
+    job = lab.submit(spec(1, work_s=30))
+    lab.run(3)
+    lab.clock.jump(7200)
+    lab.launcher.kill(lab.job(job).attempts[0].submission_id, -9)
+    lab.run(1)
+    assert lab.job(job).state is JobState.PENDING
+    lab.clock.jump(-7200)
+    lab.run(60)
+    assert lab.job(job).state is JobState.SUCCEEDED
+
+
 def test_stats_count_waits_and_decisions(lab: Lab) -> None:
     lab.submit(spec(4, work_s=10))
     lab.submit(spec(4, work_s=1))
