@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -180,8 +181,6 @@ def test_a_database_that_is_away_is_told_as_such(lab: Lab, monkeypatch: pytest.M
 def test_an_answer_that_does_not_come_is_given_up(
     make_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     lab, release = make_lab(request_timeout_s=0.05), threading.Event()
     monkeypatch.setattr(lab.store, "page", lambda **_: release.wait(10))
     try:
@@ -239,3 +238,22 @@ def test_the_openapi_document_has_an_example_of_every_body(lab: Lab) -> None:
     assert document["openapi"].startswith("3.1")
     for name in ("SubmitJob", "SubmitHold", "SubmitToken", "Problem", "GpuOut", "WhyOut", "JobOut"):
         assert document["components"]["schemas"][name]["examples"], name
+
+
+def test_slow_writes_leave_threads_to_those_who_look(
+    make_lab: Callable[..., Lab], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, release, asked = make_lab(writers=2), threading.Event(), []
+
+    def slow(job_id: str, **_: Any) -> Any:
+        asked.append(job_id)
+        release.wait(10)
+        return lab.store.get(job_id)
+
+    monkeypatch.setattr(lab.store, "request_cancel", slow)
+    path = f"/v1/jobs/{lab.stored().id}/cancel"
+    answers = [lab.portal.start_task_soon(lab.send, "POST", path) for _ in range(60)]
+    assert lab.call("GET", "/v1/jobs").status_code == 200
+    assert len(asked) <= 2
+    release.set()
+    assert {answer.result(30).status_code for answer in answers} == {200}

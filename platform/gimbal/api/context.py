@@ -130,6 +130,7 @@ class Api:
         self.rate = RateLimit(settings.rate_per_s, settings.rate_burst, monotonic)
         self.streams = StreamCap(settings.max_streams, settings.max_streams_per_user)
         self.one_at_a_time = CapacityLimiter(1)
+        self.writers = CapacityLimiter(settings.writers)
         self.http = HttpStats()
         self.running = Remembered(self._running, monotonic)
         self.runs: Remembered[list[RunEntry]] = Remembered(

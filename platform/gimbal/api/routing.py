@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
@@ -76,6 +78,20 @@ def make_router(tag: str, *, prefix: str = "/v1") -> APIRouter:
         "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}},
     }
     return APIRouter(prefix=prefix, tags=[tag], route_class=StrictRoute, responses={"4XX": problem})
+
+
+def writes(endpoint: Callable[..., Response]) -> Callable[..., Coroutine[Any, Any, Response]]:
+    """Have an endpoint run among the few that may change something at once.
+
+    Its other callers wait in the event loop, where they cost no thread.
+    """
+
+    @functools.wraps(endpoint)
+    async def in_turn(**named: Any) -> Response:
+        limiter = named["api"].writers
+        return await to_thread.run_sync(functools.partial(endpoint, **named), limiter=limiter)
+
+    return in_turn
 
 
 def gives(model: type[BaseModel], status: int = 200) -> dict[str, Any]:

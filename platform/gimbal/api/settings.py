@@ -47,6 +47,9 @@ class ApiSettings(Settings):
     """GPUs not seen for so long make the service not ready; an agent samples every few seconds."""
     threads: Count = 12
     """Store calls at once; more threads than this only fight for the interpreter."""
+    writers: Count = 4
+    """Of these, calls that change something. A disk that is slow to write must not take every
+    thread from those who only look; SQLite writes one at a time in any case."""
 
 
 def is_loopback(host: str) -> bool:

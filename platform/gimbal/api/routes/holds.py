@@ -11,7 +11,7 @@ from gimbal.api import rendering
 from gimbal.api.auth import User, Viewer
 from gimbal.api.context import Api, ApiDep
 from gimbal.api.problems import ApiProblem
-from gimbal.api.routing import answer, body_error, gives, make_router, utc
+from gimbal.api.routing import answer, body_error, gives, make_router, utc, writes
 from gimbal.api.schemas import (
     MAX_GPUS,
     NODE,
@@ -35,6 +35,7 @@ def list_holds(api: ApiDep, _: Viewer) -> Response:
 
 
 @router.post("/holds", **gives(HoldOut, 201))
+@writes
 def hold(body: SubmitHold, api: ApiDep, identity: User) -> Response:
     """Claim a card: users for a day at most, operators for a year."""
     now = api.deps.clock.now()
@@ -58,6 +59,7 @@ def hold(body: SubmitHold, api: ApiDep, identity: User) -> Response:
 
 
 @router.delete("/holds/{node}/{gpu}", **gives(HoldOut))
+@writes
 def release(node: str, gpu: str, api: ApiDep, identity: User) -> Response:
     """End a hold: users their own, operators everybody's."""
     if not re.fullmatch(NODE, node) or not re.fullmatch(r"[0-9]{1,4}", gpu):

@@ -14,7 +14,7 @@ from gimbal.api import rendering
 from gimbal.api.auth import User, Viewer, may_change
 from gimbal.api.context import Api, ApiDep
 from gimbal.api.problems import ApiProblem
-from gimbal.api.routing import Page, answer, gives, job_id, make_router, utc
+from gimbal.api.routing import Page, answer, gives, job_id, make_router, utc, writes
 from gimbal.api.schemas import NAME, JobList, JobOut, SubmitJob, WhyOut
 from gimbal.api.submitting import spec_of
 from gimbal.api.text import cleaned
@@ -50,6 +50,7 @@ class JobFilters(Page):
 
 
 @router.post("/jobs", **gives(JobOut, 202))
+@writes
 def submit(body: SubmitJob, api: ApiDep, identity: User, key: Key = None) -> Response:
     """Submit a job; it waits until its GPUs are really free."""
     cards = len(api.deps.gpus())
@@ -78,6 +79,7 @@ def show(id: str, api: ApiDep, _: Viewer) -> Response:
 
 
 @router.post("/jobs/{id}/cancel", **gives(JobOut))
+@writes
 def cancel(id: str, api: ApiDep, identity: User, if_match: IfMatch = None) -> Response:
     """End a job: at once if it waits, else as soon as it has written a checkpoint.
 
@@ -102,6 +104,7 @@ def cancel(id: str, api: ApiDep, identity: User, if_match: IfMatch = None) -> Re
 
 
 @router.post("/jobs/{id}/retry", **gives(JobOut, 202))
+@writes
 def retry(id: str, api: ApiDep, identity: User, key: Key = None) -> Response:
     """Run a job that has ended again, as a new job of the same owner."""
     job = api.store.get(job_id(id))

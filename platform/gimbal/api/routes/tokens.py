@@ -10,7 +10,7 @@ from gimbal.api import rendering
 from gimbal.api.auth import Operator
 from gimbal.api.context import ApiDep
 from gimbal.api.problems import ApiProblem
-from gimbal.api.routing import answer, gives, make_router
+from gimbal.api.routing import answer, gives, make_router, writes
 from gimbal.api.schemas import NewToken, SubmitToken, TokenList
 from gimbal.jobs.model import Identity
 from gimbal.jobs.tokens import new_token, token_digest
@@ -25,6 +25,7 @@ def list_tokens(api: ApiDep, _: Operator) -> Response:
 
 
 @router.post("/tokens", **gives(NewToken, 201))
+@writes
 def add(body: SubmitToken, api: ApiDep, identity: Operator) -> Response:
     """Make a token; it is shown this once and stored nowhere."""
     now = api.deps.clock.now()
@@ -39,6 +40,7 @@ def add(body: SubmitToken, api: ApiDep, identity: Operator) -> Response:
 
 
 @router.delete("/tokens/{id}", status_code=204, response_model=None)
+@writes
 def revoke(id: str, api: ApiDep, identity: Operator) -> Response:
     """Revoke a token, at once."""
     known = id.isascii() and id.isdigit() and len(id) < 10
