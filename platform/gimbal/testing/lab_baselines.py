@@ -108,12 +108,24 @@ def fifo(lab: Lab) -> Baseline:
     )
 
 
-def oracle(lab: Lab) -> Baseline:
+ORDERS: dict[str, Callable[[LabJob, float], tuple[float, ...]]] = {
+    "least work left": lambda job, done_s: (job.gpus * (job.work_s - done_s),),
+    "widest, then longest": lambda job, done_s: (-job.gpus, done_s - job.work_s),
+    "first submitted": lambda job, done_s: (job.submitted_s,),
+}
+"""Orders the oracle tries; which one uses a lab best depends on what comes."""
+
+
+def oracle(lab: Lab, order: str) -> Baseline:
     """Return the clairvoyant: it knows how long jobs run and when colleagues come.
 
-    The job with the least work left goes first, on the cards that stay without a colleague the
-    longest. A card is used the moment its colleague leaves, without a cool-down, unless the next
-    one comes before an attempt would hold all its memory.
+    Jobs go to the cards that stay without a colleague the longest. A card is used the moment its
+    colleague leaves, without a cool-down, unless the next one comes before an attempt would hold
+    all its memory.
+
+    Args:
+        lab: The lab.
+        order: One of `ORDERS`.
     """
     settled_s = START_S + LOAD_S + FIRST_BATCH_S
     arrivals: dict[int, list[float]] = {card.index: [] for card in lab.cards}
@@ -129,7 +141,7 @@ def oracle(lab: Lab) -> Baseline:
     return Baseline(
         lab,
         rank=rank,
-        order=lambda job: (job.gpus * (job.work_s - lab.done_s.get(job.name, 0.0)),),
+        order=lambda job: ORDERS[order](job, lab.done_s.get(job.name, 0.0)),
         strict=False,
         guarded=True,
     )

@@ -1,7 +1,9 @@
 """The real job service in a simulated lab: controller, policy, occupancy and store, unchanged.
 
 Only the two ports to the outside are made up: the warden looks at the lab's cards through the real
-`Occupancy`, the launcher starts attempts in the lab and leaves the files a driver would.
+`Occupancy`, the launcher starts attempts in the lab and leaves the files a driver would. Two runs
+of a seed agree until a job is tried again: how long it waits then depends on its id, and ids are
+the store's own random ones.
 """
 
 from __future__ import annotations
