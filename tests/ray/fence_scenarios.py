@@ -57,12 +57,12 @@ class Stranger:
 class World:
     """The warden, the lab, and what the scenarios ask of both."""
 
-    def __init__(self, address: str, state: str) -> None:
+    def __init__(self, address: str, state: str, cards: int = 4) -> None:
         ray.init(address=address, namespace="gimbal", log_to_driver=False, logging_level="ERROR")
         self.lab = FakeLab(state)
         self.actors: list = []
         self.warden = RayGpuWarden(QUICK, PATIENT)
-        self.until(lambda: len(self.gpus()) == 4, "the first look", 60)
+        self.until(lambda: len(self.all_gpus()) == cards, "the first look", 60)
 
     def actor(self, **options):
         """Start an actor on one GPU; it ends with the scenario at the latest."""
@@ -80,11 +80,14 @@ class World:
             self.lab.leave(pid)
         self.actors.clear()
 
-    def gpus(self) -> dict[int, Gpu]:
+    def all_gpus(self) -> tuple[Gpu, ...]:
         try:
-            return {gpu.index: gpu for gpu in self.warden.snapshot()}
+            return self.warden.snapshot()
         except LaunchUnavailable:
-            return {}
+            return ()
+
+    def gpus(self) -> dict[int, Gpu]:
+        return {gpu.index: gpu for gpu in self.all_gpus()}
 
     def conditions(self) -> dict[int, Condition]:
         return {index: gpu.condition for index, gpu in self.gpus().items()}

@@ -56,11 +56,6 @@ class NodeSlots:
         return self.shut or self.closed.get(slot, "")
 
     @property
-    def fenced(self) -> frozenset[str]:
-        """Slots a fence holds whole."""
-        return frozenset(p.slot for p in self.fences.values() if p is not None and p.is_whole)
-
-    @property
     def unheld(self) -> tuple[str, ...]:
         """Slots of which neither fence nor reservation holds anything, in Ray's order."""
         held = {piece.slot for piece in (*self.fences.values(), *self.reserved) if piece}
@@ -134,13 +129,7 @@ def sort_out(node: NodeSlots, came: Mapping[str, str]) -> tuple[dict[str, str], 
         The groups to remove again, each with the reason; and the closed slots that did not come,
         because somebody else's Ray task is on them.
     """
-    fenced = node.fenced
-    remove: dict[str, str] = {}
-    for name, slot in came.items():
-        if not node.why_closed(slot):
-            remove[name] = "grabbed on the way"
-        elif slot in fenced:
-            remove[name] = "the card is fenced already"
+    remove = {name: "on the way" for name, slot in came.items() if not node.why_closed(slot)}
     missing = frozenset(filter(node.why_closed, node.unheld)) - frozenset(came.values())
     return remove, missing
 

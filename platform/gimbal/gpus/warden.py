@@ -185,7 +185,8 @@ class Warden:
         node_id = self._view.node_id_of(grant.node, grant.uuid)
         gpu = self._gpu(grant.uuid)
         if node_id is None or gpu is None:
-            raise CardsTaken(f"no node {grant.node} with the card {grant.uuid} is in Ray")
+            label = gpu.label if gpu else f"{grant.node}: {grant.uuid}"
+            raise CardsTaken(f"{label} is on no living node of Ray")
         for slot, uuid in self._view.slots_of(node_id).items():
             if uuid == grant.uuid:
                 return Bundle(

@@ -19,6 +19,10 @@ _CALLS = 16
 """Calls it serves at once; one that waits for a reservation must not keep a snapshot waiting."""
 
 
+_ON_HEAD = {"node:__internal_head__": 0.001}
+"""Every other node may be lost, and the warden is needed most just then."""
+
+
 class WardenActor(Warden):
     """The warden with Ray's adapters and a loop of its own.
 
@@ -61,6 +65,7 @@ def get_or_create(occupancy: OccupancySettings, fence: FenceSettings, version: s
         lifetime="detached",
         get_if_exists=True,
         num_cpus=0,
+        resources=_ON_HEAD,
         max_restarts=-1,
         max_concurrency=_CALLS,
     )

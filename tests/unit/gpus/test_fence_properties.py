@@ -211,6 +211,17 @@ def test_a_running_reservation_is_remembered_though_it_cannot_be_asked():
     assert ray.fenced() == [(NODE, "0")], "a job's card is not fenced under it"
 
 
+def test_a_name_stands_for_the_same_cards_until_it_is_freed():
+    ray = SimulatedSlots({NODE: 3})
+    fence = Fence(ray, DictMemory(), EACH_TIME)
+    node = cards(3, set())
+    fence.reserve("j1", wanted({0}), [node])
+    with pytest.raises(CardsTaken, match="other cards"):
+        fence.reserve("j1", wanted({1}), [node])
+    fence.free("j1")
+    assert [b.slot for b in fence.reserve("j1", wanted({1}), [node]).bundles] == ["1"]
+
+
 def test_a_reservation_over_two_nodes():
     ray = SimulatedSlots({"a": 3, "b": 3})
     nodes = [cards(3, {0}, "a"), cards(3, set(), "b")]
