@@ -31,8 +31,12 @@ _PAUSE_S = 2.0
 def outlive_ray() -> None:
     """Let this process, and those it starts from now on, live on without Ray's head.
 
-    Must come before `ray.init`; Ray reads the variable only then.
+    Must come before `ray.init`; Ray reads the variable only then. Nor may Ray connect by itself,
+    to whatever it finds, when something is asked while the connection is closed.
     """
+    from ray._private import auto_init_hook
+
+    auto_init_hook.enable_auto_connect = False
     os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(_PATIENCE_S))
 
 
@@ -69,7 +73,8 @@ class RayLink:
         """Look what is the matter, after a question that was not answered.
 
         Returns:
-            Whether the connection is a new one; whatever was had of the old one is of no use.
+            Whether the connection was closed or is a new one; whatever was had of the old one is of
+            no use.
         """
         if not self._lock.acquire(blocking=False):
             return False
@@ -84,8 +89,7 @@ class RayLink:
 
     def _look(self) -> bool:
         if not self._listens():
-            self._nobody_there()
-            return False
+            return self._nobody_there()
         self._away_since = None
         session = self._session()
         if session is None or (self._connected and session == self._known):
@@ -95,14 +99,16 @@ class RayLink:
             return False
         return self._renew(session)
 
-    def _nobody_there(self) -> None:
+    def _nobody_there(self) -> bool:
         now = self._clock()
         if self._away_since is None:
             self._away_since = now
-        if self._connected and now - self._away_since >= _AWAY_S:
-            event("ray_head_gone", level=logging.WARNING)
-            self._disconnect()
-            self._connected = False
+        if not self._connected or now - self._away_since < _AWAY_S:
+            return False
+        event("ray_head_gone", level=logging.WARNING)
+        self._disconnect()
+        self._connected = False
+        return True
 
     def _renew(self, session: str) -> bool:
         event("ray_connecting_again", session=session)
@@ -113,7 +119,7 @@ class RayLink:
             self._connect()
         except Exception as error:  # Ray raises bare exceptions; the next look tries again
             event("ray_not_connected", level=logging.WARNING, words=type(error).__name__)
-            return False
+            return True
         self._connected, self._known = True, session
         return True
 

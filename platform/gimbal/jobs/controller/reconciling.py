@@ -15,7 +15,7 @@ from gimbal.jobs.controller.starting import Starter
 from gimbal.jobs.controller.stopping import Stopper
 from gimbal.jobs.controller.world import Tick, World
 from gimbal.jobs.model import Attempt, AttemptPhase, Job, JobState, LeaseLost, Stale
-from gimbal.jobs.ports import LaunchReport, LaunchUnavailable
+from gimbal.jobs.ports import LaunchReport, LaunchStatus, LaunchUnavailable
 from gimbal.scheduling.failure_model import FailureClass
 from gimbal.scheduling.model import Condition
 
@@ -82,7 +82,6 @@ class Reconciler:
     def _one(self, tick: Tick, job: Job, attempt: Attempt) -> None:
         report = tick.reports.get(attempt.submission_id)
         if report is not None:
-            self._absences.pop(attempt.submission_id, None)
             self._known(tick, job, attempt, report)
         elif attempt.phase is AttemptPhase.RUNNING:
             self._missing(tick, job, attempt)
@@ -94,11 +93,22 @@ class Reconciler:
             job = self._reached(tick, job, attempt)
             attempt = job.attempts[-1]
         if report.status.is_terminal:
-            self._ender.finished(tick, job, attempt, report)
+            if self._certain(job, attempt, report) or self._gone(attempt):
+                self._ender.finished(tick, job, attempt, report)
             return
+        self._absences.pop(attempt.submission_id, None)
         if self._observer.due(attempt):
             job, _ = self._observer.observe(tick, job, attempt)
         self._stopper.enforce(tick, job, attempt)
+
+    def _certain(self, job: Job, attempt: Attempt, report: LaunchReport) -> bool:
+        """Return whether the driver has ended, and not only its supervisor in Ray.
+
+        A driver outlives its supervisor by a second or two, and may even finish meanwhile.
+        """
+        if report.status is not LaunchStatus.FAILED or report.exit_code is not None:
+            return True
+        return read_attempt(self._world.folder(job, attempt)).outcome is not None
 
     def _reached(self, tick: Tick, job: Job, attempt: Attempt) -> Job:
         """Catch up with an attempt that Ray has although the store does not say so yet."""
