@@ -1,8 +1,8 @@
 """Bearer tokens: 256 random bits, of which the store only ever sees the SHA-256.
 
-A plain hash is enough, and quick: nobody can guess a token that no person chose, so there is nothing
-for a slow hash to slow down. Looking a digest up by an index tells a listener nothing, since how
-near a wrong token's digest comes to a stored one is nothing its sender can steer.
+A plain hash is enough, and quick: nobody can guess a token that no person chose, so there is
+nothing for a slow hash to slow down. Looking a digest up by an index tells a listener nothing,
+since how near a wrong token's digest comes to a stored one is nothing its sender can steer.
 """
 
 from __future__ import annotations

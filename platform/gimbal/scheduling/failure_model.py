@@ -58,6 +58,7 @@ class GpuAtFailure:
 
     Attributes:
         uuid: The card.
+        label: `NODE:INDEX`, as people name it; empty: not known.
         total_bytes: Its memory.
         foreign_bytes: Memory that was not ours, the most of the last samples.
         own_bytes: Memory of this job on it.
@@ -67,6 +68,7 @@ class GpuAtFailure:
     """
 
     uuid: GpuUuid
+    label: str = ""
     total_bytes: int
     foreign_bytes: int = 0
     own_bytes: int = 0

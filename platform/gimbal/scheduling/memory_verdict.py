@@ -72,10 +72,10 @@ def cards_of(evidence: Evidence, case: FailureCase) -> tuple[GpuAtFailure, ...]:
 
 def named(cards: Iterable[GpuAtFailure]) -> str:
     """Return cards for a sentence: `card GPU-1` or `cards GPU-1, GPU-2`."""
-    uuids = [card.uuid for card in cards]
-    if not uuids:
+    names = [card.label or card.uuid for card in cards]
+    if not names:
         return "a card"
-    return f"card {uuids[0]}" if len(uuids) == 1 else f"cards {', '.join(uuids)}"
+    return f"card {names[0]}" if len(names) == 1 else f"cards {', '.join(names)}"
 
 
 def neighbour_bytes(card: GpuAtFailure) -> int:

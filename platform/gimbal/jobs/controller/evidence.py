@@ -89,7 +89,7 @@ def cards_at_failure(
         siblings: Cards that other attempts share with it.
     """
     seen = {
-        GpuUuid(str(gpu.get("uuid"))): gpu
+        GpuUuid(str(gpu.get("uuid"))): {**gpu, "rank": failure.rank}
         for failure in live_failures(found)
         for gpu in failure.gpus
     }
@@ -109,6 +109,8 @@ def _card(uuid: GpuUuid, gpu: Gpu | None, seen: Mapping[str, object], shared: bo
         fault = gpu.note or "faulty"
     return GpuAtFailure(
         uuid=uuid,
+        label=gpu.label if gpu is not None else "",
+        rank=_number(seen, "rank") if "rank" in seen else None,
         total_bytes=gpu.total_bytes if gpu is not None else _number(seen, "total_bytes"),
         foreign_bytes=max(others - sibling, gpu.foreign_bytes if gpu is not None else 0),
         own_bytes=own,
