@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test test-chaos lint clean
 .DEFAULT_GOAL := help
 
 help:  ## show the targets
@@ -24,7 +24,10 @@ demo: setup  ## train a next-best-view policy on 2 cores and compare it with its
 	$(BIN)/gimbal run configs/nbv/quickstart.yaml
 
 test: setup  ## the default tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+test-chaos: setup  ## neighbours, kills and restarts: whole services on real Ray
+	$(BIN)/python -m pytest -m 'chaos and not slow'
 
 lint: setup  ## ruff, the strict type checker and the import contract
 	$(BIN)/ruff check .
