@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gimbal.scheduling.card import Slot, Standing
 from gimbal.scheduling.fitting import need_bytes
-from gimbal.scheduling.model import GpuUuid, JobId, NodeName, Request
+from gimbal.scheduling.model import GpuUuid, JobId, Request
 from gimbal.scheduling.supply import Supply
 from gimbal.scheduling.victims import fits_without
 
@@ -28,7 +28,7 @@ class Keeper:
 
     def __init__(self, supply: Supply, stopping: set[JobId]) -> None:
         self._supply = supply
-        self._closable: list[tuple[int, NodeName, GpuUuid]] | None = None
+        self._emptying = False
         self.stopping = stopping
 
     def missing(self, request: Request, *, free: int) -> int:
@@ -57,25 +57,24 @@ class Keeper:
         elif uuid is not None:
             self._supply.close(uuid)
 
-    def keep_for_starving(self, request: Request, *, free: int) -> int:
+    def keep_for_starving(self, request: Request) -> int:
         """Keep what is free for a job that has waited long, and let shared cards run empty.
-
-        Args:
-            request: The job.
-            free: How many whole cards fit it now.
 
         Returns:
             How many cards are kept; 0 too if waiting for its others has no end in sight.
         """
-        supply, need = self._supply, need_bytes(request)
-        if not free and not supply.shared:
+        supply = self._supply
+        free = supply.count_free(request)
+        if not free and (self._emptying or not supply.shared):
             return 0
-        counts, _ = supply.tally(need, request.avoid)
+        counts, _ = supply.tally(need_bytes(request), request.avoid)
         if sum(counts[standing] for standing in _HOPEFUL) < request.gpus:
             return 0
         if free:
             self._keep(supply.free, request, request.gpus)
-        self._let_run_empty(request, request.gpus - free)
+        if not self._emptying:
+            self._emptying = True
+            self._let_run_empty(request, request.gpus - free)
         return free
 
     def _keep(self, slots: list[Slot], request: Request, most: int) -> int:
@@ -89,24 +88,19 @@ class Keeper:
         """Close the shared cards with the fewest jobs, which are the soonest empty.
 
         A closed card only ever loses jobs, so the choice settles and one of them does run empty.
+        Only the first job that needs it has cards closed: one after the other is soon enough, and
+        a backlog of old jobs must not end all sharing.
         """
-        if self._closable is None:
-            self._closable = sorted(
-                (len(card.holders), card.gpu.node, uuid)
-                for _, _, uuid in self._supply.shared
-                if (card := self._supply.cards[uuid]).standing is Standing.RUNNING
-            )
         need, cards = need_bytes(request), self._supply.cards
-        for entry in list(self._closable) if most > 0 else ():
-            card = cards[entry[2]]
-            if card.gpu.total_bytes < need or entry[2] in request.avoid:
-                continue
-            self._closable.remove(entry)
-            if card.open:
-                self._supply.close(entry[2])
-                most -= 1
-                if not most:
-                    return
+        shared = sorted(
+            (len(card.holders), card.gpu.node, uuid)
+            for _, _, uuid in self._supply.shared
+            if (card := cards[uuid]).standing is Standing.RUNNING
+            and card.gpu.total_bytes >= need
+            and uuid not in request.avoid
+        )
+        for _, _, uuid in shared[:most]:
+            self._supply.close(uuid)
 
     def _coming_share(self, request: Request) -> GpuUuid | None:
         """Return the card that has room for a share once jobs have left it."""

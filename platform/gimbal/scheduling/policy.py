@@ -9,9 +9,10 @@ kept. What a shape of job was told is remembered, so that ten thousand alike cos
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from gimbal.scheduling.fair_share import UNITS, FairShare, share_units
-from gimbal.scheduling.fitting import Fitter
+from gimbal.scheduling.fitting import Fitter, need_bytes
 from gimbal.scheduling.keeping import Keeper
 from gimbal.scheduling.model import (
     Decision,
@@ -32,7 +33,7 @@ from gimbal.scheduling.supply import Supply
 from gimbal.scheduling.waiting import Explainer, Verdict, never_fits, wanted
 from gimbal.scheduling.wording import cards, clock
 
-_Shape = tuple[int, int | None, float, frozenset[GpuUuid], bool]
+_Shape = tuple[int, int | None, float, frozenset[GpuUuid]]
 
 
 def decide(snapshot: Snapshot, *, now: float, settings: PolicySettings) -> tuple[Decision, ...]:
@@ -69,26 +70,28 @@ class _Round:
         self._preemptor = Preemptor(snapshot, supply, self._keeper, now=now, settings=settings)
         without = sum(not job.grants for job in snapshot.running)
         self._slots = settings.max_jobs_without_gpus - without
-        self._told: dict[_Shape, Verdict] = {}
+        self._told: dict[_Shape, _Told] = {}
+        self._hopeless: dict[tuple[int, int], int] = {}
 
     def decide_all(self, line: Iterable[Request]) -> None:
         """Decide for every job of a line."""
-        told, decisions = self._told, self.decisions
+        told, append = self._told, self.decisions.append
+        now, starving_before, limited = self._now, self._starving_before, self._limited
         for request in line:
-            starving = request.submitted_at <= self._starving_before
-            shape = (request.gpus, request.memory_bytes, request.share, request.avoid, starving)
+            shape = (request.gpus, request.memory_bytes, request.share, request.avoid)
+            known = told.get(shape)
             verdict: Verdict | None
-            if request.not_before > self._now:
+            if request.not_before > now:
                 detail = f"starts again not before {clock(request.not_before)}"
                 verdict = WaitReason.BACKOFF, detail
+            elif known is not None and (known.final or request.submitted_at > starving_before):
+                verdict = (self._over_quota(request) if limited else None) or known.verdict
             elif request.gpus == 0:
                 verdict = self._without_gpus(request)
-            elif self._limited or shape not in told:
-                verdict = self._with_gpus(request, shape)
             else:
-                verdict = told[shape]
+                verdict = self._with_gpus(request, shape)
             if verdict is not None:
-                decisions.append(Wait(request.job_id, verdict[0], verdict[1]))
+                append(Wait(request.job_id, verdict[0], verdict[1]))
 
     def _without_gpus(self, request: Request) -> Verdict | None:
         """Place a job that needs no card, or say why it waits."""
@@ -102,27 +105,49 @@ class _Round:
 
     def _with_gpus(self, request: Request, shape: _Shape) -> Verdict | None:
         """Place a job that needs cards, or say why it waits."""
-        never = never_fits(request, self._supply, self._settings)
-        if never is not None:
-            self._told[shape] = never
-            return never
-        limited = self._over_quota(request) or self._told.get(shape)
+        limited = self._over_quota(request) if self._limited else None
         if limited is not None:
             return limited
         free = self._supply.count_free(request)
-        grants = self._fitter.take(request, free=free)
-        if grants is not None:
-            self._place(request, grants)
-            return None
-        told = self._make_room(request, free=free)
-        if told is None:
-            told = self._told[shape] = self._refuse(request, free=free, starving=shape[-1])
-        return told
+        known = self._told.get(shape)
+        if known is None and not self._is_hopeless(request):
+            never = never_fits(request, self._supply, self._settings)
+            if never is not None:
+                return self._tell(shape, never, final=True)
+            grants = self._fitter.take(request, free=free)
+            if grants is not None:
+                self._place(request, grants)
+                return None
+            room = self._make_room(request, free=free)
+            if room is not None:
+                return room
+            self._give_up(request)
+        told = known.verdict if known else self._explainer.verdict(request, free=free)
+        if request.submitted_at <= self._starving_before:
+            return self._starve(request, shape, told)
+        return self._tell(shape, told, final=False)
+
+    def _tell(self, shape: _Shape, verdict: Verdict, *, final: bool) -> Verdict:
+        self._told[shape] = _Told(verdict, final)
+        return verdict
+
+    def _is_hopeless(self, request: Request) -> bool:
+        """Return whether a job that asked for no more than this one did not fit."""
+        if request.share < 1 or request.avoid:
+            return False
+        need = need_bytes(request)
+        least = self._hopeless.get((request.gpus, self._supply.size_class(need)))
+        return least is not None and need >= least
+
+    def _give_up(self, request: Request) -> None:
+        """Remember that a job did not fit: cards are only ever used up during a decision."""
+        if request.share == 1 and not request.avoid:
+            need = need_bytes(request)
+            key = (request.gpus, self._supply.size_class(need))
+            self._hopeless[key] = min(need, self._hopeless.get(key, need))
 
     def _over_quota(self, request: Request) -> Verdict | None:
-        quota = self._settings.user_gpu_quota
-        if quota is None:
-            return None
+        quota = self._settings.user_gpu_quota or 0.0
         held = self.fair_share.held.get(request.user, 0)
         if held + request.gpus * share_units(request.share) <= quota * UNITS:
             return None
@@ -149,12 +174,22 @@ class _Round:
         detail = f"needs {wanted(request)}; jobs were asked to leave, their cards are kept for it"
         return WaitReason.PREEMPTING, detail
 
-    def _refuse(self, request: Request, *, free: int, starving: bool) -> Verdict:
-        """Say why a job does not fit; keep what is free for it if it has waited long."""
-        reason, detail = self._explainer.verdict(request, free=free)
-        if starving and (kept := self._keeper.keep_for_starving(request, free=free)):
-            detail = f"{detail}; {cards(kept)} kept for it, as it has waited long"
-        return reason, detail
+    def _starve(self, request: Request, shape: _Shape, told: Verdict) -> Verdict:
+        """Keep what is free for a job that has waited long; return what it is told then."""
+        kept = self._keeper.keep_for_starving(request)
+        if not kept:
+            return self._tell(shape, told, final=True)
+        # Whoever asks for the same is told anew: the cards are kept now.
+        self._told.pop(shape, None)
+        return told[0], f"{told[1]}; {cards(kept)} kept for it, as it has waited long"
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What jobs of a shape are told; final: also those that have waited long."""
+
+    verdict: Verdict
+    final: bool
 
 
 def _preempt(job: Running, request: Request) -> Preempt:

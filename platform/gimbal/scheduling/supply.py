@@ -222,13 +222,15 @@ class Supply:
         Returns:
             How many of them stand how, without those to avoid; how many are to be avoided.
         """
-        counts = dict(self._large_enough(need_bytes))
-        avoided = 0
-        for card in map(self.cards.get, avoid):
-            if card is not None and card.gpu.total_bytes >= need_bytes:
-                counts[card.standing] -= 1
-                avoided += 1
-        return counts, avoided
+        counts, gone = dict(self._large_enough(need_bytes)), self.avoided(need_bytes, avoid)
+        for standing in gone:
+            counts[standing] -= 1
+        return counts, len(gone)
+
+    def avoided(self, need_bytes: int, avoid: frozenset[GpuUuid]) -> tuple[Standing, ...]:
+        """Return how those cards to avoid stand that are large enough when empty."""
+        known = (card for card in map(self.cards.get, avoid) if card is not None)
+        return tuple(sorted(card.standing for card in known if card.gpu.total_bytes >= need_bytes))
 
 
 def _remove(slots: list[Slot], slot: Slot) -> None:

@@ -71,12 +71,15 @@ def _units(request: Request, candidates: Candidates, stopping: set[JobId]) -> li
     for card in candidates.cards:
         if card.capacity_bytes < need or not _helps(card, request):
             continue
-        staying = [job for job in card.holders if job.job_id not in stopping]
-        if not all(job.job_id in jobs for job in staying):
-            continue
+        staying = card.holders
+        if stopping and len(staying) > 1:
+            staying = [job for job in staying if job.job_id not in stopping]
         if len(staying) == 1:
-            alone[staying[0].job_id] += 1
-        elif staying:
+            job_id = staying[0].job_id
+            if job_id in jobs and job_id not in stopping:
+                alone[job_id] += 1
+        elif staying and all(job.job_id in jobs for job in staying):
+            staying = list(staying)
             staying.sort(key=lambda job: job.job_id)
             together.append(_Unit(tuple(staying), 1, _harm(staying)))
     return [

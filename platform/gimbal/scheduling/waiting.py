@@ -92,7 +92,7 @@ class Explainer:
 
     def __init__(self, supply: Supply, settings: PolicySettings) -> None:
         self._supply, self._settings = supply, settings
-        self._made: dict[tuple[int, int, int, int], Verdict] = {}
+        self._made: dict[tuple[int, int, int, int, tuple[Standing, ...]], Verdict] = {}
 
     def verdict(self, request: Request, *, free: int) -> Verdict:
         """Return why a job that could run on this cluster does not run now.
@@ -101,16 +101,13 @@ class Explainer:
             request: The job.
             free: How many whole cards fit it now.
         """
-        need = _size(request, self._settings)
-        if request.avoid:
-            reason, tail = self._counted(request, need, free)
-        else:
-            size = self._supply.size_class(need)
-            key = (size, free, request.gpus, self._supply.changes)
-            if key not in self._made:
-                self._made[key] = self._counted(request, need, free)
-            reason, tail = self._made[key]
-        return reason, f"needs {wanted(request)}; {tail}"
+        supply, need = self._supply, _size(request, self._settings)
+        gone = supply.avoided(need, request.avoid) if request.avoid else ()
+        key = (supply.size_class(need), free, request.gpus, supply.changes, gone)
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = self._counted(request, need, free)
+        return made[0], f"needs {wanted(request)}; {made[1]}"
 
     def _counted(self, request: Request, need: int, fitting: int) -> Verdict:
         counts, avoided = self._supply.tally(need, request.avoid)

@@ -113,3 +113,22 @@ def test_the_bound_is_a_setting() -> None:
     queue = [job("wide", 2, waited=100), job("one")]
     settings = PolicySettings(starvation_s=60)
     assert decided(gpus, queue, holding=holding, settings=settings).why("one") is WaitReason.BEHIND
+
+
+def test_only_the_first_starving_job_has_shared_cards_run_empty() -> None:
+    """Else a backlog of old jobs would end all sharing."""
+    gpus = [card(i, Condition.OURS) for i in range(3)]
+    holding = [running(f"r{gpu.index}", [gpu], share=0.2, memory=2) for gpu in gpus]
+    queue = [job(f"old{i}", waited=LONG + i) for i in range(3)]
+    queue += [job(f"s{i}", share=0.8, memory=2) for i in range(3)]
+    result = decided(gpus, queue, holding=holding)
+    assert sorted(uuid for name in result.places for uuid in result.on(name)) == ["lab:1", "lab:2"]
+
+
+def test_only_the_job_for_which_cards_are_kept_is_told_so() -> None:
+    gpus, holding = half_busy(4, 2)
+    queue = [job("first", 4, waited=LONG + 1), job("second", 4, waited=LONG)]
+    result = decided(gpus, queue, holding=holding)
+    assert "kept for it" in result.detail("first")
+    assert "kept for it" not in result.detail("second")
+    assert result.why("second") is WaitReason.GPU_OWN
