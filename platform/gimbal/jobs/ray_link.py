@@ -69,6 +69,14 @@ class RayLink:
         self._looked = float("-inf")
         self._away_since: float | None = None
 
+    def listening(self) -> bool:
+        """Return whether anybody listens there; ask before anything that could wait for Ray.
+
+        A question that waits for a head which is gone ends this process after a minute, even one
+        left behind in a thread.
+        """
+        return self._listens()
+
     def mend(self) -> bool:
         """Look what is the matter, after a question that was not answered.
 

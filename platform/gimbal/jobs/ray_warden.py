@@ -89,6 +89,9 @@ class RayGpuWarden:
         from gimbal.gpus.slots import CardsTaken
         from gimbal.gpus.warden_client import QUICK_S, WardenClient, WardenUnavailable
 
+        if self._link is not None and not self._link.listening():
+            self._mend()
+            raise LaunchUnavailable("nobody listens at Ray's address")
         if self._client is None:
             self._client = WardenClient(self._occupancy, self._fence)
         try:
@@ -96,6 +99,9 @@ class RayGpuWarden:
         except CardsTaken as error:
             raise ReserveFailed(str(error)) from error
         except WardenUnavailable as error:
-            if self._link is not None and self._link.mend():
-                self._client = None
+            self._mend()
             raise LaunchUnavailable(str(error)) from error
+
+    def _mend(self) -> None:
+        if self._link is not None and self._link.mend():
+            self._client = None
