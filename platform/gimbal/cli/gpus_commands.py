@@ -20,6 +20,7 @@ app = typer.Typer(
 
 Card = Annotated[str, typer.Argument(metavar="NODE:GPU", help="A card, as `gimbal gpus` names it.")]
 _REFRESH_S = 2.0
+_WORDS = "what is on it"
 _COLOURS = {
     "free": "green",
     "ours": "cyan",
@@ -135,9 +136,9 @@ def _table(cards: list[dict[str, Any]]) -> Table:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for name in ("GPU", "state", "ours", "foreign", "of", "what is on it"):
+    for name in ("GPU", "state", "ours", "foreign", "of", _WORDS):
         numeric = name in ("ours", "foreign", "of")
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "what …")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != _WORDS)
     for card in cards:
         granted = card["condition"] == "free" and card["jobs"]
         condition = "ours" if granted else card["condition"]

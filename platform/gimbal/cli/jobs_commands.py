@@ -88,9 +88,14 @@ def logs(
 
     with _client(server) as client:
         job_id = _resolved(client, job)
-        if follow:
+        if follow and attempt is None:
             follow_log(client, job_id)
             return
+        if follow:
+            raise typer.BadParameter(
+                "follows the job over its attempts; leave -f out for one of them",
+                param_hint="--attempt",
+            )
         params = {} if attempt is None else {"attempt": attempt}
         typer.echo(client.text(f"/v1/jobs/{job_id}/logs", **params), nl=False)
 

@@ -10,19 +10,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 
 import psutil
 
 import ray
-from gimbal.gpus.attribution import (
-    AttributionRules,
-    OwnProcesses,
-    PidMode,
-    attribute,
-    needs_reports,
-)
+from gimbal.gpus.attribution import AttributionRules, attribute, needs_reports
 from gimbal.gpus.backend import open_backend
 from gimbal.gpus.fence_settings import FenceSettings
 from gimbal.gpus.leaks import Leaks
@@ -33,8 +27,6 @@ from gimbal.gpus.self_probe import probe_self_if_real
 from gimbal.gpus.self_reports import self_reported
 from gimbal.gpus.settings import OccupancySettings
 from gimbal.scheduling.model import GpuUuid, NodeName
-
-log = logging.getLogger(__name__)
 
 log = logging.getLogger(__name__)
 
@@ -58,22 +50,20 @@ class NodeAgent:
         self._probe = open_backend().probe()
         self._raylet = find_raylet()
         self._watch = ProcessWatch([self._raylet.pid])
-        # Tried before the first report: what the trial puts on the cards must not be in any.
-        found = probe_self_if_real(self._probe)
-        log.info("%s", found.words)
-        self._rules = AttributionRules(
-            mode=found.mode, system_allowance_bytes=int(occupancy.system_allowance)
-        )
+        self._rules = AttributionRules(system_allowance_bytes=int(occupancy.system_allowance))
         self._leaks = Leaks(fence.leak_grace_s)
         # It starts a child with torch: half a minute in which reports must go on.
         threading.Thread(target=self._probe_self, name="self-probe", daemon=True).start()
 
     def _probe_self(self) -> None:
+        probe = open_backend().probe()
         try:
-            found = probe_self_if_real(open_backend().probe())
+            found = probe_self_if_real(probe)
         except Exception:  # a thread's border: without the answer ids are believed
             log.exception("how the driver lists our processes could not be found out")
             return
+        finally:
+            probe.close()
         log.info("%s", found.words)
         self._rules = replace(self._rules, mode=found.mode)
 
@@ -98,13 +88,6 @@ class NodeAgent:
             problem=sample.problem,
             ray_ids=ray_ids(visible_to(self._raylet), sample),
         )
-
-
-def _said_by_workers(sample: NodeSample, own: OwnProcesses, mode: PidMode) -> Mapping[GpuUuid, int]:
-    """Return what our workers say they hold, where the driver does not say it itself."""
-    listed = (use for gpu in sample.gpus for use in gpu.processes or ())
-    believed = mode in (PidMode.VISIBLE, PidMode.UNCHECKED)
-    return {} if believed and all(use.used_bytes for use in listed) else self_reported(own.live)
 
 
 def find_raylet() -> psutil.Process:

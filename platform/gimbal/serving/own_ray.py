@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import shutil
 import signal
@@ -15,14 +16,17 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from gimbal.errors import GimbalError
+
+logger = logging.getLogger(__name__)
 
 LOOPBACK = {
     # Despite its name: the node is 127.0.0.1, and every server of Ray binds to it alone.
@@ -33,6 +37,8 @@ _START_S = 180.0
 """On a machine with a load of 30 it was seen to take a minute."""
 _STOP_S = 15.0
 _POLL_S = 0.1
+_PAUSE_S = 2.0
+"""Before a Ray that died is started again: what is left of it ends meanwhile."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -45,6 +51,8 @@ class RayUnavailable(GimbalError):
 @contextmanager
 def own_ray(cpus: int, gpus: int | None) -> Iterator[tuple[str, str]]:
     """Run a Ray for as long as the block runs; it also ends when this process is killed.
+
+    Where it dies by itself it is started again, under the same addresses.
 
     Args:
         cpus: Logical CPUs.
@@ -68,34 +76,65 @@ def own_ray(cpus: int, gpus: int | None) -> Iterator[tuple[str, str]]:
         *([] if gpus is None else [f"--num-gpus={gpus}"]),
     ]
     url = f"http://127.0.0.1:{dashboard}"
-    with (folder / "start.log").open("wb") as log:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **LOOPBACK},
-            start_new_session=True,
-            preexec_fn=_end_with_parent,
-        )
+    head = _Head(command, url, folder / "start.log")
     try:
-        _wait(child, url, folder / "start.log")
+        head.start()
         yield f"127.0.0.1:{port}", url
     finally:
-        _end(child)
+        head.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    while not _answers(url):
-        if child.poll() is not None or time.monotonic() > deadline:
-            lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-            raise RayUnavailable(
-                f"Ray could not be started: {lines[-1] if lines else 'it says nothing'}",
-                "is this machine short of memory or very busy? Try again",
+class _Head:
+    """The child, started again whenever it has died."""
+
+    def __init__(self, command: Sequence[str], url: str, log: Path) -> None:
+        self._command, self._url, self._log = command, url, log
+        self._closed = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="own-ray", daemon=True)
+        self._child = self._spawn()
+
+    def start(self) -> None:
+        """Wait until it answers, then keep it."""
+        deadline = time.monotonic() + _START_S
+        while not _answers(self._url):
+            if self._child.poll() is not None or time.monotonic() > deadline:
+                text = self._log.read_text(errors="replace")
+                lines = [line for line in text.splitlines() if line.strip()]
+                raise RayUnavailable(
+                    f"Ray could not be started: {lines[-1] if lines else 'it says nothing'}",
+                    "is this machine short of memory or very busy? Try again",
+                )
+            time.sleep(_POLL_S)
+        self._keeper.start()
+
+    def close(self) -> None:
+        """End it and whatever of it stays behind."""
+        self._closed.set()
+        _end(self._child)
+        if self._keeper.is_alive():
+            self._keeper.join(_STOP_S)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **LOOPBACK},
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
-        time.sleep(_POLL_S)
+
+    def _keep(self) -> None:
+        while not self._closed.is_set():
+            self._child.wait()
+            if self._closed.wait(_PAUSE_S):
+                return
+            logger.warning("Ray has ended with %s; it is started again", self._child.returncode)
+            _end(self._child)
+            self._child = self._spawn()
 
 
 def _answers(url: str) -> bool:
@@ -137,6 +176,9 @@ def _ensure_token() -> None:
             f"Ray has no token and could not make one: {lines[-1] if lines else ''}",
             "set RAY_AUTH_TOKEN, or RAY_AUTH_MODE=disabled on a machine that is yours alone",
         )
+    # Ray makes it readable by everybody, and whoever has it runs code as its owner.
+    with contextlib.suppress(OSError):
+        (Path.home() / ".ray" / "auth_token").chmod(0o600)
 
 
 def _ray_command() -> Path:

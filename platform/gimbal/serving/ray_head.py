@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from gimbal.jobs.ray_link import outlive_ray
+from gimbal.jobs.ray_link import NAMESPACE, outlive_ray
 from gimbal.pipeline.ray_session import require_answer
 from gimbal.serving.own_ray import LOOPBACK, RayUnavailable, own_ray
 
@@ -23,7 +23,6 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
 }
-NAMESPACE = "gimbal"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +65,7 @@ def ray_head(
             "RAY_AUTH_MODE is not set",
             "set it to what `ray start` was given: token or disabled, alike everywhere",
         )
+    outlive_ray()
     own = address is None
     head = (
         own_ray(cpus or max(2, os.cpu_count() or 1), gpus)

@@ -19,6 +19,7 @@ from gimbal.jobs.clock import SystemClock
 from gimbal.jobs.controller.controller import Controller
 from gimbal.jobs.ports import JobStore
 from gimbal.jobs.ray_launcher import RayLauncher
+from gimbal.jobs.ray_link import link_to
 from gimbal.jobs.ray_warden import RayGpuWarden
 from gimbal.jobs.schema import upgrade
 from gimbal.jobs.sql_store import SqlJobStore, sqlite_url
@@ -115,10 +116,12 @@ def _store(settings: ServeSettings, runs_dir: Path) -> Iterator[JobStore]:
 def _parts(
     settings: ServeSettings, runs_dir: Path, store: JobStore, clock: SystemClock, head: RayHead
 ) -> _Parts:
-    warden = RayGpuWarden(settings.gpus, settings.fence)
+    launcher = RayLauncher(head.dashboard, runs_dir)
+    link = link_to(head.address, launcher.session)
+    warden = RayGpuWarden(settings.gpus, settings.fence, link=link)
     controller = Controller(
         store=store,
-        launcher=RayLauncher(head.dashboard, runs_dir),
+        launcher=launcher,
         warden=warden,
         clock=clock,
         settings=settings.controller,
