@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Generic, Protocol, TypeVar
 
@@ -20,7 +20,7 @@ from gimbal.experiment.run_finding import RunEntry, list_runs
 from gimbal.jobs.controller.stats import ControllerStats
 from gimbal.jobs.model import Identity, Job, JobState
 from gimbal.jobs.ports import Clock, JobStore
-from gimbal.scheduling.model import Gpu, JobId
+from gimbal.scheduling.model import Condition, Gpu, JobId
 
 _SOON_S = 1.0
 _PAGE = 200
@@ -139,10 +139,24 @@ class Api:
         self.unreadiness = Remembered(self._unreadiness, monotonic)
         self.exporter = Exporter(
             counts=Remembered(deps.store.counts, monotonic),
-            gpus=deps.gpus,
+            gpus=self.cards,
             stats=deps.stats,
             http=self.http,
             streams=lambda: self.streams.open,
+        )
+
+    def cards(self) -> tuple[Gpu, ...]:
+        """Return every card; one that a job was given is ours before anything is on it."""
+        given = {
+            grant.uuid
+            for job in self.running()
+            for grant in (job.current.grants if job.current else ())
+        }
+        return tuple(
+            replace(gpu, condition=Condition.OURS)
+            if gpu.condition is Condition.FREE and gpu.uuid in given
+            else gpu
+            for gpu in self.deps.gpus()
         )
 
     def audit(self, identity: Identity, action: str, target: str) -> None:

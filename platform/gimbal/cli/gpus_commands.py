@@ -140,8 +140,7 @@ def _table(cards: list[dict[str, Any]]) -> Table:
         numeric = name in ("ours", "foreign", "of")
         table.add_column(name, justify="right" if numeric else "left", no_wrap=name != _WORDS)
     for card in cards:
-        granted = card["condition"] == "free" and card["jobs"]
-        condition = "ours" if granted else card["condition"]
+        condition = card["condition"]
         table.add_row(
             card["label"],
             Text(condition, style=_COLOURS.get(condition, "")),

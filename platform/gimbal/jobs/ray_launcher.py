@@ -145,6 +145,8 @@ class RayLauncher:
             **passed_on,
             ATTEMPT_VARIABLE: str(folder.path),
             "RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_WAIT_S),
+            # A task that asks for no GPU sees none; Ray's default leaves all of them visible.
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
         }
 
     def _knows(self, submission_id: str) -> bool:

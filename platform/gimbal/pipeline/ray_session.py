@@ -59,6 +59,8 @@ def connect(settings: RaySettings, code: CodeIdentity) -> None:
     address = settings.address or os.environ.get("RAY_ADDRESS")
     if address is None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+        # Despite its name: the node is 127.0.0.1, and every server of Ray binds to it alone.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     if ray.is_initialized():

@@ -123,7 +123,7 @@ def _sentence(job: Request, card: Card, supply: Supply) -> str:
     if card.standing in (Standing.RUNNING, Standing.LEAVING):
         return _ours(job, card, supply)
     if card.standing is Standing.COOLING:
-        return f"is clean, counts as free in {gpu.cooling_s:.0f} s"
+        return f"is clean, {gpu.note or f'counts as free in {gpu.cooling_s:.0f} s'}"
     if card.standing is Standing.FOREIGN:
         return _foreign(gpu)
     if card.standing is Standing.HELD:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gimbal.jobs.model import Job, JobState
+from gimbal.jobs.model import Job, JobState, StopWhy
 from gimbal.jobs.ports import Clock, JobStore
 from gimbal.jobs.queue_view import needed_bytes, request_of, running_of
 from gimbal.scheduling.explaining import explain
@@ -70,9 +70,9 @@ class Explainer:
             JobNotFound: There is none of that id.
         """
         job = self._store.get(job_id)
-        if job.state is not JobState.PENDING:
-            return Standing(headline=_headline(job))
         cards = self._gpus()
+        if job.state is not JobState.PENDING:
+            return _standing(job, cards)
         now = self._clock.now()
         found = explain(
             request_of(job, self._need(job, cards), now),
@@ -82,7 +82,7 @@ class Explainer:
         )
         ordered = sorted(cards, key=lambda gpu: (gpu.node, gpu.index))
         return Standing(
-            headline=f"{found.headline}; {found.line}",
+            headline="; ".join((found.headline, found.line, *_last_failure(job))),
             position=found.position,
             gpus=tuple(
                 CardSentence(gpu=gpu.label, sentence=sentence)
@@ -111,10 +111,28 @@ class Explainer:
         return needed_bytes(job.spec.memory_bytes, peak, margin, cards)
 
 
-def _headline(job: Job) -> str:
-    if job.state is JobState.RUNNING:
-        attempt = job.current
-        cards = len(attempt.grants) if attempt else 0
-        on = f" on {cards} {'card' if cards == 1 else 'cards'}" if cards else ""
-        return job.detail or f"it runs{on}"
-    return job.detail or f"it is {job.state.value.lower()}"
+def _last_failure(job: Job) -> tuple[str, ...]:
+    """Return how a waiting job's last attempt failed, if it did."""
+    last = job.attempts[-1] if job.attempts else None
+    if last is None or last.failure is None:
+        return ()
+    return (f"attempt {last.number} ended: {last.reason}",)
+
+
+def _standing(job: Job, cards: Sequence[Gpu]) -> Standing:
+    """Return how a job stands that does not wait, with its cards while it has any."""
+    attempt = job.current
+    if attempt is None:
+        return Standing(headline=job.detail or f"it is {job.state.value.lower()}")
+    given = {grant.uuid for grant in attempt.grants}
+    own = [gpu for gpu in cards if gpu.uuid in given]
+    on = f" on {', '.join(gpu.label for gpu in own)}" if own else ""
+    words = f"attempt {attempt.number} runs{on} since {attempt.granted_at:%H:%M:%S} UTC"
+    if attempt.stop_why is not None:
+        reason = "another job" if attempt.stop_why is StopWhy.PREEMPT else "its user"
+        words += f"; it was asked to leave for {reason}"
+    sentences = tuple(
+        CardSentence(gpu=gpu.label, sentence=f"{gpu.label} {gpu.note or 'is given to this job'}")
+        for gpu in own
+    )
+    return Standing(headline=words, gpus=sentences)

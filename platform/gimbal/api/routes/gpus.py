@@ -20,4 +20,4 @@ def gpus(api: ApiDep, _: Viewer) -> Response:
     Of other people's processes, only the program's name and its owner are told.
     """
     holds = api.store.holds(now=api.deps.clock.now())
-    return answer({"gpus": rendering.gpus(api.deps.gpus(), api.running(), holds)})
+    return answer({"gpus": rendering.gpus(api.cards(), api.running(), holds)})
