@@ -20,6 +20,7 @@ from gimbal.jobs.controller.controller import Controller
 from gimbal.jobs.ports import JobStore
 from gimbal.jobs.ray_launcher import RayLauncher
 from gimbal.jobs.ray_link import link_to
+from gimbal.jobs.ray_link import link_to
 from gimbal.jobs.ray_warden import RayGpuWarden
 from gimbal.jobs.schema import upgrade
 from gimbal.jobs.sql_store import SqlJobStore, sqlite_url
@@ -128,6 +129,7 @@ def _parts(
         policy=settings.policy,
         retry=settings.retry,
         runs_dir=runs_dir,
+        tolerated_bytes=settings.gpus.tolerated_bytes,
     )
     return _Parts(
         settings=settings,
