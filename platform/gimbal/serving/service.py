@@ -20,7 +20,6 @@ from gimbal.jobs.controller.controller import Controller
 from gimbal.jobs.ports import JobStore
 from gimbal.jobs.ray_launcher import RayLauncher
 from gimbal.jobs.ray_link import link_to
-from gimbal.jobs.ray_link import link_to
 from gimbal.jobs.ray_warden import RayGpuWarden
 from gimbal.jobs.schema import upgrade
 from gimbal.jobs.sql_store import SqlJobStore, sqlite_url
