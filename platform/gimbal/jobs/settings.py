@@ -65,7 +65,7 @@ class ControllerSettings(Settings):
     wait_note_s: Seconds = 5.0
     """A changed sentence on why a job waits is written at most this often: countdowns change every
     tick. A changed reason is written at once."""
-    wait_notes_per_tick: Annotated[int, Field(ge=1)] = 200
+    wait_notes_per_tick: Annotated[int, Field(ge=1)] = 100
     """Writes a tick may spend on that with thousands of waiting jobs; the rest follow."""
     ray_jobs_kept: Annotated[int, Field(ge=0)] = 50
     """Ended attempts Ray may keep in its list, which has no pages and is read every tick."""
