@@ -268,7 +268,7 @@ def a_killed_warden_loses_nothing(world: World) -> None:
     got = world.warden.reserve("job", world.grants(1, 3))
     worker = world.actor(scheduling_strategy=inside("job", 0))
     ray.get(worker.card.remote(), timeout=60)
-    world.warden.quarantine([world.gpus()[0].uuid], "it fell off the bus")
+    world.warden.set_quarantines({world.gpus()[0].uuid: "it fell off the bus"})
     world.until_slots(0)
     before = process("ray::WardenActor")
     before.kill()
@@ -281,7 +281,7 @@ def a_killed_warden_loses_nothing(world: World) -> None:
     assert free_slots() == 0
     ray.kill(worker)
     world.warden.free("job")
-    world.warden.unquarantine([world.gpus()[0].uuid])
+    world.warden.set_quarantines({})
     world.until_slots(3)
 
 

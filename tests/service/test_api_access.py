@@ -59,6 +59,7 @@ TABLE = {
     "GET /v1/tokens": Rule((401, 403, 403, 403, 200)),
     "POST /v1/tokens": Rule((401, 403, 403, 403, 201), {"user": "cyd", "role": "user"}),
     "DELETE /v1/tokens/{id}": Rule((401, 403, 403, 403, 204)),
+    "GET /v1/audit": Rule((401, 403, 403, 403, 200)),
     "GET /metrics": look(),
     "GET /healthz": OPEN,
     "GET /readyz": OPEN,

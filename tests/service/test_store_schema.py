@@ -90,6 +90,8 @@ def test_what_an_older_version_stored_is_kept(empty_url: str, revision: str) -> 
     assert waiting.spec.config == {"train": {"steps": 40}, "note": "ü\x00"}
     assert store.peak("k") == 2**34
     assert [hold.user for hold in store.holds(now=NOW)] == ["ada"]
+    broken = [(card.uuid, card.node, card.index, card.reason) for card in store.quarantines()]
+    assert broken == ([("GPU-2", "n", 2, "Xid 79")] if revision >= "0002" else [])
     assert store.identity_of("a" * 64, now=NOW) is not None
     assert store.submit(going.spec, now=NOW, key="old") == (going, False)
     store.close()

@@ -18,11 +18,11 @@ from gimbal.api.border import Border
 from gimbal.api.context import Api, ApiDeps
 from gimbal.api.openapi import PATH, docs_page, install_openapi
 from gimbal.api.problems import install_handlers
-from gimbal.api.routes import gpus, health, holds, jobs, logs, metrics, runs, tokens
+from gimbal.api.routes import audit, gpus, health, holds, jobs, logs, metrics, runs, tokens
 
 __all__ = ["ApiDeps", "create_app"]
 
-_ROUTERS = (jobs, logs, gpus, holds, runs, tokens, health, metrics)
+_ROUTERS = (jobs, logs, gpus, holds, runs, tokens, audit, health, metrics)
 
 
 def create_app(deps: ApiDeps) -> FastAPI:

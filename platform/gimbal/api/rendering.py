@@ -6,7 +6,7 @@ Texts that people or programs outside wrote are made harmless here, once, for ev
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
@@ -15,7 +15,7 @@ from gimbal.api.redacting import redacted
 from gimbal.api.text import cleaned, cleaned_plain
 from gimbal.experiment.run_finding import RunEntry
 from gimbal.experiment.run_folder import RUN_ID
-from gimbal.jobs.model import Attempt, Hold, Identity, Job
+from gimbal.jobs.model import Attempt, Hold, Identity, Job, Quarantine
 from gimbal.scheduling.model import Gpu, GpuUuid
 
 Json = dict[str, Any]
@@ -116,6 +116,30 @@ def hold(claim: Hold) -> Json:
         "since": time_text(claim.since),
         "until": time_text(claim.until),
     }
+
+
+def quarantine(card: Quarantine) -> Json:
+    """Return a `QuarantineOut`."""
+    return {
+        "node": card.node,
+        "gpu": card.index,
+        "uuid": card.uuid,
+        "reason": cleaned(card.reason),
+        "since": time_text(card.since),
+    }
+
+
+def released(claim: Hold | None, card: Quarantine | None) -> Json:
+    """Return a `Released`."""
+    return {
+        "hold": hold(claim) if claim else None,
+        "quarantine": quarantine(card) if card else None,
+    }
+
+
+def audit_entry(entry: Mapping[str, Any]) -> Json:
+    """Return an `AuditEntry`."""
+    return {**entry, "at": time_text(entry["at"]), "target": cleaned(entry["target"])}
 
 
 def gpus(cards: Iterable[Gpu], running: Iterable[Job], holds: Iterable[Hold]) -> list[Json]:

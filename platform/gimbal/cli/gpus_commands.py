@@ -89,7 +89,7 @@ def hold(
 
 @app.command("release")
 def release(card: Card, server: Server = None) -> None:
-    """End the claim on a card.
+    """End the claim on a card; for operators also the quarantine of one that is mended.
 
     Example:
       gimbal gpus release lab:3

@@ -80,14 +80,8 @@ class ClusterView:
         with self._lock:
             self._holds = tuple(holds)
 
-    @property
-    def quarantined(self) -> Mapping[GpuUuid, str]:
-        """Cards nobody should use, and why."""
-        with self._lock:
-            return dict(self._quarantined)
-
-    def quarantine(self, cards: Mapping[GpuUuid, str]) -> None:
-        """Replace the cards nobody should use."""
+    def set_quarantines(self, cards: Mapping[GpuUuid, str]) -> None:
+        """Replace the cards nobody should use, and why."""
         with self._lock:
             self._quarantined = dict(cards)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gimbal.gpus.card_history import CardHistory, Verdict
 from gimbal.gpus.model import NodeReport
 from gimbal.gpus.settings import OccupancySettings
+from gimbal.gpus.words import clock_time, duration
 from gimbal.scheduling.model import Condition, Gpu, GpuUuid, NodeName
 
 _NOTHING: Mapping[GpuUuid, str] = {}
@@ -26,13 +27,21 @@ class HeldCard:
         node: The card's node.
         index: Its number there.
         until: When the claim ends, Unix seconds.
-        words: Whose it is and why: `held by alice until 14:05: thesis demo`.
+        user: Whose it is.
+        reason: What for; may be empty.
     """
 
     node: NodeName
     index: int
     until: float
-    words: str
+    user: str
+    reason: str = ""
+
+    def words(self, now: float) -> str:
+        """Return `held by alice until 14:05 (1 h 20 min left): thesis demo`."""
+        left = duration(max(0.0, self.until - now))
+        claim = f"held by {self.user} until {clock_time(self.until, now)} ({left} left)"
+        return f"{claim}: {self.reason}" if self.reason else claim
 
 
 class Occupancy:
@@ -93,13 +102,13 @@ class Occupancy:
         Args:
             now: Unix seconds.
             holds: Claims of people; those that ended are ignored.
-            quarantined: Cards nobody should use, and why.
+            quarantined: Cards nobody should use, and why; how to release one is added.
         """
         at = self._pass_time(now)
         self._forget(at)
         for card in self._cards.values():
             card.advance(at)
-        claims = {(hold.node, hold.index): hold.words for hold in holds if hold.until > now}
+        claims = {(hold.node, hold.index): hold.words(now) for hold in holds if hold.until > now}
         gpus = [
             _gpu(node, card, at, _claimed(node, card, claims, quarantined))
             for (node, _), card in self._cards.items()
@@ -138,7 +147,9 @@ def _claimed(
     """Return what people and the service said of a card; None: nothing."""
     sample = card.gpu.sample
     if sample.uuid in quarantined:
-        return Verdict(condition=Condition.FAULTY, note=quarantined[sample.uuid])
+        mended = f"gimbal gpus release {node}:{sample.index} when it is mended"
+        note = f"{quarantined[sample.uuid]}; {mended}"
+        return Verdict(condition=Condition.FAULTY, note=note)
     if (node, sample.index) in claims:
         return Verdict(condition=Condition.HELD, note=claims[node, sample.index])
     return None

@@ -7,15 +7,15 @@ One lock covers whatever touches placement groups: a reservation never meets a g
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gimbal.gpus.claims import Claims
 from gimbal.gpus.cluster_view import ClusterView
 from gimbal.gpus.fence import Fence
 from gimbal.gpus.fence_plan import WHOLE
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_QUARANTINE = "quarantine"
 _STEP_S = 1.0
 """How often at least the fence is looked after between two samples: a released card is grabbed that
 soon, and it costs one question to Ray's head."""
@@ -66,9 +65,9 @@ class Warden:
         self._occupancy = occupancy
         self._settings = fence
         self._slots = slots
-        self._memory = memory
         self._agents = agents
         self._view = ClusterView(occupancy, fence.agent_start_s)
+        self._claims = Claims(memory, self._view)
         self._fence = Fence(slots, memory, fence)
         self._groups_lock = threading.RLock()
         self._agents_lock = threading.Lock()
@@ -105,8 +104,7 @@ class Warden:
     def _recover(self) -> None:
         with self._groups_lock:
             self._fence.recover(now=True)
-        stored: Mapping[str, str] = json.loads(self._memory.get(_QUARANTINE) or "{}")
-        self._view.quarantine({GpuUuid(uuid): reason for uuid, reason in stored.items()})
+        self._claims.recall()
 
     def _look(self, nodes: Sequence[RayNode]) -> Mapping[str, NodeReport | str]:
         with self._agents_lock:
@@ -227,24 +225,11 @@ class Warden:
 
     def set_holds(self, holds: Sequence[HeldCard]) -> None:
         """Replace the claims of people."""
-        self._view.set_holds(holds)
+        self._claims.set_holds(holds)
 
-    def quarantine(self, uuids: Sequence[GpuUuid], reason: str) -> None:
-        """Keep everybody off these cards until a person releases them."""
-        self._change_quarantine(lambda cards: cards | dict.fromkeys(uuids, reason))
-
-    def unquarantine(self, uuids: Sequence[GpuUuid]) -> None:
-        """Let these cards be used again."""
-        self._change_quarantine(lambda cards: {u: r for u, r in cards.items() if u not in uuids})
-
-    def _change_quarantine(
-        self, change: Callable[[dict[GpuUuid, str]], Mapping[GpuUuid, str]]
-    ) -> None:
-        self._require_ready()
-        with self._groups_lock:
-            cards = change(dict(self._view.quarantined))
-            self._memory.put(_QUARANTINE, json.dumps(cards))
-            self._view.quarantine(cards)
+    def set_quarantines(self, cards: Mapping[GpuUuid, str]) -> None:
+        """Replace the cards nobody should use until a person releases them, and why."""
+        self._claims.set_quarantines(cards)
 
     def end_agents(self) -> None:
         """End the agents, for a successor with other settings or newer code."""

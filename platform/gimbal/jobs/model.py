@@ -219,6 +219,25 @@ class Hold:
     until: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quarantine:
+    """A card that was found broken and that nobody should use until a person looked.
+
+    Attributes:
+        uuid: The card.
+        node: The node it was in.
+        index: Its number there then, which a restart may change.
+        reason: What was wrong.
+        since: From when.
+    """
+
+    uuid: GpuUuid
+    node: str
+    index: int
+    reason: str
+    since: datetime
+
+
 class Role(StrEnum):
     """What a token allows."""
 
@@ -227,7 +246,7 @@ class Role(StrEnum):
     USER = "user"
     """Submit, and change one's own jobs."""
     OPERATOR = "operator"
-    """Change everybody's jobs, hold cards."""
+    """Change everybody's jobs, hold cards, release broken ones."""
 
     def includes(self, other: Role) -> bool:
         """Return whether this role may do what `other` may."""

@@ -15,11 +15,12 @@ from gimbal.jobs.model import (
     Job,
     JobSpec,
     JobState,
+    Quarantine,
     Role,
     StopWhy,
 )
 from gimbal.scheduling.failure_model import FailureClass
-from gimbal.scheduling.model import Gpu, GpuUuid, Grant, JobId, NodeName
+from gimbal.scheduling.model import Gpu, GpuUuid, Grant, JobId
 
 
 class Clock(Protocol):
@@ -218,6 +219,22 @@ class JobStore(Protocol):
         """End a hold; None: there was none."""
         ...
 
+    def quarantine(self, lease: Lease, card: Quarantine) -> bool:
+        """Keep everybody off a card until a person releases it, and note that in the audit log.
+
+        Returns:
+            Whether it is new; a quarantine that there is already stays as it is.
+        """
+        ...
+
+    def quarantines(self) -> tuple[Quarantine, ...]:
+        """Return the cards nobody should use, oldest first."""
+        ...
+
+    def end_quarantine(self, uuid: GpuUuid) -> Quarantine | None:
+        """Let a card be used again; None: it was not quarantined."""
+        ...
+
     def add_token(
         self, digest: str, identity: Identity, *, now: datetime, expires_at: datetime | None
     ) -> int:
@@ -357,12 +374,12 @@ class GpuWarden(Protocol):
         """Return the submission ids that hold cards."""
         ...
 
-    def set_holds(self, holds: Sequence[tuple[NodeName, int, datetime, str]]) -> None:
-        """Replace the holds of people: node, index, until, words."""
+    def set_holds(self, holds: Sequence[Hold]) -> None:
+        """Replace the holds of people."""
         ...
 
-    def quarantine(self, uuids: Sequence[GpuUuid], reason: str) -> None:
-        """Keep everybody off these cards until a person releases them."""
+    def set_quarantines(self, cards: Mapping[GpuUuid, str]) -> None:
+        """Replace the cards nobody should use until a person releases them, and why."""
         ...
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gimbal.gpus.fence_settings import FenceSettings
 from gimbal.gpus.occupancy import HeldCard
 from gimbal.gpus.settings import OccupancySettings
+from gimbal.jobs.model import Hold
 from gimbal.jobs.ports import LaunchUnavailable, ReserveFailed
 from gimbal.jobs.ray_link import RayLink
 from gimbal.scheduling.model import Gpu, GpuUuid, Grant, NodeName
@@ -69,21 +69,13 @@ class RayGpuWarden:
         names: tuple[str, ...] = self._call("reservations")
         return names
 
-    def set_holds(self, holds: Sequence[tuple[NodeName, int, datetime, str]]) -> None:
-        """Replace the holds of people: node, index, until, words."""
-        held = tuple(
-            HeldCard(node=node, index=index, until=until.timestamp(), words=words)
-            for node, index, until, words in holds
-        )
-        self._call("set_holds", held)
+    def set_holds(self, holds: Sequence[Hold]) -> None:
+        """Replace the holds of people."""
+        self._call("set_holds", held_cards(holds))
 
-    def quarantine(self, uuids: Sequence[GpuUuid], reason: str) -> None:
-        """Keep everybody off these cards until a person releases them."""
-        self._call("quarantine", tuple(uuids), reason)
-
-    def unquarantine(self, uuids: Sequence[GpuUuid]) -> None:
-        """Let these cards be used again."""
-        self._call("unquarantine", tuple(uuids))
+    def set_quarantines(self, cards: Mapping[GpuUuid, str]) -> None:
+        """Replace the cards nobody should use until a person releases them, and why."""
+        self._call("set_quarantines", dict(cards))
 
     def _call(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
         from gimbal.gpus.slots import CardsTaken
@@ -105,3 +97,17 @@ class RayGpuWarden:
     def _mend(self) -> None:
         if self._link is not None and self._link.mend():
             self._client = None
+
+
+def held_cards(holds: Sequence[Hold]) -> tuple[HeldCard, ...]:
+    """Return the holds of people as the occupancy of the cards knows them."""
+    return tuple(
+        HeldCard(
+            node=NodeName(hold.node),
+            index=hold.index,
+            until=hold.until.timestamp(),
+            user=hold.user,
+            reason=hold.reason,
+        )
+        for hold in holds
+    )

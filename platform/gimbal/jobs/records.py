@@ -9,7 +9,16 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from gimbal.jobs.model import Attempt, AttemptPhase, Hold, Job, JobSpec, JobState, StopWhy
+from gimbal.jobs.model import (
+    Attempt,
+    AttemptPhase,
+    Hold,
+    Job,
+    JobSpec,
+    JobState,
+    Quarantine,
+    StopWhy,
+)
 from gimbal.scheduling.failure_model import FailureClass
 from gimbal.scheduling.model import GpuUuid, Grant, JobId, NodeName
 
@@ -163,4 +172,15 @@ def hold_of(row: Row[Any]) -> Hold:
         reason=row.reason,
         since=row.since,
         until=row.until,
+    )
+
+
+def quarantine_of(row: Row[Any]) -> Quarantine:
+    """Return the quarantine of a row."""
+    return Quarantine(
+        uuid=GpuUuid(row.uuid),
+        node=row.node,
+        index=row.gpu_index,
+        reason=row.reason,
+        since=row.since,
     )

@@ -172,6 +172,17 @@ holds = Table(
 )
 """Cards people claimed; one that ran out is closed when the next claim comes."""
 
+quarantines = Table(
+    "gimbal_quarantines",
+    metadata,
+    Column("uuid", SafeText, primary_key=True),
+    Column("node", SafeText, nullable=False),
+    Column("gpu_index", Integer, nullable=False),
+    Column("reason", SafeText, nullable=False),
+    Column("since", UtcTime, nullable=False),
+)
+"""Cards nobody should use until a person looked; when one is released its row goes."""
+
 tokens = Table(
     "gimbal_tokens",
     metadata,

@@ -16,12 +16,13 @@ from gimbal.jobs.sql_engine import Database
 from gimbal.jobs.sql_holds import SqlHolds
 from gimbal.jobs.sql_jobs import SqlJobs
 from gimbal.jobs.sql_leases import SqlLeases
+from gimbal.jobs.sql_quarantines import SqlQuarantines
 from gimbal.jobs.sql_schema import metadata
 from gimbal.jobs.sql_tokens import SqlTokens
 from gimbal.jobs.sql_usage import SqlUsage, UsageMemory
 
 
-class SqlJobStore(SqlJobs, SqlAttempts, SqlLeases, SqlUsage, SqlHolds, SqlTokens):
+class SqlJobStore(SqlJobs, SqlAttempts, SqlLeases, SqlUsage, SqlHolds, SqlQuarantines, SqlTokens):
     """The job store in a database; safe to use from many threads and processes.
 
     Every method raises `StoreUnavailable` when the database does not answer.

@@ -9,7 +9,7 @@ the store's own random ones.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from gimbal.experiment.attempt import (
@@ -24,8 +24,9 @@ from gimbal.gpus.occupancy import HeldCard, Occupancy
 from gimbal.gpus.settings import OccupancySettings
 from gimbal.jobs.attempt_files import attempt_folder
 from gimbal.jobs.controller import Controller
-from gimbal.jobs.model import Attempt, Job, JobSpec
+from gimbal.jobs.model import Attempt, Hold, Job, JobSpec
 from gimbal.jobs.ports import LaunchReport, LaunchStatus, ReserveFailed
+from gimbal.jobs.ray_warden import held_cards
 from gimbal.jobs.settings import ControllerSettings
 from gimbal.jobs.sql_store import SqlJobStore
 from gimbal.scheduling.model import Condition, Gpu, GpuUuid, Grant, NodeName
@@ -86,16 +87,14 @@ class LabWarden:
         """Return who holds cards."""
         return tuple(self._held)
 
-    def set_holds(self, holds: Sequence[tuple[NodeName, int, datetime, str]]) -> None:
+    def set_holds(self, holds: Sequence[Hold]) -> None:
         """Replace the holds of people."""
-        self._holds = tuple(
-            HeldCard(node=node, index=index, until=until.timestamp(), words=words)
-            for node, index, until, words in holds
-        )
+        self._holds = held_cards(holds)
 
-    def quarantine(self, uuids: Sequence[GpuUuid], reason: str) -> None:
-        """Refuse: no card of the lab breaks."""
-        raise NotImplementedError(f"{uuids} were quarantined: {reason}")
+    def set_quarantines(self, cards: Mapping[GpuUuid, str]) -> None:
+        """Refuse any: no card of the lab breaks."""
+        if cards:
+            raise NotImplementedError(f"cards were quarantined: {cards}")
 
 
 def _attributed(card: LabCard) -> AttributedGpu:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
+from gimbal.jobs.model import Hold
 from gimbal.jobs.ports import Clock, LaunchUnavailable, ReserveFailed
 from gimbal.scheduling.model import Condition, Gpu, GpuUuid, Grant, NodeName
 
@@ -51,7 +51,7 @@ class ScriptedWarden:
         cards: Every card.
         held: The reservations.
         unavailable: Whether Ray answers nothing.
-        quarantined: Cards the controller asked to keep everybody off.
+        quarantined: Cards the controller wants everybody kept off, and why.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ScriptedWarden:
     ) -> None:
         self._clock = clock
         self._cooling_s = cooling_s
-        self._holds: dict[tuple[str, int], tuple[datetime, str]] = {}
+        self._holds: dict[tuple[str, int], Hold] = {}
         self.cards = {
             GpuUuid(f"GPU-{node}-{index}"): ScriptedCard(
                 uuid=GpuUuid(f"GPU-{node}-{index}"),
@@ -104,15 +104,15 @@ class ScriptedWarden:
         self._answer()
         return tuple(self.held)
 
-    def set_holds(self, holds: Sequence[tuple[NodeName, int, datetime, str]]) -> None:
+    def set_holds(self, holds: Sequence[Hold]) -> None:
         """Replace the holds of people."""
         self._answer()
-        self._holds = {(node, index): (until, words) for node, index, until, words in holds}
+        self._holds = {(hold.node, hold.index): hold for hold in holds}
 
-    def quarantine(self, uuids: Sequence[GpuUuid], reason: str) -> None:
-        """Keep everybody off these cards."""
+    def set_quarantines(self, cards: Mapping[GpuUuid, str]) -> None:
+        """Replace the cards nobody should use."""
         self._answer()
-        self.quarantined.update(dict.fromkeys(uuids, reason))
+        self.quarantined = dict(cards)
 
     def arrive(self, uuid: GpuUuid, size_bytes: int) -> None:
         """Let a neighbour take memory on a card."""
@@ -126,8 +126,10 @@ class ScriptedWarden:
             card.clean_since = self._clock.monotonic()
 
     def lose_memory(self) -> None:
-        """Restart Ray's head: its reservations are gone."""
+        """Restart Ray's head: its reservations and what it was told are gone."""
         self.held.clear()
+        self._holds.clear()
+        self.quarantined.clear()
 
     def _answer(self) -> None:
         if self.unavailable:
@@ -161,12 +163,12 @@ class ScriptedWarden:
         )
 
     def _condition(self, card: ScriptedCard) -> Condition:
-        until = self._holds.get((card.node, card.index))
+        hold = self._holds.get((card.node, card.index))
         if card.fault or card.uuid in self.quarantined:
             return Condition.FAULTY
         if card.foreign_bytes:
             return Condition.FOREIGN
-        if until is not None and until[0] > self._clock.now():
+        if hold is not None and hold.until > self._clock.now():
             return Condition.HELD
         if self._clock.monotonic() - card.clean_since < self._cooling_s:
             return Condition.COOLING

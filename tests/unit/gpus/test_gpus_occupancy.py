@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 import pytest
 from gpu_reports import NODE, card, report, use
 from hypothesis import given, settings
@@ -203,13 +206,25 @@ def test_a_fault_stays_until_it_is_gone_for_some_samples() -> None:
 def test_holds_and_quarantine_come_before_what_was_seen_and_end() -> None:
     lab = Lab()
     lab.see(card(ALICE))
-    hold = HeldCard(node=NODE, index=0, until=lab.now + 10, words="held by bob: demo")
+    hold = HeldCard(node=NODE, index=0, until=lab.now + 10, user="bob", reason="demo")
     seen = lab.occupancy.snapshot(now=lab.now, holds=[hold])[0]
-    assert (seen.condition, seen.note) == (Condition.HELD, "held by bob: demo")
+    assert (seen.condition, seen.note) == (Condition.HELD, hold.words(lab.now))
     assert lab.occupancy.snapshot(now=lab.now + 11, holds=[hold])[0].condition is Condition.FOREIGN
     quarantined = {GpuUuid("GPU-0"): "ECC errors in job 7"}
     seen = lab.occupancy.snapshot(now=lab.now, holds=[hold], quarantined=quarantined)[0]
-    assert (seen.condition, seen.note) == (Condition.FAULTY, "ECC errors in job 7")
+    assert (seen.condition, seen.note) == (
+        Condition.FAULTY,
+        f"ECC errors in job 7; gimbal gpus release {NODE}:0 when it is mended",
+    )
+
+
+def test_a_hold_says_until_when_and_how_long_still() -> None:
+    now = datetime(2026, 3, 9, 15, 10).timestamp()
+    hold = HeldCard(node=NODE, index=0, until=now + 4800, user="ada", reason="debugging")
+    assert hold.words(now) == "held by ada until 16:30 (1 h 20 min left): debugging"
+    assert hold.words(now + 4785) == "held by ada until 16:30 (15 s left): debugging"
+    long = replace(hold, until=now + 86_400, reason="")
+    assert long.words(now) == "held by ada until 2026-03-10 15:10 (1 d left)"
 
 
 def test_the_peak_of_small_foreign_memory_is_kept_for_the_window() -> None:

@@ -179,19 +179,47 @@ def test_the_card_of_a_leftover_process_is_closed():
     assert lab.fenced() == {"2"}
 
 
-def test_holds_and_quarantine_close_a_card_and_only_quarantine_outlives_the_warden():
+def test_holds_and_quarantines_close_a_card_and_outlive_the_warden():
     lab = Lab()
-    held = HeldCard(node=NODE, index=0, until=time.time() + 60, words="held by alice")
+    held = HeldCard(node=NODE, index=0, until=time.time() + 60, user="alice", reason="demo")
     lab.warden.set_holds([held])
-    lab.warden.quarantine([uuid(1)], "it fell off the bus")
-    lab.warden.step()
-    assert lab.conditions() == [Condition.HELD, Condition.FAULTY, Condition.FREE]
-    assert lab.fenced() == {"0", "1"}
-    lab.warden = lab.new_warden()
-    assert lab.conditions() == [Condition.FREE, Condition.FAULTY, Condition.FREE]
-    lab.warden.unquarantine([uuid(1)])
+    lab.warden.set_quarantines({uuid(1): "it fell off the bus"})
+    for warden in (lab.warden, lab.new_warden()):
+        lab.warden = warden
+        lab.warden.step()
+        assert lab.conditions() == [Condition.HELD, Condition.FAULTY, Condition.FREE]
+        assert lab.fenced() == {"0", "1"}
+    assert "fell off the bus" in lab.warden.snapshot()[1].note
+    lab.warden.set_quarantines({})
+    lab.warden.set_holds([])
     lab.warden.step()
     assert lab.fenced() == set()
+    assert lab.new_warden().snapshot()[0].condition is Condition.FREE
+
+
+def test_a_warden_believes_what_it_is_told_before_what_was_kept():
+    lab = Lab()
+    lab.warden.set_quarantines({uuid(1): "old"})
+    fresh = Warden(OCCUPANCY, FenceSettings(), slots=lab.ray, memory=lab.memory, agents=lab.agents)
+    fresh.set_quarantines({uuid(2): "new"})
+    fresh.step()
+    faulty = [gpu.index for gpu in fresh.snapshot() if gpu.condition is Condition.FAULTY]
+    assert faulty == [2]
+
+
+def test_what_is_told_again_and_again_is_written_once():
+    lab = Lab()
+    puts: list[str] = []
+    lab.memory.put = lambda key, value: puts.append(key)
+    for _ in range(3):
+        lab.warden.set_holds([HeldCard(node=NODE, index=0, until=9e9, user="alice")])
+    assert len(puts) == 1
+
+
+def test_claims_kept_by_another_version_do_not_stop_the_warden():
+    lab = Lab()
+    lab.memory.values |= {"holds": '[{"card": "lab:0"}]', "quarantine": "[]"}
+    assert set(lab.new_warden().snapshot()) == set(lab.warden.snapshot())
 
 
 def test_a_free_card_whose_slot_a_stranger_has_is_shown_as_ours():

@@ -35,9 +35,10 @@ STORE_EFFECTS = frozenset(
         "ask_to_stop",
         "end_attempt",
         "fail_pending",
+        "quarantine",
     }
 )
-WARDEN_EFFECTS = frozenset({"reserve", "free", "quarantine", "set_holds"})
+WARDEN_EFFECTS = frozenset({"reserve", "free", "set_quarantines", "set_holds"})
 LAUNCHER_EFFECTS = frozenset({"launch", "stop", "forget"})
 _FILES = (
     "gimbal.jobs.controller.starting.write_config",

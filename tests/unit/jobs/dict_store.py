@@ -19,6 +19,7 @@ from gimbal.jobs.model import (
     JobSpec,
     JobState,
     LeaseLost,
+    Quarantine,
     Stale,
     StopWhy,
 )
@@ -35,6 +36,7 @@ class DictJobStore:
         self.peaks: dict[str, int] = {}
         self.lease: Lease | None = None
         self.held: tuple[Hold, ...] = ()
+        self.broken: dict[GpuUuid, Quarantine] = {}
         self.leases_given = 0
 
     def submit(self, spec: JobSpec, *, now: datetime) -> tuple[Job, bool]:
@@ -165,6 +167,16 @@ class DictJobStore:
 
     def holds(self, *, now: datetime) -> tuple[Hold, ...]:
         return tuple(hold for hold in self.held if hold.until > now)
+
+    def quarantine(self, lease: Lease, card: Quarantine) -> bool:
+        self._require(lease)
+        return self.broken.setdefault(card.uuid, card) is card
+
+    def quarantines(self) -> tuple[Quarantine, ...]:
+        return tuple(self.broken.values())
+
+    def end_quarantine(self, uuid: GpuUuid) -> Quarantine | None:
+        return self.broken.pop(uuid, None)
 
     def _require(self, lease: Lease) -> None:
         if self.lease is None or self.lease.token != lease.token:

@@ -15,7 +15,7 @@ from dict_store import DictJobStore
 
 from gimbal.experiment.attempt import OutcomeFile, WorkerFile
 from gimbal.jobs.attempt_files import attempt_folder, config_path
-from gimbal.jobs.model import AttemptPhase, Hold, JobState, StopWhy
+from gimbal.jobs.model import AttemptPhase, Hold, JobState, Quarantine, StopWhy
 from gimbal.jobs.ports import LaunchStatus, LaunchUnavailable, ReserveFailed
 from gimbal.scheduling.failure_model import FailureClass
 from gimbal.scheduling.model import GpuUuid, WaitReason
@@ -291,6 +291,55 @@ def test_a_card_that_fails_is_taken_out_and_the_job_goes_on_elsewhere(lab: Lab) 
     assert bad in lab.warden.quarantined
     assert lab.job(job).attempts[1].grants[0].uuid != bad
     assert lab.job(job).state is JobState.SUCCEEDED
+    (kept,) = lab.store.quarantines()
+    card = lab.warden.cards[bad]
+    assert (kept.uuid, kept.node, kept.index) == (bad, card.node, card.index)
+    assert "ECC" in kept.reason
+
+
+def broken(lab: Lab, index: int) -> Quarantine:
+    card = list(lab.warden.cards.values())[index]
+    return Quarantine(
+        uuid=card.uuid, node=card.node, index=index, reason="Xid 79.", since=lab.clock.now()
+    )
+
+
+def test_a_broken_card_stays_closed_over_a_restart_of_ray_until_a_person_releases_it(
+    lab: Lab,
+) -> None:
+    lab.tick()
+    card = broken(lab, 2)
+    lab.store.broken[card.uuid] = card
+    lab.tick()
+    assert lab.warden.quarantined[card.uuid].startswith("quarantined since ")
+    assert lab.warden.quarantined[card.uuid].endswith(": Xid 79")
+    lab.warden.lose_memory()
+    wide = lab.submit(spec(4, work_s=5))
+    lab.tick()
+    assert lab.job(wide).current is None
+    lab.store.end_quarantine(card.uuid)
+    lab.tick()
+    assert lab.job(wide).current is not None
+
+
+def test_a_card_is_closed_before_the_same_round_gives_it_to_the_next_job(tmp_path: Path) -> None:
+    """The round's snapshot still shows it free: only the warden can refuse it."""
+    lab = Lab(DictJobStore(), tmp_path, cards=(1,))
+    first = lab.submit(spec(1, work_s=30))
+    lab.tick()
+    run = lab.launcher.running()[0]
+    run.script = replace(
+        run.script,
+        fails_after_s=3,
+        error_type="torch.AcceleratorError",
+        text="CUDA error: uncorrectable ECC error encountered",
+        exit_code=3,
+    )
+    second = lab.submit(spec(1, work_s=30, user="bob"))
+    lab.run(30, until_done=False)
+    assert lab.job(first).attempts[0].failure is FailureClass.HARDWARE
+    assert lab.warden.quarantined
+    assert not [it for it in lab.job(second).attempts if it.launched_at]
 
 
 def test_a_worker_on_a_card_it_was_not_given_is_reported(

@@ -19,9 +19,10 @@ from gimbal.api.schemas import (
     USER_HOLD_S,
     HoldList,
     HoldOut,
+    Released,
     SubmitHold,
 )
-from gimbal.jobs.model import Hold, Identity, Role
+from gimbal.jobs.model import Hold, Identity, Quarantine, Role
 from gimbal.scheduling.model import Gpu
 
 router = make_router("holds")
@@ -58,10 +59,10 @@ def hold(body: SubmitHold, api: ApiDep, identity: User) -> Response:
     return answer(rendering.hold(claim), 201, location)
 
 
-@router.delete("/holds/{node}/{gpu}", **gives(HoldOut))
+@router.delete("/holds/{node}/{gpu}", **gives(Released))
 @writes
 def release(node: str, gpu: str, api: ApiDep, identity: User) -> Response:
-    """End a hold: users their own, operators everybody's."""
+    """End a hold: users their own, operators everybody's, and with it a card's quarantine."""
     if not re.fullmatch(NODE, node) or not re.fullmatch(r"[0-9]{1,4}", gpu):
         raise _no_hold()
     now = api.deps.clock.now()
@@ -69,17 +70,42 @@ def release(node: str, gpu: str, api: ApiDep, identity: User) -> Response:
     claim = next(
         (it for it in api.store.holds(now=now) if (it.node, it.index) == (node, index)), None
     )
-    if claim is None:
+    broken = _quarantine(api, node, index)
+    _require_may_release(identity, claim, broken)
+    ended = api.store.release(node, index, now=now) if claim else None
+    if ended is not None:
+        api.audit(identity, "gpu.release", f"{node}:{index}")
+    mended = None
+    if broken is not None and identity.role.includes(Role.OPERATOR):
+        mended = api.store.end_quarantine(broken.uuid)
+    if mended is not None:
+        api.audit(identity, "gpu.unquarantine", f"{node}:{index} {mended.uuid}")
+    if ended is None and mended is None:
         raise _no_hold()
-    if claim.user != identity.user and not identity.role.includes(Role.OPERATOR):
-        raise ApiProblem(
-            403, "not_yours", f"{claim.user} holds that card", remedy="ask them, or an operator"
-        )
-    ended = api.store.release(node, index, now=now)
-    if ended is None:
+    return answer(rendering.released(ended, mended))
+
+
+def _quarantine(api: Api, node: str, index: int) -> Quarantine | None:
+    """Return the quarantine of the card that has a place now, else of one that is gone from it.
+
+    Cards are numbered anew when one of them is lost, so the place a broken one had is only asked
+    for where the card itself is not seen.
+    """
+    seen = {card.uuid: (card.node, card.index) for card in api.deps.gpus()}
+    for card in api.store.quarantines():
+        if seen.get(card.uuid, (card.node, card.index)) == (node, index):
+            return card
+    return None
+
+
+def _require_may_release(identity: Identity, claim: Hold | None, broken: Quarantine | None) -> None:
+    if claim is None and broken is None:
         raise _no_hold()
-    api.audit(identity, "gpu.release", f"{node}:{index}")
-    return answer(rendering.hold(ended))
+    if identity.role.includes(Role.OPERATOR) or (claim and claim.user == identity.user):
+        return
+    why = f"{claim.user} holds that card" if claim else "that card is quarantined"
+    remedy = "ask them, or an operator" if claim else "ask an operator"
+    raise ApiProblem(403, "not_yours", why, remedy=remedy)
 
 
 def _until(body: SubmitHold, identity: Identity, now: datetime) -> datetime:
@@ -110,4 +136,6 @@ def _card(api: Api, node: str, index: int) -> Gpu:
 
 
 def _no_hold() -> ApiProblem:
-    return ApiProblem(404, "not_found", "nobody holds that card", remedy="see GET /v1/holds")
+    return ApiProblem(
+        404, "not_found", "that card is neither held nor quarantined", remedy="see GET /v1/gpus"
+    )

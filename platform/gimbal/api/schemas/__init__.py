@@ -12,6 +12,8 @@ from gimbal.api.schemas.cards import (
     GpuOut,
     HoldList,
     HoldOut,
+    QuarantineOut,
+    Released,
 )
 from gimbal.api.schemas.jobs import (
     AttemptOut,
@@ -26,6 +28,8 @@ from gimbal.api.schemas.jobs import (
     WhyOut,
 )
 from gimbal.api.schemas.others import (
+    AuditEntry,
+    AuditLog,
     Health,
     NewToken,
     Readiness,
@@ -71,6 +75,8 @@ __all__ = [
     "USER_HOLD_S",
     "Answer",
     "AttemptOut",
+    "AuditEntry",
+    "AuditLog",
     "AvoidedCard",
     "CardJob",
     "FieldError",
@@ -88,8 +94,10 @@ __all__ = [
     "LogEvent",
     "NewToken",
     "Problem",
+    "QuarantineOut",
     "Question",
     "Readiness",
+    "Released",
     "RunList",
     "RunOut",
     "RunSummary",

@@ -29,6 +29,23 @@ class HoldList(Answer):
     holds: tuple[HoldOut, ...]
 
 
+class QuarantineOut(Answer):
+    """A card that was found broken."""
+
+    node: str
+    gpu: int
+    uuid: str
+    reason: str
+    since: datetime
+
+
+class Released(Answer):
+    """What was ended on a card: a person's claim, its quarantine, or both."""
+
+    hold: HoldOut | None
+    quarantine: QuarantineOut | None
+
+
 class CardJob(Answer):
     """A job of ours on a card."""
 

@@ -69,6 +69,23 @@ class TokenList(Answer):
     tokens: tuple[TokenOut, ...]
 
 
+class AuditEntry(Answer):
+    """Who did what."""
+
+    id: int
+    at: datetime
+    user: str
+    """`controller` where no person did it."""
+    action: str
+    target: str
+
+
+class AuditLog(Answer):
+    """The newest entries, newest first."""
+
+    entries: tuple[AuditEntry, ...]
+
+
 class Health(Answer):
     """The process answers."""
 

@@ -27,7 +27,7 @@ from gimbal.jobs.controller.world import Tick, World
 from gimbal.jobs.model import LeaseLost, Stale
 from gimbal.jobs.ports import Clock, GpuWarden, JobStore, Launcher, LaunchUnavailable
 from gimbal.jobs.settings import ControllerSettings
-from gimbal.scheduling.model import NodeName, WaitReason
+from gimbal.scheduling.model import WaitReason
 from gimbal.scheduling.retrying import RetrySettings
 from gimbal.scheduling.settings import PolicySettings
 
@@ -159,7 +159,7 @@ class Controller:
         tick = Tick(jobs=jobs, reports={}, gpus=())
         self._notes.begin(tick)
         try:
-            self._push_holds()
+            self._world.push_claims()
             tick.reports = self._world.launcher.reports()
             tick.gpus = self._world.warden.snapshot()
             self._reconciler.reconcile(tick)
@@ -172,15 +172,6 @@ class Controller:
             self._admission.admit(tick)
         self._silent = False
         return self._report(tick)
-
-    def _push_holds(self) -> None:
-        holds = self._world.store.holds(now=self._world.now())
-        self._world.warden.set_holds(
-            [
-                (NodeName(hold.node), hold.index, hold.until, _words(hold.user, hold.reason))
-                for hold in holds
-            ]
-        )
 
     def _silence(self, tick: Tick) -> None:
         """Say once, and to every waiting job, that Ray does not answer."""
@@ -202,7 +193,3 @@ class Controller:
             waiting=tick.waiting,
             unavailable=tick.unanswered[0] if tick.unanswered else "",
         )
-
-
-def _words(user: str, reason: str) -> str:
-    return f"{user}: {reason}" if reason else user

@@ -17,7 +17,7 @@ from gimbal.jobs.controller.evidence import cards_at_failure, exit_code_of, fail
 from gimbal.jobs.controller.needs import Needs
 from gimbal.jobs.controller.observing import Observation, Observer
 from gimbal.jobs.controller.world import Tick, World
-from gimbal.jobs.model import Attempt, Job, JobState, StopWhy
+from gimbal.jobs.model import Attempt, Job, JobState, Quarantine, StopWhy
 from gimbal.jobs.ports import LaunchReport, LaunchStatus, LaunchUnavailable
 from gimbal.scheduling.failure_model import Diagnosis, FailureCase, FailureClass, GiveUp
 from gimbal.scheduling.failures import classify
@@ -123,7 +123,7 @@ class Ender:
             settings=self._world.retry,
             seed=job.id,
         )
-        self._quarantine(diagnosis)
+        self._quarantine(tick, attempt, diagnosis)
         if isinstance(decision, GiveUp):
             words = f"{diagnosis.reason} {decision.reason}".strip()
             ending = Ending(
@@ -223,12 +223,23 @@ class Ender:
         known = {uuid: end for uuid, end in job.avoid.items() if end > now}
         return known | dict.fromkeys(diagnosis.blamed, until)
 
-    def _quarantine(self, diagnosis: Diagnosis) -> None:
+    def _quarantine(self, tick: Tick, attempt: Attempt, diagnosis: Diagnosis) -> None:
+        """Store which cards are broken, and close them before this tick gives one to a job."""
         if not diagnosis.quarantine:
             return
-        uuids = sorted(diagnosis.quarantine)
-        event("quarantined", level=logging.ERROR, uuids=",".join(uuids), reason=diagnosis.reason)
-        self._world.warden.quarantine(uuids, diagnosis.reason)
+        cards = (*attempt.gpus_at_launch, *tick.cards(attempt))
+        known = {card["uuid"]: card for card in cards}
+        for uuid in sorted(diagnosis.quarantine):
+            card = Quarantine(
+                uuid=uuid,
+                node=known.get(uuid, {}).get("node", "?"),
+                index=known.get(uuid, {}).get("index", -1),
+                reason=diagnosis.reason,
+                since=self._world.now(),
+            )
+            if self._world.store.quarantine(self._world.lease(), card):
+                event("quarantined", level=logging.ERROR, uuid=uuid, reason=diagnosis.reason)
+        self._world.push_quarantines()
 
     def _free(self, tick: Tick, attempt: Attempt) -> None:
         if not attempt.grants:

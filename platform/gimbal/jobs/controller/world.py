@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gimbal.experiment.attempt import AttemptFolder
+from gimbal.gpus.words import clock_time
 from gimbal.jobs.attempt_files import attempt_folder
 from gimbal.jobs.controller.leadership import Leadership
 from gimbal.jobs.controller.stats import ControllerStats
-from gimbal.jobs.model import Attempt, Job
+from gimbal.jobs.model import Attempt, Job, Quarantine
 from gimbal.jobs.ports import Clock, GpuWarden, JobStore, Launcher, LaunchReport, Lease
 from gimbal.jobs.settings import ControllerSettings
 from gimbal.scheduling.model import Gpu, GpuUuid, JobId
@@ -49,6 +50,26 @@ class World:
             LeaseLost: Another controller took over.
         """
         return self.leadership.current()
+
+    def push_claims(self) -> None:
+        """Tell the warden which cards people claimed and which ones are broken.
+
+        Raises:
+            LaunchUnavailable: Ray does not answer.
+        """
+        self.warden.set_holds(self.store.holds(now=self.now()))
+        self.push_quarantines()
+
+    def push_quarantines(self) -> None:
+        """Tell the warden which cards are broken.
+
+        Raises:
+            LaunchUnavailable: Ray does not answer.
+        """
+        now = self.now().timestamp()
+        self.warden.set_quarantines(
+            {card.uuid: _words(card, now) for card in self.store.quarantines()}
+        )
 
     def folder(self, job: Job, attempt: Attempt) -> AttemptFolder:
         """Return an attempt's folder."""
@@ -99,3 +120,8 @@ def plain_cards(gpus: tuple[Gpu, ...], wanted: frozenset[GpuUuid]) -> tuple[dict
     """Return some cards of a snapshot as plain values, to be stored."""
     chosen = (gpu for gpu in gpus if gpu.uuid in wanted)
     return tuple({**asdict(gpu), "condition": gpu.condition.value} for gpu in chosen)
+
+
+def _words(card: Quarantine, now: float) -> str:
+    since = clock_time(card.since.timestamp(), now)
+    return f"quarantined since {since}: {card.reason.rstrip('.')}"

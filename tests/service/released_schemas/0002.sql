@@ -1,0 +1,16 @@
+-- Rows as the second schema had them: the first one and broken cards.
+INSERT INTO gimbal_jobs (seq, id, version, state, user_name, workload, experiment, gpus, share, memory_bytes, priority, peak_key, reason, detail, cancel_requested, submitted_at, started_at, ended_at, not_before, avoid, retry_of, config) VALUES
+  (1, 'job-aaaaaaaa', 4, 'RUNNING', 'ada', 'nbv', 'e', 1, 1.0, NULL, 0, 'k', '', '', false, '2026-03-01 10:00:00.000001', '2026-03-01 10:00:05.000000', NULL, NULL, '{}', NULL, '{"train":{"steps":40}}'),
+  (2, 'job-bbbbbbbb', 5, 'PENDING', 'bob', 'nbv', 'e', 1, 0.5, 10737418240, 5, 'k', 'BACKOFF', 'again in 5 s', false, '2026-03-01 10:00:01.000000', '2026-03-01 10:00:05.000000', NULL, '2026-03-01 10:02:00.000000', '{"GPU-2":"2026-03-01T11:00:00+00:00"}', 'job-cccccccc', '{"train":{"steps":40},"note":"\u00fc\u0000"}'),
+  (3, 'job-cccccccc', 3, 'STOPPED', 'bob', 'nbv', 'e', 1, 1.0, NULL, 0, '', '', 'cancelled while it waited', true, '2026-03-01 09:00:00.000000', NULL, '2026-03-01 09:30:00.000000', NULL, '{}', NULL, '{}');
+INSERT INTO gimbal_attempts (job_id, number, phase, submission_id, granted_at, launched_at, ended_at, ended_seq, gpus, stop_why, stop_at, stop_deadline, failure, reason, exit_code, peak_bytes, run_dir, grants, used, gpus_at_launch, gpus_at_end) VALUES
+  ('job-aaaaaaaa', 1, 'running', 'job-aaaaaaaa-1', '2026-03-01 10:00:04.000000', '2026-03-01 10:00:05.000000', NULL, NULL, 1.0, NULL, NULL, NULL, NULL, '', NULL, 0, '', '[{"uuid":"GPU-1","node":"n","share":1.0,"memory_bytes":null}]', '["GPU-1"]', '[{"uuid":"GPU-1"}]', '[]'),
+  ('job-bbbbbbbb', 1, 'ended', 'job-bbbbbbbb-1', '2026-03-01 10:00:04.000000', '2026-03-01 10:00:05.000000', '2026-03-01 10:01:00.000000', 1, 0.5, 'preempt', '2026-03-01 10:00:50.000000', '2026-03-01 10:01:50.000000', 'OOM_CONTENTION', 'a neighbour came', 76, 17179869184, '/runs/e/1', '[{"uuid":"GPU-2","node":"n","share":0.5,"memory_bytes":10737418240}]', '["GPU-2"]', '[]', '[{"uuid":"GPU-2","foreign_bytes":5}]');
+INSERT INTO gimbal_cards (job_id, position, number, uuid, share) VALUES ('job-aaaaaaaa', 0, 1, 'GPU-1', 1.0);
+INSERT INTO gimbal_leases (name, owner, token, renewed_at, expires_at) VALUES ('controller', 'host:1', 'aa', '2026-03-01 10:00:00.000000', '2026-03-01 10:00:30.000000');
+INSERT INTO gimbal_idempotency (user_name, key, digest, job_id) VALUES ('ada', 'old', '62f91470f7abd911973a0b01a78f79c1eb25e9a721a9e5effbfe8c9d73aa61d1', 'job-aaaaaaaa');
+INSERT INTO gimbal_peaks (peak_key, peak_bytes) VALUES ('k', 17179869184);
+INSERT INTO gimbal_holds (id, node, gpu_index, uuid, user_name, reason, since, until, released_at) VALUES (1, 'n', 3, NULL, 'ada', 'demo', '2026-03-01 10:00:00.000000', '2026-04-01 10:00:00.000000', NULL);
+INSERT INTO gimbal_tokens (id, digest, user_name, role, created_at, expires_at, revoked_at) VALUES (1, 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'ada', 'operator', '2026-03-01 10:00:00.000000', NULL, NULL);
+INSERT INTO gimbal_audit (id, at, user_name, action, target) VALUES (1, '2026-03-01 10:00:00.000000', 'ada', 'job.submit', 'job-aaaaaaaa');
+INSERT INTO gimbal_quarantines (uuid, node, gpu_index, reason, since) VALUES ('GPU-2', 'n', 2, 'Xid 79', '2026-03-01 10:00:00.000000');
