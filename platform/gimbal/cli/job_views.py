@@ -78,8 +78,7 @@ def print_job(job: dict[str, Any]) -> None:
 def print_why(why: dict[str, Any]) -> None:
     """Print what a job waits for."""
     out = console()
-    place = f" (number {why['position']} in the queue)" if why["position"] else ""
-    out.print(Text.assemble(why["id"], "  ", _state(why["state"]), place, "  ", why["headline"]))
+    out.print(Text.assemble(why["id"], "  ", _state(why["state"]), "  ", why["headline"]))
     for item in why["gpus"]:
         out.print(Text(f"  {item['sentence']}"))
 
