@@ -68,6 +68,8 @@ class GrantFile(_Record):
         reservation: Name of the Ray placement group whose bundles are the cards; None: no GPUs.
         gpus: The cards, in the order of the bundles.
         memory_bytes: Budget of each worker on its card; None: not stated.
+        tolerated_bytes: Memory of others with which the service takes a card for free; None: not
+            said, the defaults of the occupancy count.
     """
 
     job: str
@@ -75,6 +77,7 @@ class GrantFile(_Record):
     reservation: str | None = None
     gpus: tuple[GrantedGpu, ...] = ()
     memory_bytes: int | None = None
+    tolerated_bytes: int | None = None
 
 
 class StopFile(_Record):

@@ -20,7 +20,7 @@ from gimbal.gpus.backend import BACKEND_VARIABLE, open_backend
 from gimbal.gpus.model import GpuSample, NodeSample
 from gimbal.gpus.own_cards import as_uuids, find_card, unknown, used_by
 from gimbal.gpus.ports import GpuMemory
-from gimbal.gpus.taking import CardToTake, look, own_pids
+from gimbal.gpus.taking import CardToTake, look, own_pids, tolerated_bytes
 from gimbal.scheduling.model import GpuUuid
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,12 @@ class GpuGuard:
         budget = _budget(self.budget_bytes, grant)
         self._uuids = tuple(card.uuid for card in cards)
         for card in cards:
-            place = CardToTake(card=card, label=_label(card, grant), backend=backend)
+            place = CardToTake(
+                card=card,
+                label=_label(card, grant),
+                backend=backend,
+                tolerated_bytes=tolerated_bytes(grant),
+            )
             place.require_granted(grant)
             try:
                 self._held[card.uuid] = self._taken(place, budget, grant)
@@ -104,12 +109,11 @@ class GpuGuard:
         if budget is None:
             # The service grants a job that states nothing a whole card, and a clean one.
             place.require_clean(self.patience_s) if granted else place.warn_of_others()
-        memory = place.take(budget, self.patience_s)
-        if budget is not None:
-            self._reserved = budget
-            # A measured peak is no promise of the user's: only what is stated or shared binds.
-            if shared or self.budget_bytes is not None:
-                memory.cap(budget)
+        # A measured peak is no promise of the user's: only what is stated or shared binds.
+        least = budget if shared else min(self.budget_bytes or 0, budget or 0)
+        memory, self._reserved = place.take(budget, self.patience_s, least=least or 0)
+        if budget is not None and (shared or self.budget_bytes is not None):
+            memory.cap(budget)
         return memory
 
     def touch(self) -> None:

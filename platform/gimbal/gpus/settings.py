@@ -45,6 +45,11 @@ class OccupancySettings(Settings):
     """How long a card is shown as unknown after it was last seen. A node that is rebooted is back
     within the hour; one that has left for good must not be waited for."""
 
+    @property
+    def tolerated_bytes(self) -> int:
+        """Memory of others that a free card may hold: a display server's and a little more."""
+        return int(self.foreign_threshold) + int(self.system_allowance)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.stale_after_s < 2 * self.sample_interval_s:

@@ -19,7 +19,7 @@ from gimbal.gpus.model import GpuSample, NodeSample
 from gimbal.gpus.own_cards import find_card, holders, used_by_others
 from gimbal.gpus.ports import GpuMemory
 from gimbal.gpus.settings import OccupancySettings
-from gimbal.gpus.words import size
+from gimbal.gpus.words import MIB, size
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,9 @@ _POLL_S = 0.25
 _OWN_PATIENCE_S = 30.0
 """How long to wait for a worker of this node's Ray to end: that of the stage before, or of a group
 that is being started anew, gives its memory back only with its process."""
+_CONTEXT_BYTES = 512 * MIB
+"""What is not reserved of what a card has left: a CUDA context with the workspaces of its libraries
+takes about that outside of torch's allocator."""
 _REMEDY = (
     "wait until it is free, lower resources.gpu_memory, or let `gimbal submit` find a free GPU: "
     "the run goes on from its last checkpoint"
@@ -44,11 +47,13 @@ class CardToTake:
         card: As it was seen.
         label: `NODE:INDEX`.
         backend: Where it is.
+        tolerated_bytes: Memory of others with which the card still counts as clean.
     """
 
     card: GpuSample
     label: str
     backend: GpuBackend
+    tolerated_bytes: int
 
     def require_granted(self, grant: GrantFile | None) -> None:
         """Refuse a card that was not chosen for this job."""
@@ -61,12 +66,17 @@ class CardToTake:
             "nothing to mend: the job service gives the job new cards",
         )
 
-    def take(self, budget: int | None, patience_s: float) -> GpuMemory:
+    def take(self, budget: int | None, patience_s: float, *, least: int) -> tuple[GpuMemory, int]:
         """Take the card with its budget now, or say within seconds who is in the way.
 
         Args:
             budget: Bytes to reserve; None: nothing, as it is not known what the worker needs.
             patience_s: How long to wait for room.
+            least: How much of the budget is a promise. The rest was measured once: on a card that
+                is clean, what it has left must do.
+
+        Returns:
+            The card and what is reserved on it.
 
         Raises:
             GpuContended: There is not the room.
@@ -74,31 +84,33 @@ class CardToTake:
         """
         try:
             memory = self.backend.memory(self.card.uuid)
-            if budget is not None:
-                self._reserve(memory, budget, patience_s)
-            return memory
+            held = 0 if budget is None else self._reserve(memory, budget, least, patience_s)
+            return memory, held
         except RuntimeError as error:  # a full card refuses even the first touch
             if not _OUT_OF_MEMORY.search(str(error)):
                 raise
             raise self.contended(budget) from error
 
-    def _reserve(self, memory: GpuMemory, budget: int, patience_s: float) -> None:
+    def _reserve(self, memory: GpuMemory, budget: int, least: int, patience_s: float) -> int:
         _, total = memory.room()
-        if budget > total:
+        needed = max(least, min(budget, total - self.tolerated_bytes - _CONTEXT_BYTES))
+        if needed > total:
             raise ConfigError(
-                f"GPU {self.label} has {size(total)}, the run wants {size(budget)} on it",
+                f"GPU {self.label} has {size(total)}, the run wants {size(needed)} on it",
                 "lower resources.gpu_memory, or use larger cards",
             )
         began = time.monotonic()
         while True:
             late = self._too_late(began, patience_s)  # before measuring: they may be gone by then
             free, _ = memory.room()
-            if free >= budget:
+            if free >= needed:
                 break
             if late:
-                raise self.contended(budget, free)
+                raise self.contended(needed, free)
             time.sleep(_POLL_S)
-        memory.reserve(budget)
+        held = max(least, min(budget, free - _CONTEXT_BYTES))
+        memory.reserve(held)
+        return held
 
     def require_clean(self, patience_s: float) -> None:
         """Refuse a card that somebody else is on.
@@ -107,10 +119,10 @@ class CardToTake:
             GpuContended: Naming who.
         """
         began, card = time.monotonic(), self.card
-        while _foreign(card):
+        while self._foreign(card):
             late = self._too_late(began, patience_s)
             card = find_card(self.card.uuid, look(self.backend)) or self.card
-            if late and _foreign(card):
+            if late and self._foreign(card):
                 raise self.contended(None)
             time.sleep(_POLL_S)
 
@@ -124,7 +136,7 @@ class CardToTake:
 
     def warn_of_others(self) -> None:
         """Say who else is on the card; without a stated need nothing can be refused."""
-        if others := _foreign(self.card):
+        if others := self._foreign(self.card):
             logger.warning(
                 "GPU %s: %s are in use already; %s. State resources.gpu_memory to be told at the "
                 "start whether the rest suffices",
@@ -143,11 +155,19 @@ class CardToTake:
         words = f"GPU {self.label}: {room} free, {need} needed; {holders(card, own_pids())}"
         return GpuContended(words, _REMEDY)
 
+    def _foreign(self, card: GpuSample) -> int:
+        """Return what others hold on a card, 0 where it is too little to matter."""
+        others = used_by_others(card, own_pids())
+        return others if others > self.tolerated_bytes else 0
 
-def _foreign(card: GpuSample) -> int:
-    """Return what others hold on a card, 0 where it is too little to matter."""
-    others = used_by_others(card, own_pids())
-    return others if others > OccupancySettings().foreign_threshold else 0
+
+def tolerated_bytes(grant: GrantFile | None) -> int:
+    """Return how much of others the service takes a card with; without one, the defaults.
+
+    The worker must not be stricter: it would refuse what it is given again and again.
+    """
+    said = grant.tolerated_bytes if grant else None
+    return OccupancySettings().tolerated_bytes if said is None else said
 
 
 def _siblings_on(card: GpuSample) -> bool:

@@ -70,7 +70,11 @@ def write_config(runs_dir: Path, job: Job) -> Path:
 
 
 def write_grant(
-    folder: AttemptFolder, job: Job, attempt: Attempt, bundles: Sequence[tuple[str, int]]
+    folder: AttemptFolder,
+    job: Job,
+    attempt: Attempt,
+    bundles: Sequence[tuple[str, int]],
+    tolerated_bytes: int | None = None,
 ) -> None:
     """Tell an attempt its cards.
 
@@ -79,6 +83,7 @@ def write_grant(
         job: The job.
         attempt: The attempt.
         bundles: Card and its index for each bundle of the reservation, in order.
+        tolerated_bytes: Memory of others with which a card counts as free; None: the defaults.
 
     Raises:
         StorageError: It could not be written.
@@ -94,6 +99,7 @@ def write_grant(
         reservation=JOB_PREFIX + attempt.submission_id if gpus else None,
         gpus=gpus,
         memory_bytes=attempt.grants[0].memory_bytes if attempt.grants else None,
+        tolerated_bytes=_tolerated(attempt, tolerated_bytes),
     )
     folder.write("grant", record)
 
@@ -120,6 +126,17 @@ def _granted(grant: Grant, index: int, bundle: int) -> GrantedGpu:
         bundle=bundle,
         share=grant.share,
     )
+
+
+def _tolerated(attempt: Attempt, usual_bytes: int | None) -> int | None:
+    """Return what the attempt's worker must put up with: what was seen when the card was chosen.
+
+    A desktop of many processes holds more than the allowance, which is for each of them.
+    """
+    if usual_bytes is None:
+        return None
+    seen = (int(card.get("foreign_bytes", 0)) for card in attempt.gpus_at_launch)
+    return max(usual_bytes, *seen, 0)
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

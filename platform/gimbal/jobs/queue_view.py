@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-from gimbal.jobs.model import Attempt, Job
-from gimbal.scheduling.model import Gpu, Request, Running
+from gimbal.jobs.model import Attempt, Job, JobSpec
+from gimbal.scheduling.card import capacity_bytes, shared_capacity_bytes
+from gimbal.scheduling.model import Condition, Gpu, Request, Running
+from gimbal.scheduling.settings import PolicySettings
+
+_CLEAN = (Condition.FREE, Condition.OURS)
+"""Cards with nobody else on them: what they can give is what there is to be had."""
 
 
 def request_of(job: Job, memory_bytes: int | None, now: datetime) -> Request:
@@ -47,23 +54,67 @@ def running_of(job: Job, attempt: Attempt) -> Running:
     )
 
 
-def needed_bytes(
-    stated_bytes: int | None, peak_bytes: int, margin: float, gpus: Sequence[Gpu]
-) -> int | None:
-    """Return what to admit a job with; None: nothing is known.
-
-    A margin is added to a measured peak, but never beyond the largest card: what ran there once
-    fits there again.
+class Rooms:
+    """The largest needs that cards can meet, by kind of card; made once for many jobs.
 
     Args:
-        stated_bytes: What its user stated for each card; None: nothing.
+        gpus: Every card of the cluster.
+        policy: The margin beside a need.
+    """
+
+    def __init__(self, gpus: Sequence[Gpu], policy: PolicySettings) -> None:
+        self._kinds = sorted({(gpu.total_bytes, gpu.name) for gpu in gpus})
+        self._whole: dict[str, list[int]] = defaultdict(list)
+        self._shared: dict[str, list[int]] = defaultdict(list)
+        for gpu in gpus:
+            if gpu.condition in _CLEAN:
+                self._whole[gpu.name].append(capacity_bytes(gpu, policy))
+                self._shared[gpu.name].append(shared_capacity_bytes(gpu, policy))
+        for rooms in (*self._whole.values(), *self._shared.values()):
+            rooms.sort()
+
+    def most_bytes(self, peak_bytes: int, margin: float, *, shared: bool) -> int | None:
+        """Return the most that may be asked of a card for a measured peak; None: no limit is known.
+
+        A peak is taken to be of the smallest kind of card that is large enough for it. The least
+        that still covers the peak is the limit: a card that offers it is never passed over for the
+        sake of the margin. Where no clean card covers it, the best one has to do: torch's cache
+        fills what there is, and another neighbour of some MiB must not stop a job for ever.
+
+        Args:
+            peak_bytes: The peak.
+            margin: Factor on it; a peak above every card by less than that is one of the largest,
+                since a CUDA context is measured only roughly.
+            shared: Whether a share of a card is wanted, which leaves the policy's margin free.
+        """
+        place = bisect_left(self._kinds, (peak_bytes, ""))
+        if place == len(self._kinds):
+            if not self._kinds or self._kinds[-1][0] * margin < peak_bytes:
+                return None
+            place -= 1
+        total, name = self._kinds[place]
+        rooms = (self._shared if shared else self._whole).get(name)
+        if not rooms:
+            return total
+        enough = bisect_left(rooms, peak_bytes)
+        return rooms[min(enough, len(rooms) - 1)]
+
+
+def needed_bytes(spec: JobSpec, peak_bytes: int, margin: float, rooms: Rooms) -> int | None:
+    """Return what to admit a job with; None: nothing is known.
+
+    A margin is added to a measured peak, but never beyond what a clean card of its kind can give:
+    what ran there once fits there again. Only what its user stated is asked for in any case.
+
+    Args:
+        spec: The job's.
         peak_bytes: The most a job like it was measured to hold; 0: none was.
         margin: Factor on the peak.
-        gpus: Every card of the cluster.
+        rooms: What the cards can give.
     """
     if not peak_bytes:
-        return stated_bytes
-    largest = max((gpu.total_bytes for gpu in gpus), default=0)
+        return spec.memory_bytes
     wanted = int(peak_bytes * margin)
-    measured = max(peak_bytes, min(wanted, largest)) if largest else wanted
-    return max(measured, stated_bytes or 0)
+    most = rooms.most_bytes(peak_bytes, margin, shared=spec.share < 1)
+    measured = wanted if most is None else min(wanted, most)
+    return max(measured, spec.memory_bytes or 0)

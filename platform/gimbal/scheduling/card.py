@@ -83,9 +83,18 @@ class Card:
 def capacity_bytes(gpu: Gpu, settings: PolicySettings) -> int:
     """Return the largest need a card can take whole.
 
-    A card with nothing foreign on it has no neighbour that could grow, so no margin is asked of it:
-    else a job that was measured to fill its card once could never run again.
+    A card with no more than a trifle of foreign memory has no neighbour that could grow, so no
+    margin is asked of it: else a job that was measured to fill its card once could never run again.
     """
-    if gpu.foreign_bytes <= 0:
-        return gpu.total_bytes
-    return max(0, gpu.total_bytes - gpu.foreign_bytes - settings.safety_bytes)
+    left = gpu.total_bytes - gpu.foreign_bytes
+    return max(0, left - (settings.safety_bytes if takes_margin(gpu, settings) else 0))
+
+
+def takes_margin(gpu: Gpu, settings: PolicySettings) -> bool:
+    """Return whether a whole grant leaves a margin to others on the card."""
+    return gpu.foreign_bytes >= max(1, settings.trifle_bytes)
+
+
+def shared_capacity_bytes(gpu: Gpu, settings: PolicySettings) -> int:
+    """Return the largest need a share of a card may have when nobody of ours is on it."""
+    return gpu.total_bytes - gpu.foreign_bytes - settings.safety_bytes

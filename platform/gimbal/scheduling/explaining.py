@@ -152,9 +152,10 @@ def _free(job: Request, card: Card, supply: Supply) -> str:
     if has >= need:
         return "fits"
     if card.gpu.foreign_bytes > 0 and card.gpu.total_bytes >= need:
+        margin = job.share < 1 or supply.takes_margin(card)
         return (
             f"is free but short of room: {gib(need)} needed, {gib(max(0, has))} left beside "
-            f"{gib(card.gpu.foreign_bytes)} of others and the margin"
+            f"{gib(card.gpu.foreign_bytes)} of others{' and the margin' if margin else ''}"
         )
     return f"is free but too small: {gib(need)} needed, {gib(max(0, has))} can be given"
 

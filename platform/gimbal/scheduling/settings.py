@@ -6,7 +6,15 @@ import math
 from dataclasses import dataclass
 
 _GIB = 1 << 30
+_MIB = 1 << 20
 _HOUR_S = 3600.0
+_NOT_NEGATIVE = (
+    "safety_bytes",
+    "trifle_bytes",
+    "starvation_s",
+    "held_card_s",
+    "preemption_min_runtime_s",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +25,10 @@ class PolicySettings:
         safety_bytes: Memory left over beside a job's need. 1 GiB: a CUDA context with the
             workspaces of its libraries takes about half of that outside the stated budget, and a
             neighbour may grow by the other half before it counts as foreign.
+        trifle_bytes: Memory of others below which a card that is granted whole needs no margin.
+            512 MiB, which is also what makes a card foreign (`foreign_threshold`): no driver leaves
+            a card quite empty, so a margin for less would keep a job that fills its card off every
+            card for ever, and what grows beyond it makes the card foreign anyway.
         starvation_s: A job submitted longer ago than this goes before younger ones of its
             priority, and cards that become free are kept for it. 6 hours: shorter, and in a
             backlog every job is old, so that each wide job in turn empties cards in vain;
@@ -39,6 +51,7 @@ class PolicySettings:
     """
 
     safety_bytes: int = _GIB
+    trifle_bytes: int = 512 * _MIB
     starvation_s: float = 6 * _HOUR_S
     fair_share_half_life_s: float = 24 * _HOUR_S
     held_card_s: float = _HOUR_S
@@ -55,7 +68,7 @@ class PolicySettings:
         Raises:
             ValueError: Naming the setting and what it must be.
         """
-        for name in ("safety_bytes", "starvation_s", "held_card_s", "preemption_min_runtime_s"):
+        for name in _NOT_NEGATIVE:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
         for name in ("max_jobs_without_gpus", "preemption_gap", "preemptions_at_once"):

@@ -10,7 +10,15 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable
 
-from gimbal.scheduling.card import STANDING_OF, Card, Slot, Standing, capacity_bytes
+from gimbal.scheduling.card import (
+    STANDING_OF,
+    Card,
+    Slot,
+    Standing,
+    capacity_bytes,
+    shared_capacity_bytes,
+    takes_margin,
+)
 from gimbal.scheduling.fair_share import UNITS, share_units
 from gimbal.scheduling.model import (
     Condition,
@@ -116,7 +124,11 @@ class Supply:
 
     def empty_room_bytes(self, card: Card) -> int:
         """Return the largest need a share of the card may have when nobody of ours is on it."""
-        return card.gpu.total_bytes - card.gpu.foreign_bytes - self._settings.safety_bytes
+        return shared_capacity_bytes(card.gpu, self._settings)
+
+    def takes_margin(self, card: Card) -> bool:
+        """Return whether a whole grant leaves a margin to others on the card."""
+        return takes_margin(card.gpu, self._settings)
 
     def _move(self, card: Card, standing: Standing) -> None:
         """Change how a card stands and every list it is in."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gimbal.jobs.model import Job, JobState, StopWhy
 from gimbal.jobs.ports import Clock, JobStore
-from gimbal.jobs.queue_view import needed_bytes, request_of, running_of
+from gimbal.jobs.queue_view import Rooms, needed_bytes, request_of, running_of
 from gimbal.scheduling.explaining import explain
 from gimbal.scheduling.model import Gpu, JobId, Snapshot
 from gimbal.serving.settings import ServeSettings
@@ -74,9 +74,10 @@ class Explainer:
         if job.state is not JobState.PENDING:
             return _standing(job, cards)
         now = self._clock.now()
+        rooms = Rooms(cards, self._settings.policy)
         found = explain(
-            request_of(job, self._need(job, cards), now),
-            self._snapshot(cards),
+            request_of(job, self._need(job, rooms), now),
+            self._snapshot(cards, rooms),
             now=now.timestamp(),
             settings=self._settings.policy,
         )
@@ -90,7 +91,7 @@ class Explainer:
             ),
         )
 
-    def _snapshot(self, cards: Sequence[Gpu]) -> Snapshot:
+    def _snapshot(self, cards: Sequence[Gpu], rooms: Rooms) -> Snapshot:
         active = self._store.active()
         now = self._clock.now()
         policy = self._settings.policy
@@ -98,17 +99,17 @@ class Explainer:
             gpus=tuple(cards),
             running=tuple(running_of(job, job.current) for job in active if job.current),
             queue=tuple(
-                request_of(job, self._need(job, cards), now)
+                request_of(job, self._need(job, rooms), now)
                 for job in active
                 if job.state is JobState.PENDING and not job.cancel_requested
             ),
             usage_gpu_s=self._store.usage_gpu_s(now=now, half_life_s=policy.fair_share_half_life_s),
         )
 
-    def _need(self, job: Job, cards: Sequence[Gpu]) -> int | None:
+    def _need(self, job: Job, rooms: Rooms) -> int | None:
         peak = self._store.peak(job.spec.peak_key) if job.spec.gpus and job.spec.peak_key else 0
         margin = self._settings.controller.peak_margin
-        return needed_bytes(job.spec.memory_bytes, peak, margin, cards)
+        return needed_bytes(job.spec, peak, margin, rooms)
 
 
 def _last_failure(job: Job) -> tuple[str, ...]:

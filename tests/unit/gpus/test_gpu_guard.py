@@ -18,7 +18,7 @@ from gimbal.gpus.own_cards import as_uuids, find_card, holders
 from gimbal.scheduling.model import GpuUuid
 from gimbal.testing.fake_gpus import FakeLab, fake_uuid
 
-GIB = 1024**3
+MIB, GIB = 1024**2, 1024**3
 LAB = "gpus: [{name: NVIDIA GeForce RTX 3090, memory: 24GiB, count: 4}]\n"
 
 
@@ -45,12 +45,25 @@ def uuid(index: int) -> GpuUuid:
     return fake_uuid("lab", index)
 
 
-def grant(folder: Path, *cards: int, memory: int | None = None, share: float = 1.0) -> str:
+def grant(
+    folder: Path,
+    *cards: int,
+    memory: int | None = None,
+    share: float = 1.0,
+    tolerated: int | None = None,
+) -> str:
     gpus = tuple(
         GrantedGpu(uuid=uuid(card), node="lab", index=card, bundle=place, share=share)
         for place, card in enumerate(cards)
     )
-    file = GrantFile(job="j", attempt=1, reservation="r", gpus=gpus, memory_bytes=memory)
+    file = GrantFile(
+        job="j",
+        attempt=1,
+        reservation="r",
+        gpus=gpus,
+        memory_bytes=memory,
+        tolerated_bytes=tolerated,
+    )
     AttemptFolder(folder).write("grant", file)
     return str(folder)
 
@@ -140,7 +153,7 @@ def test_what_the_service_decided_goes_before_what_the_config_states(
 def test_without_a_stated_need_others_are_reported_and_not_refused(
     lab: FakeLab, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lab.arrive(3, 300 * 1024**2)
+    lab.arrive(3, 300 * MIB)
     GpuGuard()(Place())
     assert not caplog.records, "what a display server holds is not worth a word"
     lab.arrive(3, 22 * GIB, user="bob")
@@ -153,6 +166,73 @@ def test_a_job_that_states_nothing_is_owed_a_clean_card(lab: FakeLab, tmp_path: 
     lab.arrive(3, 2 * GIB)
     with pytest.raises(GpuContended, match=r"a clean card needed; alice \(python\) holds 2\.0 GiB"):
         GpuGuard(attempt=grant(tmp_path / "1", 3), patience_s=0)(Place())
+
+
+@pytest.mark.parametrize("tolerated", [None, 812 * MIB])
+def test_what_the_service_takes_for_free_is_clean_for_the_worker_too(
+    lab: FakeLab, tmp_path: Path, tolerated: int | None
+) -> None:
+    """Else the job would be given the same card again and again, and no try would count."""
+    lab.arrive(3, 250 * MIB, user="root")
+    lab.arrive(3, 300 * MIB)
+    attempt = grant(tmp_path / "1", 3, tolerated=tolerated)
+    GpuGuard(attempt=attempt, patience_s=0)(Place())
+    lab.arrive(3, 263 * MIB)
+    with pytest.raises(GpuContended, match="a clean card needed"):
+        GpuGuard(attempt=attempt, patience_s=0)(Place())
+
+
+@pytest.mark.parametrize(("tolerated", "refused"), [(100 * MIB, True), (2 * GIB, False)])
+def test_a_worker_goes_by_what_its_service_tolerates(
+    lab: FakeLab, tmp_path: Path, tolerated: int, refused: bool
+) -> None:
+    lab.arrive(3, GIB)
+    guard = GpuGuard(attempt=grant(tmp_path / "1", 3, tolerated=tolerated), patience_s=0)
+    if refused:
+        with pytest.raises(GpuContended):
+            guard(Place())
+    else:
+        guard(Place())
+
+
+@pytest.mark.parametrize("others", [0, 4 * MIB, 300 * MIB, 812 * MIB])
+@pytest.mark.parametrize("measured", [10 * GIB, 23 * GIB, 24 * GIB, 25 * GIB])
+def test_a_measured_need_is_met_by_what_a_clean_card_has_left(
+    lab: FakeLab, tmp_path: Path, others: int, measured: int
+) -> None:
+    """What filled a card once starts there again, and its libraries find room beside it."""
+    if others:
+        lab.arrive(3, others)
+    guard = GpuGuard(attempt=grant(tmp_path / "1", 3, memory=measured), patience_s=0)
+    guard(Place())
+    assert lab.own_bytes() == {uuid(3): min(measured, 24 * GIB - others - 512 * MIB)}
+    guard.touch()
+
+
+def test_a_measured_need_is_no_reason_to_start_on_a_taken_card(
+    lab: FakeLab, tmp_path: Path
+) -> None:
+    lab.arrive(3, 2 * GIB)
+    with pytest.raises(GpuContended, match=r"alice \(python\) holds 2\.0 GiB"):
+        GpuGuard(attempt=grant(tmp_path / "1", 3, memory=23 * GIB), patience_s=0)(Place())
+    assert lab.own_bytes() == {}
+
+
+@pytest.mark.parametrize(("stated", "share"), [(int(23.9 * GIB), 1.0), (None, 0.5)])
+def test_what_is_stated_or_shared_is_a_promise(
+    lab: FakeLab, tmp_path: Path, stated: int | None, share: float
+) -> None:
+    lab.arrive(3, 300 * MIB)
+    attempt = grant(tmp_path / "1", 3, memory=int(23.9 * GIB), share=share)
+    with pytest.raises(GpuContended, match=r"23\.7 GiB free, 23\.9 GiB needed"):
+        GpuGuard(budget_bytes=stated, attempt=attempt, patience_s=0)(Place())
+
+
+def test_only_the_stated_part_of_a_need_is_a_promise(lab: FakeLab, tmp_path: Path) -> None:
+    lab.arrive(3, 300 * MIB)
+    attempt = grant(tmp_path / "1", 3, memory=24 * GIB)
+    GpuGuard(budget_bytes=20 * GIB, attempt=attempt, patience_s=0)(Place())
+    assert lab.own_bytes() == {uuid(3): 24 * GIB - 812 * MIB}
 
 
 def test_a_neighbour_in_the_middle_of_a_run_is_met_in_the_words_of_cuda(lab: FakeLab) -> None:

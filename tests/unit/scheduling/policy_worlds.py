@@ -26,7 +26,7 @@ _SHARES = st.sampled_from([0.1, 0.25, 0.4, 0.5, 0.75])
 def _card(draw: st.DrawFn, number: int) -> Gpu:
     condition = draw(st.sampled_from(_CONDITIONS))
     node = NodeName(draw(st.sampled_from("abc")))
-    foreign = draw(st.sampled_from([0.0, 0.0, 0.3]))
+    foreign = draw(st.sampled_from([0.0, 0.0, 0.3, 0.7]))
     if condition is Condition.FOREIGN:
         foreign = 14.0
     return Gpu(

@@ -55,6 +55,11 @@ def test_every_card_gets_its_sentence() -> None:
     )
 
 
+def test_the_margin_is_named_only_where_it_is_taken() -> None:
+    (sentence,) = why(job("me", memory=23.8), card(0, foreign=0.4)).gpus
+    assert sentence.endswith("23.6 GiB left beside 0.4 GiB of others")
+
+
 def test_a_share_is_told_what_is_left_of_a_shared_card() -> None:
     gpu = card(0, Condition.OURS)
     holding = [running("r", [gpu], share=0.5, memory=20)]

@@ -65,13 +65,22 @@ def test_the_smallest_sufficient_card_is_taken_and_names_break_ties() -> None:
 
 
 def test_memory_of_others_and_the_margin_count() -> None:
-    gpu = card(0, foreign=0.4)
-    assert decided([gpu], [job("a", memory=22.6)]).places
+    gpu = card(0, foreign=0.6)
+    assert decided([gpu], [job("a", memory=22.4)]).places
     result = decided([gpu], [job("a", memory=22.7)])
     assert result.why("a") is WaitReason.MEMORY
     assert result.detail("a") == (
         "needs 1 card with 22.7 GiB; 0 of 1 large enough fit now: 1 short of room"
     )
+
+
+def test_a_trifle_of_others_counts_but_asks_for_no_margin() -> None:
+    """A desktop, or what some drivers call used, is on every real card."""
+    gpu = card(0, foreign=0.4)
+    assert decided([gpu], [job("a", memory=23.6)]).places
+    assert decided([gpu], [job("a", memory=23.7)]).why("a") is WaitReason.MEMORY
+    shared = decided([gpu], [job("a", share=0.5, memory=23)])
+    assert shared.why("a") is WaitReason.MEMORY, "two jobs of ours may both grow"
 
 
 def test_a_job_measured_to_fill_its_card_still_fits_a_clean_one() -> None:

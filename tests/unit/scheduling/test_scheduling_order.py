@@ -79,6 +79,7 @@ def test_the_quota_of_one_user_is_not_told_to_another() -> None:
     ("name", "value"),
     [
         ("safety_bytes", -1),
+        ("trifle_bytes", -1),
         ("starvation_s", -1.0),
         ("starvation_s", float("nan")),
         ("fair_share_half_life_s", 0.0),

@@ -69,7 +69,8 @@ def test_a_grant_is_for_a_card_that_can_take_it(snapshot: Snapshot) -> None:
             assert len(grants) == 1
         assert sum(grant.share for grant, _ in grants) <= 1 + 1e-9
         needed = sum(grant.memory_bytes or 0 for grant, _ in grants)
-        margin = SETTINGS.safety_bytes if shared or gpu.foreign_bytes else 0
+        crowded = gpu.foreign_bytes >= SETTINGS.trifle_bytes
+        margin = SETTINGS.safety_bytes if shared or crowded else 0
         assert needed + gpu.foreign_bytes + margin <= gpu.total_bytes
 
 
@@ -149,7 +150,7 @@ def test_whoever_waits_for_cards_could_not_be_placed(snapshot: Snapshot) -> None
 
 def _fits(request: Request, gpu: Gpu) -> bool:
     need = request.memory_bytes or 0
-    margin = SETTINGS.safety_bytes if gpu.foreign_bytes else 0
+    margin = SETTINGS.safety_bytes if gpu.foreign_bytes >= SETTINGS.trifle_bytes else 0
     left = gpu.total_bytes - gpu.foreign_bytes - margin
     return gpu.uuid not in request.avoid and (request.memory_bytes is None or need <= left)
 

@@ -67,6 +67,8 @@ class Controller:
         settings: Its patience and limits; None: the defaults, here and below.
         policy: Who gets which cards.
         retry: Which failures are tried again, how often and when.
+        tolerated_bytes: Memory of others with which the warden takes a card for free, for workers
+            to agree with it; None: they go by the defaults.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Controller:
         settings: ControllerSettings | None = None,
         policy: PolicySettings | None = None,
         retry: RetrySettings | None = None,
+        tolerated_bytes: int | None = None,
     ) -> None:
         self.stats = ControllerStats()
         settings = settings or ControllerSettings()
@@ -95,6 +98,7 @@ class Controller:
             runs_dir=runs_dir,
             stats=self.stats,
             leadership=self._leadership,
+            tolerated_bytes=tolerated_bytes,
         )
         observer = Observer(self._world)
         self._needs = Needs(self._world)

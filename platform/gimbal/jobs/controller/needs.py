@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gimbal.jobs.controller.world import World
 from gimbal.jobs.model import JobSpec
-from gimbal.jobs.queue_view import needed_bytes
+from gimbal.jobs.queue_view import Rooms, needed_bytes
 from gimbal.scheduling.model import Gpu
 
 
@@ -20,19 +20,20 @@ class Needs:
     def __init__(self, world: World) -> None:
         self._world = world
         self._peaks: dict[str, int] = {}
+        self._gpus: Sequence[Gpu] = ()
+        self._rooms = Rooms((), world.policy)
 
     def request_bytes(self, spec: JobSpec, gpus: Sequence[Gpu]) -> int | None:
         """Return what to admit a job with; None: nothing is known.
-
-        A margin is added to a measured peak, but what ran on a card of this size once is never
-        said not to fit there.
 
         Args:
             spec: The job's.
             gpus: Every card of the cluster.
         """
+        if gpus is not self._gpus:
+            self._gpus, self._rooms = gpus, Rooms(gpus, self._world.policy)
         margin = self._world.settings.peak_margin
-        return needed_bytes(spec.memory_bytes, self._peak(spec), margin, gpus)
+        return needed_bytes(spec, self._peak(spec), margin, self._rooms)
 
     def known_bytes(self, spec: JobSpec) -> int | None:
         """Return what a job was measured, else stated, to need; None: unknown."""

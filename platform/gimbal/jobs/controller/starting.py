@@ -96,4 +96,5 @@ class Starter:
         bundles: tuple[tuple[str, int], ...] = ()
         if attempt.grants:
             bundles = self._world.warden.reserve(attempt.submission_id, attempt.grants)
-        write_grant(self._world.folder(job, attempt), job, attempt, bundles)
+        folder = self._world.folder(job, attempt)
+        write_grant(folder, job, attempt, bundles, self._world.tolerated_bytes)

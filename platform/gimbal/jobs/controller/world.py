@@ -26,7 +26,10 @@ _PATIENCE = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
-    """The outside as the controller's parts reach it."""
+    """The outside as the controller's parts reach it.
+
+    `tolerated_bytes` is what workers are told, see `GrantFile`.
+    """
 
     store: JobStore
     launcher: Launcher
@@ -38,6 +41,7 @@ class World:
     runs_dir: Path
     stats: ControllerStats
     leadership: Leadership
+    tolerated_bytes: int | None = None
 
     def now(self) -> datetime:
         """Return the time in UTC."""
