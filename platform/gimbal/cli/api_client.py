@@ -42,12 +42,13 @@ class ApiClient:
 
         self.server = credentials.server_url(server)
         token = credentials.token_for(self.server)
-        self._client = httpx.Client(
-            base_url=self.server,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            timeout=httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_S),
-            trust_env=False,
-        )
+        with self._errors():
+            self._client = httpx.Client(
+                base_url=self.server,
+                headers={"Authorization": f"Bearer {token}"} if token else {},
+                timeout=httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_S),
+                trust_env=False,
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -131,7 +132,7 @@ class ApiClient:
     def _require(self, response: httpx.Response) -> None:
         if response.is_success:
             return
-        raise Refused(_problem(response), _remedy(response.status_code))
+        raise Refused(*_problem(response))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,17 +162,19 @@ def _parsed(lines: Iterator[str]) -> Iterator[Event]:
         fields = {}
 
 
-def _problem(response: httpx.Response) -> str:
+def _problem(response: httpx.Response) -> tuple[str, str]:
+    """Return what is wrong and what to do, in the service's words where it has any."""
+    remedy = _remedy(response.status_code)
     try:
         problem = response.json()
     except ValueError:
-        return f"the service answered {response.status_code}"
+        problem = None
     if not isinstance(problem, dict):
-        return f"the service answered {response.status_code}"
+        return f"the service answered {response.status_code}", remedy
     words = str(problem.get("detail") or problem.get("title") or response.status_code)
     errors = problem.get("errors") or []
     lines = [f"\n  {item.get('pointer', '')}: {item.get('message', '')}" for item in errors[:8]]
-    return words + "".join(lines)
+    return words + "".join(lines), str(problem.get("remedy") or remedy)
 
 
 def _remedy(status: int) -> str:

@@ -23,8 +23,9 @@ _COLOURS = {
 
 def console() -> Console:
     """Return a console for standard output; wide where it is not a terminal."""
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+    # Without markup: what others wrote is shown as it is.
+    plain = Console(highlight=False, markup=False)
+    return plain if plain.is_terminal else Console(highlight=False, markup=False, width=_PIPE_WIDTH)
 
 
 def print_jobs(jobs: list[dict[str, Any]]) -> None:

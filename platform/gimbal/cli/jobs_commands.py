@@ -180,6 +180,8 @@ def _resolved(client: Any, given: str) -> str:
     """
     from gimbal.errors import GimbalError
 
+    if not given.strip():
+        raise GimbalError("no job is named", "name one: `gimbal jobs list` shows them")
     if given.startswith("job-") and len(given) >= len("job-") + 8:
         return given
     jobs = client.get("/v1/jobs", limit=200)["jobs"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,6 +65,8 @@ def submit(
     from gimbal.cli.portable import portable_config
     from gimbal.experiment.loading import load_experiment
 
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise typer.BadParameter("plain ASCII characters only", param_hint="--key")
     workload, settings = load_experiment(config, overrides or [])
     body = {
         "workload": workload.name,
@@ -91,7 +94,7 @@ def _cards(gpus: float | None) -> dict[str, Any]:
         return {}
     if 0 < gpus < 1:
         return {"gpus": 1, "gpu_share": gpus}
-    if gpus != int(gpus):
+    if not math.isfinite(gpus) or gpus != int(gpus):
         raise typer.BadParameter("a whole number of cards, or a share below 1", param_hint="--gpus")
     return {"gpus": int(gpus)}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field
 
 
 class Settings(BaseModel):
@@ -64,11 +64,22 @@ class Resources(Settings):
     """Lost workers a training run survives; -1: any number."""
 
 
+_OURS = ("gimbal.db", "mlflow.db", "mlartifacts", "mlruns")
+
+
+def _not_ours(name: str) -> str:
+    if name.startswith(_OURS):
+        raise ValueError(f"an experiment may not be called {name!r}: the runs folder has a file so")
+    return name
+
+
 class ExperimentSettings(Settings):
     """The keys every experiment file may hold; a workload adds its own."""
 
     workload: str
-    experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    experiment: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), AfterValidator(_not_ours)
+    ]
     """Name under which runs are kept: `runs/<experiment>/<run-id>`."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """What every random choice starts from; numpy and torch take no other numbers."""

@@ -10,6 +10,9 @@ import json
 import os
 from pathlib import Path
 
+from gimbal.errors import ConfigError
+from gimbal.experiment.files import storage_errors
+
 DEFAULT_SERVER = "http://127.0.0.1:8321"
 SERVER_VARIABLE = "GIMBAL_SERVER"
 TOKEN_VARIABLE = "GIMBAL_TOKEN"
@@ -27,20 +30,35 @@ def server_url(given: str | None = None) -> str:
 
 
 def token_for(server: str) -> str | None:
-    """Return the token for a server: `GIMBAL_TOKEN`, else the remembered one."""
-    return os.environ.get(TOKEN_VARIABLE) or _remembered().get(server)
+    """Return the token for a server: `GIMBAL_TOKEN`, else the remembered one.
+
+    Raises:
+        ConfigError: It cannot be one; it is not repeated in the message.
+    """
+    token = (os.environ.get(TOKEN_VARIABLE) or _remembered().get(server) or "").strip()
+    if token and not (token.isascii() and token.isprintable() and " " not in token):
+        raise ConfigError(
+            f"{TOKEN_VARIABLE} holds characters that no token has",
+            "copy it again from `gimbal tokens create`",
+        )
+    return token or None
 
 
 def remember_token(server: str, token: str) -> Path:
-    """Keep a token for a server; return the file."""
+    """Keep a token for a server; return the file.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
     path = credentials_path()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     tokens = {**_remembered(), server: token}
     temporary = path.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(tokens, file, indent=2)
-    temporary.replace(path)
+    with storage_errors(path, "write"):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(tokens, file, indent=2)
+        temporary.replace(path)
     return path
 
 

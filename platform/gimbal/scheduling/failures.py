@@ -129,7 +129,8 @@ def _findings(case: FailureCase) -> Iterator[_Finding]:
     status = _of_status(case)
     said_nothing = not any(evidence.text or evidence.error_type for evidence in case.evidence)
     if status is not None or said_nothing:
-        yield _finding(status or Symptom.UNKNOWN, None, case)
+        summary = status is Symptom.USER_CODE_MAYBE
+        yield _finding(status or Symptom.UNKNOWN, _of_driver(case) if summary else None, case)
 
 
 def _of_status(case: FailureCase) -> Symptom | None:
@@ -143,6 +144,12 @@ def _of_status(case: FailureCase) -> Symptom | None:
     if number is not None and number in _SIGNALS:
         return _SIGNALS[number]
     return Symptom.STOPPED if status == "STOPPED" else None
+
+
+def _of_driver(case: FailureCase) -> Evidence | None:
+    """The last error the driver itself reported."""
+    said = (evidence for evidence in case.evidence if evidence.rank is None and evidence.text)
+    return max(said, key=lambda evidence: evidence.at, default=None)
 
 
 def _said_by(case: FailureCase, decisive: Symptom) -> Evidence | None:

@@ -127,6 +127,7 @@ WORDS: tuple[tuple[Symptom, re.Pattern[str]], ...] = (
         Symptom.INFRA,
         _any(
             r"NodeDiedError|ActorUnavailableError|actor is temporarily unavailable",
+            r"(?:Actor|Task)UnschedulableError|doesn't exist any ?more",
             r"node (?:it was running on|\(where this task was running\)) +(?:is|was) dead",
             r"because its (?:node|owner) has died|due to the node dying",
             r"node was preempted|Owner's node has crashed|(?:Owner|LocalRaylet)DiedError",

@@ -43,11 +43,12 @@ def pretended(file: Path | None, *, joins: bool) -> Iterator[int | None]:
             f"unset RAY_ADDRESS, or start that Ray with {BACKEND_VARIABLE}={_FACTORY}, "
             f"{FILE_VARIABLE} and {STATE_VARIABLE} set",
         )
+    node = next(iter(read_fake_lab(file).nodes), _NODE)
     state = tempfile.mkdtemp(prefix="gimbal-fake-gpus-")
     os.environ[BACKEND_VARIABLE] = _FACTORY
     os.environ[FILE_VARIABLE] = str(file.absolute())
     os.environ[STATE_VARIABLE] = state
-    os.environ.setdefault(NODE_VARIABLE, next(iter(read_fake_lab(file).nodes), _NODE))
+    os.environ.setdefault(NODE_VARIABLE, node)
     try:
         probe = open_backend().probe()
         count = len(probe.sample().gpus)

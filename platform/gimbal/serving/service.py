@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from rich.console import Console
 
@@ -71,13 +72,17 @@ def serve(settings: ServeSettings) -> int:
         clock = SystemClock()
         written = ensure_token(store, clock, url) if settings.auth else None
         gpus = stack.enter_context(pretended(settings.fake_gpus, joins=address is not None))
+        control = stack.enter_context(_Control())
         say(f"joining the Ray at {address} …" if address else "starting Ray (some seconds) …")
         ray = settings.ray
         head = stack.enter_context(ray_head(address, ray.dashboard, cpus=ray.num_cpus, gpus=gpus))
         parts = _parts(settings, runs_dir, store, clock, head)
-        stack.enter_context(_running(parts))
+        stack.enter_context(_seen(parts.cards))
+        if settings.control:
+            control.start(parts.controller)
         lines = _greeting(url, runs_dir, written, auth=settings.auth)
         serve_app(_app(parts), bound, ready=lambda: say("\n".join(lines)))
+        control.stop()
         say("stopping …" if not head.own else "stopping; jobs that run continue at the next start")
     return 0
 
@@ -140,24 +145,49 @@ def _parts(
     )
 
 
+class _Control:
+    """The controller's thread; keeps the lease until the service's own Ray has ended.
+
+    To be entered before Ray is started, so that it is left after Ray has ended.
+    """
+
+    def __init__(self) -> None:
+        self._stop, self._over = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._controller: Controller | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(_STOP_S)
+
+    def start(self, controller: Controller) -> None:
+        """Begin to decide."""
+        self._controller = controller
+        self._thread = threading.Thread(
+            target=controller.run, args=(self._stop, self._over), name="controller", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Decide nothing any more."""
+        self._stop.set()
+        if self._controller is not None:
+            self._controller.wake()
+
+
 @contextmanager
-def _running(parts: _Parts) -> Iterator[None]:
-    """Run the controller and the GPU cache in threads while the block runs."""
-    stop = threading.Event()
-    control = threading.Thread(
-        target=parts.controller.run, args=(stop,), name="controller", daemon=True
-    )
-    parts.cards.start()
-    if parts.settings.control:
-        control.start()
+def _seen(cards: GpuCache) -> Iterator[None]:
+    """Keep the copy of the cards fresh while the block runs."""
+    cards.start()
     try:
         yield
     finally:
-        stop.set()
-        parts.controller.wake()
-        if control.is_alive():
-            control.join(_STOP_S)
-        parts.cards.close()
+        cards.close()
 
 
 def _app(parts: _Parts) -> object:

@@ -70,7 +70,7 @@ def run_training(
     started_at = time.time()
     out_dir = Path(ensure_folder(out_dir)).resolve()
     first = [FreshCode(expected_digest, _own_place(), tuple(packages))] if expected_digest else []
-    follow = _Follow(out_dir, stage, progress)
+    follow = _Follow(out_dir, stage, progress, started_at)
     orders = _orders(stage, inputs, out_dir, resources, [*first, *hooks], started_at)
     orders = replace(orders, watch=watch)
     finished = _finished(orders.plan)
@@ -144,7 +144,10 @@ def _trained(
 class _Follow:
     """Turns new lines of metrics.jsonl into progress."""
 
-    def __init__(self, out_dir: Path, stage: TrainStage, progress: Progress) -> None:
+    def __init__(
+        self, out_dir: Path, stage: TrainStage, progress: Progress, started_at: float
+    ) -> None:
+        self._started_at = started_at
         self._tail = MetricsTail(out_dir / METRICS_FILE)
         self._steps = stage.train.steps
         self._progress = progress
@@ -157,7 +160,11 @@ class _Follow:
 
     def __call__(self) -> None:
         """Report what is new."""
-        lines = [line for line in self._tail.new() if "train/loss" in line["values"]]
+        lines = [
+            line
+            for line in self._tail.new()
+            if "train/loss" in line["values"] and float(line["time_s"]) >= self._started_at
+        ]
         if not lines:
             if not self._said:
                 self.say("starting workers")

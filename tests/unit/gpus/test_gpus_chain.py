@@ -44,7 +44,7 @@ def test_a_day_in_the_busy_lab(tmp_path: Path) -> None:
     free, cooling, foreign = Condition.FREE, Condition.COOLING, Condition.FOREIGN
     assert conditions(5) == [foreign] * 4
     assert notes[0] == "alice (python, pid 40001) holds 14.0 GiB"
-    assert conditions(40) == [cooling, cooling, foreign, foreign]
+    assert conditions(85) == [cooling, cooling, foreign, foreign]
     assert conditions(45) == [free, cooling, cooling, foreign]
 
     gpus.memory(fake_uuid("lab", 0)).reserve(10 * GIB)

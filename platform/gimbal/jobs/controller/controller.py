@@ -33,6 +33,7 @@ from gimbal.scheduling.settings import PolicySettings
 
 _BREATH_S = 0.1
 """Between two rounds at least: jobs that come in together are taken up together."""
+_RAY_END_S = 30.0
 _RAY_SILENT = "Ray does not answer; nothing is started until it does"
 
 
@@ -136,8 +137,14 @@ class Controller:
         """Do the next round soon: a job came in, or is to end."""
         self._woken.set()
 
-    def run(self, stop: threading.Event) -> None:
-        """Do rounds until `stop` is set, then give the lease back; `wake` after setting it."""
+    def run(self, stop: threading.Event, ended: threading.Event | None = None) -> None:
+        """Do rounds until `stop` is set, then give the lease back; `wake` after setting it.
+
+        Args:
+            stop: Set for the end.
+            ended: The lease is kept until this is set too (for some seconds): while a Ray is being
+                ended, nobody else may start its jobs anew. None: it is given back at once.
+        """
         settings = self._world.settings
         pause_s = settings.tick_s
         while not stop.is_set():
@@ -153,6 +160,8 @@ class Controller:
             if not stop.wait(breath_s):
                 self._woken.wait(pause_s - breath_s)
                 self._woken.clear()
+        if ended is not None:
+            ended.wait(_RAY_END_S)
         try:
             self._leadership.give_back()
         except Exception as error:  # the process's end: the lease runs out by itself

@@ -19,6 +19,9 @@ from gimbal.jobs.controller.world import Tick, World
 from gimbal.jobs.model import Attempt, Job
 from gimbal.scheduling.model import GpuUuid
 
+_SAME = 1.01
+"""A peak up to this much above the reservation is the reservation, rounded by an allocator."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
@@ -42,10 +45,16 @@ class Observation:
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory a worker held on a card."""
-        peaks = [worker.peak_bytes for worker in self.workers]
-        peaks += [failure.peak_bytes for failure in self.failures]
-        return max(peaks, default=0)
+        """The most memory a worker held on a card, beyond what it had reserved in advance.
+
+        Within its reservation nothing was learned: the reservation itself would count as the peak,
+        and with a margin on top the next one would be larger, for ever. 0: nothing was learned.
+        """
+        reserved = {worker.rank: worker.reserved_bytes for worker in self.workers}
+        reports = [(w.rank, w.peak_bytes) for w in self.workers]
+        reports += [(f.rank, f.peak_bytes) for f in self.failures]
+        learned = (peak for rank, peak in reports if peak > reserved.get(rank, 0) * _SAME)
+        return max(learned, default=0)
 
 
 def read_attempt(folder: AttemptFolder) -> Observation:
