@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -120,13 +121,30 @@ class ChaosCluster:
         process.kill()
         process.wait()
 
-    def submit(self, name: str, gpus: int) -> JobId:
+    def kill_driver(self, job_id: JobId) -> None:
+        """Kill the driver of a job on the spot."""
+        self._kill("the driver", lambda words: str(job_id) in words and "gimbal.cli.main" in words)
+
+    def kill_supervisor(self) -> None:
+        """Kill the process in which Ray looks after a driver; there must be one only."""
+        self._kill("the supervisor", lambda words: words.startswith("ray::JobSupervisor"))
+
+    def _kill(self, what: str, is_meant: Callable[[str], bool]) -> None:
+        assert self.head is not None
+        for process in psutil.Process(self.head.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if is_meant(" ".join(process.cmdline())):
+                    process.kill()
+                    return
+        raise AssertionError(f"{what} was not found")
+
+    def submit(self, name: str, gpus: int, pause_s: float = 0.5) -> JobId:
         """Submit a toy that leaves a line for every piece of work it does."""
         config = {
             "workload": "toy",
             "experiment": name,
             "numbers": {"count": 2, "log": str(self.notes(name))},
-            "sum": {"pause_s": 0.5, "log": str(self.notes(name))},
+            "sum": {"pause_s": pause_s, "log": str(self.notes(name))},
             "platform": {"tracking": {"enabled": False}},
         }
         spec = JobSpec(workload="toy", experiment=name, config=config, user="ann", gpus=gpus)

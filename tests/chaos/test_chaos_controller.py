@@ -116,3 +116,35 @@ def test_a_head_that_loses_its_memory_loses_no_job(cluster: ChaosCluster, pause_
         assert "total" in cluster.notes(job.spec.experiment).read_text()
     assert any(len(job.attempts) > 1 for job in jobs), "the head died while a job ran"
     owners_of_cards(jobs)
+
+
+def wait_for_line(cluster: ChaosCluster, name: str, line: str) -> None:
+    """Wait until a toy has begun a piece of work."""
+    deadline = time.monotonic() + 120
+    while not cluster.notes(name).exists() or line not in cluster.notes(name).read_text():
+        assert time.monotonic() < deadline, cluster.log()
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("victim", "failure"),
+    [("driver", FailureClass.OOM_HOST), ("supervisor", FailureClass.INFRA)],
+)
+def test_a_process_of_an_attempt_that_is_killed_costs_one_attempt(
+    cluster: ChaosCluster, victim: str, failure: FailureClass
+) -> None:
+    """A driver killed by a signal may have filled the host; one that Ray lost is nobody's fault."""
+    cluster.start_controller()
+    job_id = cluster.submit("toy0", gpus=1, pause_s=8.0)
+    wait_for_line(cluster, "toy0", "total")
+    if victim == "driver":
+        cluster.kill_driver(job_id)
+    else:
+        cluster.kill_supervisor()
+    (job,) = cluster.wait_done(300)
+    assert job.state is JobState.SUCCEEDED, f"{job}\n{cluster.log()}"
+    assert [attempt.failure for attempt in job.attempts] == [failure, None], job
+    assert cluster.notes("toy0").read_text().count("square 0") == 1, "what was done is kept"
+    owners_of_cards((job,))
