@@ -152,6 +152,8 @@ def first_driver(world: World) -> None:
 
 def all_is_there_after_the_driver_that_made_it(world: World) -> None:
     assert world.warden.reservations() == ("first",)
+    warden = ray.get_actor("gimbal-warden")
+    assert not ray.get(warden.is_orphaned.remote(), timeout=60), "its successor was started by us"
     assert world.conditions()[FOREIGN_ALL_ALONG] is Condition.FOREIGN
     assert ray.get(card.options(scheduling_strategy=inside("first")).remote(), timeout=60) == 3
     assert cards_of_tasks() == {0, 1}

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from fence_scenarios import NAMES
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 SCRIPT = Path(__file__).with_name("fence_scenarios.py")
 RAY = Path(sys.executable).with_name("ray")
@@ -47,8 +47,13 @@ def ray_head(environment: dict[str, str]) -> Iterator[tuple[str, int]]:
     )
     assert head.stdout is not None
     try:
-        if not any("Ray runtime started" in line for line in head.stdout):
-            raise AssertionError(f"the Ray head did not start: {head.returncode}")
+        said: list[str] = []
+        for line in head.stdout:
+            said.append(line)
+            if "Ray runtime started" in line:
+                break
+        else:
+            raise AssertionError("the Ray head did not start: " + "".join(said))
         yield f"127.0.0.1:{port}", head.pid
     finally:
         head.terminate()

@@ -71,8 +71,6 @@ class Fence:
             self.book.note_taken(node.node_id, missing, now)
             self.book.note_moved(self._clock())
         self._drop([*unneeded, *plan.remove])
-        if any(view.why_closed(slot) for slot in view.taken):
-            self._slots.keep_ready(node.node_id)  # who is on it may leave at any moment
         kept = sorted(slot for name, slot in came.items() if name not in unneeded)
         if kept or plan.remove:
             log.info(

@@ -113,10 +113,6 @@ class RaySlots:
         if settle:
             self.settle()
 
-    def keep_ready(self, node_id: str) -> None:
-        """Have a worker process ready; Ray ends one that is idle for a second on a full node."""
-        self._warm([node_id])
-
     def settle(self) -> None:
         """Wait until Ray's head has heard of everything that was released before now."""
         time.sleep(self._settings.settle_s)

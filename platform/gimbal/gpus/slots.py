@@ -88,10 +88,6 @@ class Slots(Protocol):
         """
         ...
 
-    def keep_ready(self, node_id: str) -> None:
-        """Have ready on a node whatever a grab needs, for one that is likely to come soon."""
-        ...
-
     def settle(self) -> None:
         """Wait until Ray's head has heard of everything that was released before now."""
         ...

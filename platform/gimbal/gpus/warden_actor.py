@@ -11,6 +11,7 @@ from gimbal.experiment.freshness import code_digest
 from gimbal.gpus.agents import NAMESPACE, Agents
 from gimbal.gpus.fence_settings import FenceSettings
 from gimbal.gpus.ray_slots import RayMemory, RaySlots
+from gimbal.gpus.ray_warm import driver_lives, keep_warm
 from gimbal.gpus.settings import OccupancySettings
 from gimbal.gpus.warden import Warden
 
@@ -41,14 +42,19 @@ class WardenActor(Warden):
             agents=Agents(occupancy, fence),
         )
         self._version = version
-        self._loop = threading.Thread(
-            target=self.run, args=(threading.Event(),), name="warden", daemon=True
-        )
-        self._loop.start()
+        stop = threading.Event()
+        threading.Thread(target=self.run, args=(stop,), name="warden", daemon=True).start()
+        threading.Thread(
+            target=keep_warm, args=(lambda: self._nodes, stop), name="warm", daemon=True
+        ).start()
 
     def version(self) -> str:
         """Return the version of its code and settings."""
         return self._version
+
+    def is_orphaned(self) -> bool:
+        """Return whether the driver that started it is gone: it then works, but slowly."""
+        return not driver_lives()
 
 
 def warden_version(occupancy: OccupancySettings, fence: FenceSettings) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,6 +27,8 @@ QUICK_S = 8.0
 """For questions, which the warden answers within milliseconds; also for its start."""
 RESERVE_S = 60.0
 """For a reservation: cold worker processes have to be started to see which cards came."""
+_CHECK_S = 30.0
+"""How often it is asked whether the warden's driver lives."""
 _LEFT_BEHIND = 4
 
 T = TypeVar("T")
@@ -48,6 +51,7 @@ class WardenClient:
         self._fence = fence
         self._version = ""
         self._handle: Any = None
+        self._checked_at = 0.0
         self._lock = threading.Lock()
         self._waiting = threading.BoundedSemaphore(_LEFT_BEHIND)
 
@@ -79,23 +83,31 @@ class WardenClient:
 
     def _connected(self, timeout_s: float) -> Any:
         with self._lock:
-            if self._handle is None:
+            now = time.monotonic()
+            if self._handle is None or now - self._checked_at > _CHECK_S:
                 if not ray.is_initialized():
                     raise WardenUnavailable("this process is not connected to Ray")
                 _require_namespace()
                 self._handle = self._current(timeout_s)
+                self._checked_at = now
             return self._handle
 
     def _current(self, timeout_s: float) -> Any:
-        """Return a warden of our code and settings; one of others is replaced once."""
-        known, self._version = self._version, warden_version(self._occupancy, self._fence)
+        """Return the warden; one of other code or settings, or without a driver, is replaced.
+
+        Code and settings are compared once: two services that differ must not go on and on
+        replacing each other's.
+        """
+        is_first = not self._version
+        self._version = self._version or warden_version(self._occupancy, self._fence)
         handle = get_or_create(self._occupancy, self._fence, self._version)
-        if known:  # it was ours before, and only restarted or was replaced by somebody since
+        if is_first and _answer(handle.version.remote(), timeout_s) != self._version:
+            log.info("replacing a warden with other code or settings")
+            _answer(handle.end_agents.remote(), timeout_s)
+        elif _answer(handle.is_orphaned.remote(), timeout_s):
+            log.info("replacing a warden whose driver is gone")
+        else:
             return handle
-        if _answer(handle.version.remote(), timeout_s) == self._version:
-            return handle
-        log.info("replacing a warden with other code or settings")
-        _answer(handle.end_agents.remote(), timeout_s)
         ray.kill(handle)
         return get_or_create(self._occupancy, self._fence, self._version)
 

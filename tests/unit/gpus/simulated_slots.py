@@ -106,9 +106,6 @@ class SimulatedSlots:
             for piece in self.held.pop(name, []):
                 self.give_back(piece)
 
-    def keep_ready(self, node_id: str) -> None:
-        self.between()
-
     def settle(self) -> None:
         self.between()
 

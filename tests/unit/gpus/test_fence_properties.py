@@ -17,7 +17,7 @@ from gimbal.gpus.slots import FENCE_PREFIX, JOB_PREFIX, CardsTaken
 
 EACH_TIME = FenceSettings(relist_s=1e-9, taken_s=1e-9)
 NODE = "n"
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def cards(count: int, closed: set[int], node: str = NODE) -> NodeCards:
