@@ -84,7 +84,7 @@ def request(chance: random.Random, number: int, needs: list[int | None]) -> Requ
         job_id=JobId(f"job-{number:05d}"),
         user=f"user{chance.randrange(40)}",
         priority=chance.randrange(3),
-        submitted_at=NOW - chance.uniform(0, 43_200),
+        submitted_at=NOW - chance.uniform(0, 86_400),
         gpus=1 if share < 1 else chance.choices([1, 2, 4, 8, 16], [70, 12, 10, 6, 2])[0],
         share=share,
         memory_bytes=need or 6 * GIB if share < 1 else need,

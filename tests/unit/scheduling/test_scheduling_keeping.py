@@ -7,7 +7,7 @@ from policy_support import card, cards, decided, job, running
 from gimbal.scheduling.model import Condition, Gpu, Running, WaitReason
 from gimbal.scheduling.settings import PolicySettings
 
-LONG = 7 * 3600
+LONG = 13 * 3600
 
 
 def half_busy(count: int, free: int) -> tuple[list[Gpu], list[Running]]:
