@@ -172,7 +172,7 @@ class ScriptedLauncher:
         self.runs[job.id] = self.runs.get(job.id, 0) + 1
         run.folder.write("run", RunFile(run_dir=str(self._runs_dir / "scripted" / job.id)))
         for rank, grant in enumerate(run.grants):
-            run.folder.write(f"worker-{rank}", self._worker(run, rank, grant.uuid))
+            run.folder.write(f"worker-{rank}", self._worker(run, rank, grant))
         self._count_memory()
 
     def _check(self, job: Job, attempt: Attempt) -> None:
@@ -268,11 +268,11 @@ class ScriptedLauncher:
         passed = (self._clock.monotonic() if until is None else until) - run.began
         self._done_s[run.job_id] = self._done_s.get(run.job_id, 0.0) + max(0.0, passed)
 
-    def _worker(self, run: Execution, rank: int, uuid: GpuUuid) -> WorkerFile:
+    def _worker(self, run: Execution, rank: int, grant: Grant) -> WorkerFile:
         return WorkerFile(
             rank=rank,
-            uuids=(uuid,),
-            reserved_bytes=run.script.peak_bytes,
+            uuids=(grant.uuid,),
+            reserved_bytes=grant.memory_bytes or 0,
             peak_bytes=run.script.peak_bytes,
             at=self._clock.now().timestamp(),
         )
