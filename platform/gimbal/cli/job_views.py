@@ -67,7 +67,7 @@ def print_job(job: dict[str, Any]) -> None:
             _took(attempt),
             in_bytes(attempt["peak_bytes"]) if attempt["peak_bytes"] else "",
             attempt["failure"] or "",
-            attempt["reason"] or attempt["phase"],
+            attempt["reason"] or ("finished" if attempt["exit_code"] == 0 else attempt["phase"]),
         )
     if job["attempts"]:
         out.print(table)
