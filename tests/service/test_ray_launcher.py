@@ -159,6 +159,7 @@ def test_the_environment_is_a_short_list(
             "GIMBAL_FAKE_GPUS": "/lab.yaml",
             "RAY_AUTH_MODE": "disabled",
             "RAY_JOB_STOP_WAIT_TIME_S": "20",
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
         }
     }
     assert known["metadata"] == {"user": "ann", "job": "job-abc"}
