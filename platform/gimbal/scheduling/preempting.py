@@ -9,7 +9,7 @@ from gimbal.scheduling.keeping import Keeper
 from gimbal.scheduling.model import Request, Running, Snapshot
 from gimbal.scheduling.settings import PolicySettings
 from gimbal.scheduling.supply import Supply
-from gimbal.scheduling.victims import Candidates, victims
+from gimbal.scheduling.victims import Candidates, harm_of, victims
 
 
 class Preemptor:
@@ -74,5 +74,6 @@ class Preemptor:
             held = {g.uuid for job in jobs.values() for g in job.grants if g.uuid in known}
             cards = [known[uuid] for uuid in sorted(held)]
             capacities = sorted(card.capacity_bytes for card in cards)
-            self._below[priority] = Candidates(jobs, cards), capacities
+            harms = {job_id: harm_of(job) for job_id, job in jobs.items()}
+            self._below[priority] = Candidates(jobs, harms, cards), capacities
         return self._below[priority]

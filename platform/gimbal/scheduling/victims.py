@@ -17,15 +17,16 @@ from gimbal.scheduling.fitting import need_bytes
 from gimbal.scheduling.model import Condition, GpuUuid, JobId, Request, Running
 from gimbal.scheduling.supply import Supply
 
-_Harm = tuple[int, int, float, JobId]
+Harm = tuple[int, int, float, JobId]
 """Highest priority, cards, minus the start of the oldest, a name: the smallest leaves first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Jobs that may be asked to leave, and the cards they hold."""
+    """Jobs that may be asked to leave, what that would cost, and the cards they hold."""
 
     jobs: dict[JobId, Running]
+    harms: dict[JobId, Harm]
     cards: list[Card]
 
 
@@ -35,7 +36,7 @@ class _Unit:
 
     jobs: tuple[Running, ...]
     gain: int
-    harm: _Harm
+    harm: Harm
 
 
 def victims(
@@ -67,9 +68,9 @@ def victims(
 def _units(request: Request, candidates: Candidates, stopping: set[JobId]) -> list[_Unit]:
     alone: dict[JobId, int] = defaultdict(int)
     together: list[_Unit] = []
-    need, jobs = need_bytes(request), candidates.jobs
+    need, jobs, running = need_bytes(request), candidates.jobs, Standing.RUNNING
     for card in candidates.cards:
-        if card.capacity_bytes < need or not _helps(card, request):
+        if card.capacity_bytes < need or card.standing is not running or not _helps(card, request):
             continue
         staying = card.holders
         if stopping and len(staying) > 1:
@@ -83,7 +84,7 @@ def _units(request: Request, candidates: Candidates, stopping: set[JobId]) -> li
             staying.sort(key=lambda job: job.job_id)
             together.append(_Unit(tuple(staying), 1, _harm(staying)))
     return [
-        _Unit((job := jobs[job_id],), gain, _harm_of(job)) for job_id, gain in alone.items()
+        _Unit((jobs[job_id],), gain, candidates.harms[job_id]) for job_id, gain in alone.items()
     ] + together
 
 
@@ -144,11 +145,12 @@ def _preferred(units: list[_Unit], missing: int, count: int) -> list[_Unit]:
     return chosen
 
 
-def _harm_of(job: Running) -> _Harm:
+def harm_of(job: Running) -> Harm:
+    """Return what it costs that a job leaves."""
     return (job.priority, len(job.grants), -job.started_at, job.job_id)
 
 
-def _harm(jobs: Sequence[Running]) -> _Harm:
+def _harm(jobs: Sequence[Running]) -> Harm:
     return (
         max(job.priority for job in jobs),
         sum(len(job.grants) for job in jobs),
@@ -161,7 +163,7 @@ def _for_share(
     request: Request, supply: Supply, candidates: Candidates, stopping: set[JobId]
 ) -> tuple[Running, ...]:
     """Return the jobs that have to leave one card for a share of it."""
-    found: list[tuple[int, _Harm, GpuUuid, list[Running]]] = []
+    found: list[tuple[int, Harm, GpuUuid, list[Running]]] = []
     for card in candidates.cards:
         if not _helps(card, request):
             continue
@@ -181,7 +183,7 @@ def _until_it_fits(
 ) -> list[Running] | None:
     gone = set(stopping)
     leaving: list[Running] = []
-    for job in sorted(may, key=_harm_of):
+    for job in sorted(may, key=harm_of):
         if job.job_id in stopping:
             continue
         leaving.append(job)
