@@ -34,6 +34,7 @@ from gimbal.experiment.files import (
 from gimbal.experiment.process_identity import HEARTBEAT_S, this_process
 from gimbal.experiment.run_state import RunState, RunStatus, StageState, utc_now
 from gimbal.experiment.settings import ExperimentSettings
+from gimbal.experiment.sweep_record import TrialOf
 from gimbal.experiment.yaml_writing import dump_yaml
 
 RUN_ID = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{4,8}$")
@@ -61,7 +62,11 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, runs_dir: Path, config: ExperimentSettings, command: list[str] | None = None
+        cls,
+        runs_dir: Path,
+        config: ExperimentSettings,
+        command: list[str] | None = None,
+        part_of: TrialOf | None = None,
     ) -> RunFolder:
         """Make a new run, owned by this process.
 
@@ -83,6 +88,8 @@ class RunFolder:
                     owner=this_process(),
                     command=sys.argv if command is None else command,
                     started_at=utc_now(),
+                    sweep=part_of.sweep if part_of else "",
+                    trial=part_of.name if part_of else "",
                 )
             )
         except StorageError:

@@ -64,6 +64,10 @@ class RunState(BaseModel):
     """How often it was started; continuing an interrupted run counts."""
     stages: dict[str, StageState] = {}
     message: str = ""
+    sweep: str = ""
+    """The sweep it is a trial of, `<experiment>/<sweep id>`; empty: it was run by itself."""
+    trial: str = ""
+    """The trial's readable name, such as `temperature=0.05 lr=0.002 seed=1`."""
 
 
 def utc_now() -> datetime:
