@@ -1,0 +1,1 @@
+"""Getting a run back: would this environment repeat it, and does it?"""

@@ -1,0 +1,1 @@
+"""Ray Tune over experiment configs: a question asked of many runs."""
