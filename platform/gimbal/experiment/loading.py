@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from gimbal.errors import ConfigError
 from gimbal.experiment.config_errors import explain_validation
 from gimbal.experiment.nearest import nearest
-from gimbal.experiment.overrides import parse_override
+from gimbal.experiment.overrides import Override, parse_override
 from gimbal.experiment.registry import load_workload, workloads
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.workload import Workload
@@ -41,13 +41,13 @@ class ConfigTree:
 
 
 def load_experiment(
-    path: str | Path, overrides: Sequence[str] = ()
+    path: str | Path, overrides: Sequence[str | Override] = ()
 ) -> tuple[Workload[Any], ExperimentSettings]:
     """Read an experiment's file, apply overrides and check every key.
 
     Args:
         path: The YAML file.
-        overrides: `key=value` texts, applied in order; see `overrides`.
+        overrides: `key=value` texts or ready overrides, applied in order; see `overrides`.
 
     Returns:
         The workload the file names, and its settings.
@@ -73,7 +73,7 @@ def load_experiment(
     return workload, settings
 
 
-def read_config(path: Path, overrides: Sequence[str] = ()) -> ConfigTree:
+def read_config(path: Path, overrides: Sequence[str | Override] = ()) -> ConfigTree:
     """Read a file with what it extends, apply overrides and resolve `${…}`.
 
     An override that is a mapping is merged into the mapping that is there; anything else replaces
@@ -92,7 +92,8 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> ConfigTree:
         config = OmegaConf.create(layers[0].data)
         for layer in layers[1:]:
             config.merge_with(layer.data)
-    for override in map(parse_override, overrides):
+    for given in overrides:
+        override = parse_override(given) if isinstance(given, str) else given
         with _config_errors(override.origin):
             OmegaConf.update(config, ".".join(override.keys), override.value, merge=True)
         origins[override.keys] = override.origin

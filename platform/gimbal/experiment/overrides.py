@@ -20,16 +20,24 @@ _KEY = re.compile(r"^[^\s.=\[\]{}]+(?:\.[^\s.=\[\]{}]+)*$")
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One `key=value` of the command line."""
+    """One `key=value` of the command line, or a value a sweep sets.
+
+    Attributes:
+        text: As it was written.
+        keys: The key's parts.
+        value: The value.
+        where: Where else it was written; empty: on the command line.
+    """
 
     text: str
     keys: tuple[str, ...]
     value: Any
+    where: str = ""
 
     @property
     def origin(self) -> str:
         """How an error message names it."""
-        return f"override {self.text!r}"
+        return self.where or f"override {self.text!r}"
 
 
 def parse_override(text: str) -> Override:

@@ -16,8 +16,8 @@ from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.yaml_reading import read_yaml
 
 _LISTED = 5
-_NOT_COMPARED = ("platform", "resources")
-"""Where and how fast a run happens; another choice there continues the same run."""
+_NOT_COMPARED = ("platform", "resources", "sweep")
+"""Where, why and how fast a run happens; another choice there continues the same run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

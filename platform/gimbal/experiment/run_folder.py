@@ -34,7 +34,6 @@ from gimbal.experiment.files import (
 from gimbal.experiment.process_identity import HEARTBEAT_S, this_process
 from gimbal.experiment.run_state import RunState, RunStatus, StageState, utc_now
 from gimbal.experiment.settings import ExperimentSettings
-from gimbal.experiment.sweep_record import TrialOf
 from gimbal.experiment.yaml_writing import dump_yaml
 
 RUN_ID = re.compile(r"^\d{8}-\d{6}-[0-9a-f]{4,8}$")
@@ -62,11 +61,7 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls,
-        runs_dir: Path,
-        config: ExperimentSettings,
-        command: list[str] | None = None,
-        part_of: TrialOf | None = None,
+        cls, runs_dir: Path, config: ExperimentSettings, command: list[str] | None = None
     ) -> RunFolder:
         """Make a new run, owned by this process.
 
@@ -88,8 +83,8 @@ class RunFolder:
                     owner=this_process(),
                     command=sys.argv if command is None else command,
                     started_at=utc_now(),
-                    sweep=part_of.sweep if part_of else "",
-                    trial=part_of.name if part_of else "",
+                    sweep=config.sweep.id if config.sweep else "",
+                    trial=config.sweep.trial if config.sweep else "",
                 )
             )
         except StorageError:

@@ -1,8 +1,8 @@
 """The settings every experiment shares; a workload's config extends them.
 
 A settings model is frozen and refuses unknown keys, so that a misspelt key can never be ignored.
-Nothing under `resources`, `platform` or `experiment` enters a fingerprint: they say where and how
-fast a run happens, never what it computes.
+Nothing under `resources`, `platform`, `experiment` or `sweep` enters a fingerprint: they say where,
+why and how fast a run happens, never what it computes.
 """
 
 from __future__ import annotations
@@ -64,6 +64,17 @@ class Resources(Settings):
     """Lost workers a training run survives; -1: any number."""
 
 
+class SweepPlace(Settings):
+    """Of which sweep a run is a trial; `gimbal sweep` writes it, nobody by hand."""
+
+    id: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/sweep-\d{8}-\d{6}-[0-9a-f]{4,8}$")
+    ]
+    """`<experiment>/<sweep id>`, the sweep's folder in the runs folder."""
+    trial: Annotated[str, Field(max_length=500)]
+    """The trial's readable name."""
+
+
 _OURS = ("gimbal.db", "mlflow.db", "mlartifacts", "mlruns")
 
 
@@ -83,5 +94,7 @@ class ExperimentSettings(Settings):
     """Name under which runs are kept: `runs/<experiment>/<run-id>`."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """What every random choice starts from; numpy and torch take no other numbers."""
+    sweep: SweepPlace | None = None
+    """The sweep this run is a trial of."""
     resources: Resources = Resources()
     platform: PlatformSettings = PlatformSettings()

@@ -25,6 +25,7 @@ from gimbal.errors import ConfigError, StorageError
 from gimbal.experiment.files import atomic_write_json, ensure_folder, read_json, storage_errors
 from gimbal.experiment.nearest import nearest
 from gimbal.experiment.process_identity import ProcessIdentity
+from gimbal.experiment.settings import ExperimentSettings
 
 SWEEP_ID = re.compile(r"^sweep-\d{8}-\d{6}-[0-9a-f]{4,8}$")
 SWEEP_FILE = "sweep.json"
@@ -142,12 +143,16 @@ class TrialOf:
     Attributes:
         folder: The sweep's folder.
         name: The trial's readable name.
-        tags: Further facts for MLflow.
     """
 
     folder: Path
     name: str
-    tags: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, settings: ExperimentSettings, runs_dir: Path) -> TrialOf | None:
+        """Return what a config's `sweep` key says, or None for a run by itself."""
+        place = settings.sweep
+        return None if place is None else cls(folder=runs_dir / place.id, name=place.trial)
 
     @property
     def sweep(self) -> str:
