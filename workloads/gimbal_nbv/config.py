@@ -86,6 +86,8 @@ class StateSettings(Settings):
     """States of each training object: 1 to 5 views, random, near-farthest or near-greedy."""
     validation_share: Fraction = 0.15
     """Share of the training objects kept for choosing the checkpoint."""
+    target: Literal["coverage", "chamfer"] = "coverage"
+    """What a candidate is worth: coverage gained (what the headline counts) or Chamfer lowered."""
 
 
 class ModelSettings(Settings):

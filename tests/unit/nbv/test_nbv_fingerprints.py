@@ -35,6 +35,7 @@ def fingerprints(*overrides: str) -> dict[str, str]:
         ("train.lr=1e-3", AFTER_TRAINING),
         ("model.hidden=8", AFTER_TRAINING),
         ("states.per_object=5", ["states", *AFTER_TRAINING]),
+        ("states.target=chamfer", ["states", *AFTER_TRAINING]),
     ],
 )
 def test_only_what_depends_on_a_setting_runs_again(override: str, rerun: list[str]) -> None:

@@ -16,6 +16,8 @@ from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, rows_
 LONGEST = 5
 """Views of the longest training state: one fewer than the default budget."""
 
+_UNITS = {"coverage": "share of samples", "chamfer": "share of the Chamfer distance"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class StatesStage(DataStage):
@@ -40,7 +42,7 @@ class StatesStage(DataStage):
             Column("split", "string", description="train, or val to choose the checkpoint by"),
             Column("features", "float32", (M, SIGHTED_FEATURES)),
             Column("blind", "float32", (M, ANGLE_FEATURES), description="angles only"),
-            Column("gains", "float32", (M,), unit="share of samples"),
+            Column("gains", "float32", (M,), unit=_UNITS[self.settings.target]),
             Column("used", "bool", (M,), description="candidates already taken"),
             Column("views", "int32", (LONGEST,), description="in the order taken, then -1"),
         )
@@ -68,7 +70,11 @@ class StatesStage(DataStage):
         protocol = protocol_of(self.views, self.oracle)
         oracle = read_oracle(open_rows(inputs, "oracle"), item["row"], protocol)
         for row in state_rows(
-            oracle, self.settings.per_object, self.item_seed(item), longest=LONGEST
+            oracle,
+            self.settings.per_object,
+            self.item_seed(item),
+            longest=LONGEST,
+            target=self.settings.target,
         ):
             yield {**row, "object_id": item["id"], "split": item["split"]}
 

@@ -92,7 +92,11 @@ class ScorerTask:
         return nbv_loss(module, batch, self._settings.temperature)
 
     def validate(self, module: nn.Module, source: Source) -> Mapping[str, Any]:
-        """Return the loss and the regret of both networks on states of held-out objects."""
+        """Return the loss and the regret of both networks on states of held-out objects.
+
+        Both are measured against `states.target`: runs with different targets are compared by the
+        numbers of `evaluate`, never by these.
+        """
         import torch
 
         from gimbal_nbv.scorer import nbv_loss, normalised_gains
