@@ -56,3 +56,9 @@ class StorageError(GimbalError):
     """A file could not be written or read (full disk, permissions, truncated)."""
 
     exit_code = 6
+
+
+class Drift(GimbalError):
+    """Code, settings, libraries or files are not what a result was made with."""
+
+    exit_code = 7
