@@ -62,3 +62,15 @@ class Drift(GimbalError):
     """Code, settings, libraries or files are not what a result was made with."""
 
     exit_code = 7
+
+
+class Drift(GimbalError):
+    """What was recorded and what is here differ in something that decides numbers."""
+
+    exit_code = 7
+
+
+class CannotTell(GimbalError):
+    """The records that an answer needs are missing, unfinished or damaged."""
+
+    exit_code = 8

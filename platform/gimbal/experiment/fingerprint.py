@@ -26,7 +26,14 @@ from gimbal.experiment.explaining import explain
 from gimbal.experiment.plain import to_plain
 from gimbal.experiment.stage import Stage
 
-__all__ = ["Fingerprint", "content_fingerprint", "explain", "stage_code", "stage_fingerprint"]
+__all__ = [
+    "Fingerprint",
+    "content_fingerprint",
+    "explain",
+    "library_versions",
+    "stage_code",
+    "stage_fingerprint",
+]
 
 _FORMAT = 1
 """Raised when fingerprints of older versions must no longer count."""
@@ -58,6 +65,11 @@ def stage_code(stage: Stage) -> dict[str, str]:
         ConfigError: See `code_hashes`.
     """
     return code_hashes(type(stage).__module__, stage.code_modules)
+
+
+def library_versions(stage: Stage) -> dict[str, str]:
+    """Return the version of every library whose version is part of a stage's fingerprint."""
+    return {name: _version(name) for name in sorted(stage.libraries)}
 
 
 def stage_fingerprint(
@@ -99,7 +111,7 @@ def stage_fingerprint(
         "inputs": {name: input_fingerprints[name] for name in sorted(stage.inputs)},
         "files": sorted(external.values()),
         "code": stage_code(stage) if code is None else dict(code),
-        "libraries": {name: _version(name) for name in sorted(stage.libraries)},
+        "libraries": library_versions(stage),
     }
     return Fingerprint.of(parts)
 

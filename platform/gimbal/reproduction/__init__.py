@@ -1,1 +1,1 @@
-"""Getting a run back: would this environment repeat it, and does it?"""
+"""Would it come out again? Verifying, reproducing, exporting and removing stored runs."""
