@@ -103,6 +103,8 @@ def write_provenance(
     command: list[str],
     code: CodeIdentity,
     outputs: Mapping[str, StageOutput],
+    *,
+    workload: str,
 ) -> str | None:
     """Write `provenance.json` as far as it is known; called at the start and at the end of a run.
 
@@ -111,11 +113,13 @@ def write_provenance(
         command: The command line.
         code: The packages whose sources and repositories are recorded.
         outputs: Stages finished so far: their data's fingerprints and their workers' packages.
+        workload: The class that gave the stages, `module:Class`.
 
     Returns:
         The commit of the code, if it lies in a git repository.
     """
     record = provenance.collect(command, code.packages)
+    record["workload"] = workload
     record["data"] = {name: output.fingerprint for name, output in outputs.items()} | {
         f"{name} rows": fingerprint
         for name, output in outputs.items()

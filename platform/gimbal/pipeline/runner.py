@@ -96,7 +96,7 @@ def run_experiment(
         only=options.only,
         force=options.force,
     )
-    run = _Run(workload.name, settings, plan, options, observer or SilentObserver())
+    run = _Run(workload, settings, plan, options, observer or SilentObserver())
     return run.go()
 
 
@@ -105,13 +105,14 @@ class _Run:
 
     def __init__(
         self,
-        workload: str,
+        workload: Workload[Any],
         settings: ExperimentSettings,
         plan: Plan,
         options: RunOptions,
         observer: Observer,
     ) -> None:
-        self.workload = workload
+        self.workload = workload.name
+        self.workload_class = f"{type(workload).__module__}:{type(workload).__qualname__}"
         self.settings = settings
         self.plan = plan
         self.options = options
@@ -155,7 +156,13 @@ class _Run:
         return self._result()
 
     def _remember(self) -> str | None:
-        return write_provenance(self.folder, list(self.options.command), self.code, self.outputs)
+        return write_provenance(
+            self.folder,
+            list(self.options.command),
+            self.code,
+            self.outputs,
+            workload=self.workload_class,
+        )
 
     def _run_stage(self, stage: Stage) -> None:
         if isinstance(stage, TaskStage) and stage.always:
