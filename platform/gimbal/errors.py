@@ -64,12 +64,6 @@ class Drift(GimbalError):
     exit_code = 7
 
 
-class Drift(GimbalError):
-    """What was recorded and what is here differ in something that decides numbers."""
-
-    exit_code = 7
-
-
 class CannotTell(GimbalError):
     """The records that an answer needs are missing, unfinished or damaged."""
 
