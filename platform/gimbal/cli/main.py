@@ -19,6 +19,7 @@ from gimbal.cli import (
     serve_command,
     submit_command,
     tokens_commands,
+    verify_command,
 )
 from gimbal.cli.border import error_border
 
@@ -67,11 +68,12 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.command("ui")(runs_commands.ui)
     app.command("serve")(serve_command.serve)
     app.command("submit")(submit_command.submit)
+    app.command("verify")(verify_command.verify)
     app.add_typer(runs_commands.app, name="runs")
     app.add_typer(jobs_commands.app, name="jobs")
     app.add_typer(gpus_commands.app, name="gpus")
     app.add_typer(tokens_commands.app, name="tokens")
-    own = {"run", "doctor", "ui", "serve", "submit", "runs", "jobs", "gpus", "tokens"}
+    own = {"run", "doctor", "ui", "serve", "submit", "verify", "runs", "jobs", "gpus", "tokens"}
     command = next((word for word in arguments if not word.startswith("-")), None)
     if command not in own:
         _add_workloads(app, command)

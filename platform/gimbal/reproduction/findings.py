@@ -64,9 +64,7 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return each finding once, with all the stages it touches, in the order first met."""
     stages: dict[tuple[Weight, str], dict[str, None]] = {}
     for finding in findings:
-        stages.setdefault((finding.weight, finding.words), {}).update(
-            dict.fromkeys(finding.stages)
-        )
+        stages.setdefault((finding.weight, finding.words), {}).update(dict.fromkeys(finding.stages))
     return tuple(
         Finding(weight=weight, words=words, stages=tuple(names))
         for (weight, words), names in stages.items()

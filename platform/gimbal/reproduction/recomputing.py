@@ -28,8 +28,6 @@ from gimbal.reproduction.findings import Finding, decides, open_question
 from gimbal.reproduction.stored_run import StoredRun, StoredStage
 
 
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recomputed:
     """What fingerprinting a run's stages here gave.
