@@ -116,6 +116,11 @@ class GpuGuard:
             memory.cap(budget)
         return memory
 
+    @property
+    def uuids(self) -> tuple[str, ...]:
+        """The worker's cards; none before it was called, or without a GPU."""
+        return tuple(str(uuid) for uuid in self._uuids)
+
     def touch(self) -> None:
         """Do what every step does outside of what is reserved.
 

@@ -54,6 +54,10 @@ class AttemptWatch:
             self._stop = AttemptFolder(self.attempt).stop_path
         self.guard(context)
 
+    def cards(self) -> tuple[str, ...]:
+        """Return the UUIDs of the worker's cards, as the driver names them."""
+        return self.guard.uuids
+
     def at_step(self, step: int) -> bool:
         """Return whether the run is asked to leave; costs one look at the file system."""
         self.guard.touch()

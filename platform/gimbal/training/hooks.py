@@ -51,6 +51,10 @@ class WorkerWatch(Protocol):
         """
         ...
 
+    def cards(self) -> tuple[str, ...]:
+        """Return the UUIDs of the worker's GPUs, as far as they are known."""
+        ...
+
     def at_step(self, step: int) -> bool:
         """Look around before an optimizer step; must not take more than microseconds.
 
@@ -74,6 +78,10 @@ class NoWatch:
 
     def begin(self, context: WorkerContext) -> None:
         """Nothing to check."""
+
+    def cards(self) -> tuple[str, ...]:
+        """Nobody knows the cards."""
+        return ()
 
     def at_step(self, step: int) -> bool:
         """Nobody asks to leave."""

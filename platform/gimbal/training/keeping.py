@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import socket
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,6 +14,7 @@ from gimbal.experiment.files import atomic_write_json, ensure_folder, read_json
 from gimbal.training import checkpoints
 from gimbal.training.checkpoints import Checkpoint
 from gimbal.training.guards import DivergenceGuard, NonFiniteGuard
+from gimbal.training.ledger_lines import SCHEDULE_KEYS, Begun, Ledger, Saved, Worker
 from gimbal.training.metrics import METRICS_FILE, cut_back
 from gimbal.training.orders import Plan
 from gimbal.training.schedule import rate_factor
@@ -95,7 +98,7 @@ class Progress:
 
 
 class Keeper:
-    """Writes and reads the checkpoints of one run.
+    """Writes and reads the checkpoints of one run, and tells its ledger.
 
     Attributes:
         resumed_from: Step the run was taken up at; 0 for a fresh one.
@@ -108,9 +111,14 @@ class Keeper:
         self._world = world
         self.resumed_from = 0
         self.set_aside: list[str] = []
+        self._ledger: Ledger | None = None
 
-    def resume(self, progress: Progress) -> int:
+    def resume(self, progress: Progress, gpus: Sequence[str] = ()) -> int:
         """Take up the newest whole checkpoint, if any, and cut the metrics back to it.
+
+        Args:
+            progress: Put back to what it was then.
+            gpus: UUIDs of this worker's cards, for the ledger.
 
         Returns:
             Steps already done.
@@ -127,12 +135,66 @@ class Keeper:
             found, self.set_aside = checkpoints.newest_whole(out_dir)
             cut_back(out_dir / METRICS_FILE, found.step if found is not None else 0)
         found = self._world.from_leader(found)
-        if found is None:
-            return 0
-        # The first worker has just checked the hash.
-        self._restore(checkpoints.load(found.path, verified=True), progress, str(found.path))
-        self.resumed_from = found.step
-        return found.step
+        if found is not None:
+            # The first worker has just checked the hash.
+            self._restore(checkpoints.load(found.path, verified=True), progress, str(found.path))
+            self.resumed_from = found.step
+        self._begin(found, gpus)
+        return self.resumed_from
+
+    def _begin(self, found: Checkpoint | None, gpus: Sequence[str]) -> None:
+        """Tell the ledger where this attempt begins and with which workers."""
+        world, plan = self._world, self._plan
+        worker = Worker(
+            rank=world.rank, host=socket.gethostname(), device=str(world.device), gpus=list(gpus)
+        )
+        workers = world.gathered(worker)
+        if not world.leads:
+            return
+        self._ledger = Ledger(plan.out_dir)
+        if found is not None and not self._ledger.knows(found.step, found.sha256):
+            self._note(found, late=True)
+        settings = plan.settings.model_dump(mode="json")
+        begun = Begun(
+            event="start" if found is None else "resume",
+            attempt=self._ledger.attempt + 1,
+            step=self.resumed_from,
+            sha256=found.sha256 if found is not None else None,
+            set_aside=self.set_aside,
+            seed=plan.seed,
+            global_batch=plan.settings.global_batch,
+            identity=plan.fingerprint(),
+            schedule={name: settings[name] for name in SCHEDULE_KEYS},
+            peaks=dict(zip(self._group_names(), self._kit.peaks, strict=True)),
+            workers=workers,
+            asked_at=plan.started_at,
+            at=time.time(),
+        )
+        self._ledger.append(begun)
+
+    def _note(self, saved: Checkpoint, *, late: bool = False) -> None:
+        """Tell the ledger of a checkpoint in its place."""
+        if self._ledger is None:
+            return
+        card = saved.card
+        rates = [float(group["lr"]) for group in self._kit.optimizer.param_groups]
+        line = Saved(
+            attempt=self._ledger.attempt,
+            step=saved.step,
+            sha256=saved.sha256,
+            bytes=card["bytes"],
+            samples_seen=card["samples_seen"],
+            global_batch=card["global_batch"],
+            seed=card["seed"],
+            world_size=card["world_size"],
+            lr=dict(zip(self._group_names(), rates, strict=True)),
+            late=late,
+            at=time.time(),
+        )
+        self._ledger.append(line)
+
+    def _group_names(self) -> list[str]:
+        return [str(group["name"]) for group in self._kit.groups]
 
     def _restore(self, state: Mapping[str, Any], progress: Progress, where: str) -> None:
         require_same(state["identity"], self._plan.identity(), where)
@@ -173,7 +235,7 @@ class Keeper:
             "identity": plan.identity(),
         }
         card = {**facts, "fingerprint": plan.fingerprint()}
-        checkpoints.save(out_dir, state, card=card, metrics=progress.validation)
+        self._note(checkpoints.save(out_dir, state, card=card, metrics=progress.validation))
         best = best_step(progress, plan.settings, done)
         checkpoints.write_index(out_dir, best)
         checkpoints.retire(out_dir, keep=plan.settings.keep_checkpoints, spare=[best])

@@ -28,7 +28,7 @@ from gimbal.training.summary import Clock, summarise
 from gimbal.training.task import Source, TrainTask, weights_at
 from gimbal.training.update import Outcome
 from gimbal.training.validation import validate
-from gimbal.training.world import World
+from gimbal.training.world import World, cards_of
 
 
 class Loop:
@@ -83,7 +83,8 @@ class Loop:
             StorageError: If a file cannot be written.
             Preempted: If the run was asked to leave; its checkpoint is written.
         """
-        start = self.keeper.resume(self.progress)
+        gpus = self.watch.cards() or cards_of(self.world.device)
+        start = self.keeper.resume(self.progress, gpus)
         if self.world.leads:
             self.metrics = MetricsWriter(self.plan.out_dir / METRICS_FILE)
         try:

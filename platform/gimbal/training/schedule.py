@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-from torch.optim import Optimizer
+from typing import TYPE_CHECKING
 
 from gimbal.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 
 def rate_factor(settings: TrainSettings, step: int) -> float:

@@ -43,3 +43,11 @@ class World:
         holder = [value]
         dist.broadcast_object_list(holder, src=0)
         return holder[0]
+
+
+def cards_of(device: torch.device) -> tuple[str, ...]:
+    """Return the UUID of a device's card, by CUDA's own word; none for a CPU."""
+    if device.type != "cuda":
+        return ()
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return () if uuid is None else (f"GPU-{uuid}",)
