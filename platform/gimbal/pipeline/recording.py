@@ -17,6 +17,7 @@ from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.run_state import RunStatus, StageStatus
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.stage import StageOutput
+from gimbal.experiment.sweep_record import TrialOf
 from gimbal.pipeline.code import CodeIdentity
 from gimbal.pipeline.events import Observer
 from gimbal.tracking.ports import TrackerPort
@@ -72,16 +73,21 @@ def _end(folder: RunFolder, status: RunStatus, message: str) -> None:
 def tracked(
     folder: RunFolder, settings: ExperimentSettings, runs_dir: Path, observer: Observer
 ) -> Iterator[TrackerPort]:
-    """Tell MLflow about the run until the block ends, then deliver what a moment allows."""
+    """Tell MLflow about the run until the block ends, then deliver what a moment allows.
+
+    A trial is named as its sweep names it and is delivered by its sweep.
+    """
+    trial = TrialOf.of(settings, runs_dir)
     tracker = Tracker.open(
         folder.path,
         settings.platform.tracking,
         runs_dir,
         experiment=settings.experiment,
-        run_name=folder.id,
-        params=to_plain(settings),
+        run_name=trial.name if trial else folder.id,
+        params={key: value for key, value in to_plain(settings).items() if key != "sweep"},
         tags={"gimbal.run_id": folder.id, "gimbal.workload": settings.workload},
         on_warning=observer.notice,
+        part_of=trial,
     )
     status: TrackedStatus = "failed"
     try:

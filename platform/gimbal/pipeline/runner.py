@@ -288,6 +288,7 @@ class _Run:
         metrics = stored.record.metrics
         child = self.tracker.stage(stage.name, tags=tags)
         child.metrics(metrics)
+        self.tracker.metrics({stage.name: metrics})  # MLflow's table sorts runs by it
         if isinstance(stage, TrainStage):
             child.checkpoints(stored.path / "checkpoints" / "index.json")
         failed = None
@@ -321,6 +322,7 @@ class _Run:
             child.finish("failed")
             raise
         child.metrics(metrics)
+        self.tracker.metrics({stage.name: metrics})
         child.finish("finished")
         seconds = time.monotonic() - began
         self.observer.stage_finished(stage.name, seconds)

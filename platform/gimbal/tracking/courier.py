@@ -1,8 +1,16 @@
-"""The process that delivers a run's outbox to MLflow.
+"""The process that delivers a run's outbox to MLflow, or those of a sweep and all its trials.
 
 A process of its own, at low priority, because MLflow costs seconds of imports and database set-up
 and its calls can hang: none of that may touch the process that trains, not even through the
 interpreter lock, and a process can be ended while a thread that hangs cannot.
+
+Why any number of runs and sweeps may write to one store at once:
+
+- Each outbox is read by one courier at a time, the holder of its lock; trials share their sweep's.
+- A new SQLite database is built by one process, under another name, and moved in whole.
+- SQLite lets one process write at a time; MLflow waits 20 s for its turn. What then still fails,
+  or fails because a server is away, stays in the outbox and is sent again.
+- What arrived twice is stored once: see `delivery`.
 """
 
 from __future__ import annotations
@@ -15,15 +23,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from gimbal.tracking import outbox, uris
+from gimbal.tracking import membership, uris
 from gimbal.tracking.control import Control, Voice
 from gimbal.tracking.delivery import Delivery
 from gimbal.tracking.leftovers import mark_killed, runs_with_leftovers
-from gimbal.tracking.state import load_identity, shown_uri
+from gimbal.tracking.state import Identity, load_identity, shown_uri
 from gimbal.tracking.store import Store, StoreUnavailable
+from gimbal.tracking.sweep_delivery import SweepDelivery
 
 ALL_RUNS = "--all"
 POLL_S = 0.5
@@ -35,12 +45,19 @@ _NICENESS = 5
 Connect = Callable[[], Store]
 
 
+class Deliverer(Protocol):
+    """What a courier repeats: a `Delivery` or a `SweepDelivery`."""
+
+    def step(self) -> bool:
+        """Deliver some more; return False when nothing was waiting."""
+
+
 class Courier:
     """Delivers until told to stop.
 
     Args:
         connect: Opens the store; may raise `StoreUnavailable`.
-        own: Makes the delivery of the run the courier belongs to.
+        own: Makes the delivery of the run or sweep the courier belongs to.
         others: Yields the deliveries of other runs that an earlier outage left behind.
         control: When to stop.
         say: Called with a sentence for the user.
@@ -51,7 +68,7 @@ class Courier:
         self,
         *,
         connect: Connect,
-        own: Callable[[Store], Delivery],
+        own: Callable[[Store], Deliverer],
         others: Callable[[Store], Iterator[Delivery]],
         control: Control,
         say: Callable[[str], None],
@@ -63,7 +80,7 @@ class Courier:
         self._control = control
         self._say = say
         self._store_name = store_name
-        self._own: Delivery | None = None
+        self._own: Deliverer | None = None
         self._others: Iterator[Delivery] = iter(())
         self._failures = 0
 
@@ -138,25 +155,31 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def deliver_run(run_dir: Path, runs_dir: Path, uri: str, voice: Voice) -> None:
-    """Deliver a run until its process closes the pipe; see `Courier`."""
+    """Deliver a run or sweep until its process closes the pipe; see `Courier`."""
     identity = load_identity(run_dir)
     if identity is None:
         return
     control = Control()
     listener = threading.Thread(
-        target=control.listen, args=(sys.stdin, partial(mark_killed, run_dir)), daemon=True
+        target=control.listen, args=(sys.stdin, partial(_mark_killed, run_dir)), daemon=True
     )
     listener.start()
-    with _turn(run_dir, control) as ours:
+    kind = SweepDelivery if membership.is_sweep(run_dir) else Delivery
+    with _turn(run_dir, identity, control) as ours:
         if ours:
             Courier(
                 connect=partial(_connect, uri),
-                own=lambda store: Delivery(run_dir, identity, store, voice.say),
+                own=lambda store: kind(run_dir, identity, store, voice.say),
                 others=lambda store: _leftovers(runs_dir, identity.uri, store, voice),
                 control=control,
                 say=voice.say,
                 store_name=uris.redacted(uri),
             ).run()
+
+
+def _mark_killed(run_dir: Path) -> None:
+    with contextlib.suppress(OSError):  # a full disk must not keep the courier from ending
+        mark_killed(run_dir)
 
 
 def deliver_leftovers(runs_dir: Path, uri: str, voice: Voice) -> None:
@@ -174,14 +197,14 @@ def _leftovers(runs_dir: Path, shown: str, store: Store, voice: Voice) -> Iterat
     for run_dir, identity in runs_with_leftovers(runs_dir):
         if identity.uri != shown:
             continue
-        with contextlib.suppress(Timeout), _lock(run_dir).acquire(timeout=0):
+        with contextlib.suppress(Timeout), _lock(run_dir, identity).acquire(timeout=0):
             yield Delivery(run_dir, identity, store, voice.say)
 
 
 @contextlib.contextmanager
-def _turn(run_dir: Path, control: Control) -> Iterator[bool]:
+def _turn(run_dir: Path, identity: Identity, control: Control) -> Iterator[bool]:
     """Wait for the courier of an earlier process of this run; False: there was no time left."""
-    lock = _lock(run_dir)
+    lock = _lock(run_dir, identity)
     while not control.expired:
         try:
             lock.acquire(timeout=0)
@@ -196,8 +219,8 @@ def _turn(run_dir: Path, control: Control) -> Iterator[bool]:
     yield False
 
 
-def _lock(run_dir: Path) -> FileLock:
-    return FileLock(outbox.folder(run_dir) / "courier.lock")
+def _lock(run_dir: Path, identity: Identity) -> FileLock:
+    return FileLock(membership.lock_folder(run_dir, identity) / "courier.lock")
 
 
 def _connect(uri: str) -> Store:

@@ -46,15 +46,23 @@ class CourierProcess:
         uri: The store.
         log: File for MLflow's own chatter.
         on_warning: Called, from another thread, with each sentence for the user.
+        on_end: Called, from another thread, when it has ended.
 
     Raises:
         OSError: The process cannot be started.
     """
 
     def __init__(
-        self, arguments: Sequence[str], uri: str, log: Path, on_warning: Callable[[str], None]
+        self,
+        arguments: Sequence[str],
+        uri: str,
+        log: Path,
+        on_warning: Callable[[str], None],
+        *,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_warning = on_warning
+        self._on_end = on_end
         with log.open("wb" if _large(log) else "ab") as log_file:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "gimbal.tracking.courier", *arguments],
@@ -104,6 +112,7 @@ class CourierProcess:
                     # The border to the caller's code: a broken screen must not end the listening.
                     with contextlib.suppress(Exception):
                         self._on_warning(sentence)
+        self._on_end()
 
 
 def courier_log(run_dir: Path) -> Path:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from gimbal.tracking import flattening, outbox
+from gimbal.tracking import flattening, membership, outbox
 from gimbal.tracking.file_watching import FileWatcher
 from gimbal.tracking.following import FollowState, Point
 from gimbal.tracking.outbox import Entry
@@ -64,7 +64,19 @@ class Delivery:
         self._state = load_state(run_dir, identity)
         self._watcher = FileWatcher(store, self._save, say)
         self._failures = 0
-        self._started_over = False
+        self.started_over = False
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the run has ended and MLflow has all of it; costs one look at a file's size."""
+        parent = self._state.runs.get(PARENT)
+        if parent is None or parent.status == "running":
+            return False
+        try:
+            size = outbox.outbox_file(self._run_dir).stat().st_size
+        except OSError:
+            return False
+        return size == self._state.offset
 
     def step(self) -> bool:
         """Deliver some more; return False when nothing was waiting.
@@ -80,7 +92,12 @@ class Delivery:
                 self._failures = 0
             return self._watcher.poll(self._state.runs) or bool(entries)
         except StoreLost as exc:
-            self._start_over(exc)
+            if self.started_over:  # it was done once and did not help
+                raise StoreUnavailable(str(exc)) from exc
+            self._say(
+                f"MLflow does not know this run any more ({exc}); it is told everything again"
+            )
+            self.start_over()
             return True
 
     def _deliver(self, group: Sequence[Entry]) -> None:
@@ -122,14 +139,17 @@ class Delivery:
         state = self._state
         if not state.experiment_id:
             state.experiment_id = self._store.ensure_experiment(record.experiment)
-        self._open(record, self._identity.key, record.name, record.tags)
+        sweep = membership.sweep_of(self._run_dir, self._identity)
+        above = membership.ensure_sweep_run(sweep, self._store) if sweep else None
+        tags = {**record.tags, "mlflow.parentRunId": above} if above else record.tags
+        self._open(record, self._identity.key, record.name, tags)
         self._store.log_params(self._run_id(PARENT), record.params)
 
     def _open_stage(self, record: OpenStage) -> None:
         parent = self._run_id(PARENT)
         key = f"{self._identity.key}/{record.run}"
         tags = {"mlflow.parentRunId": parent, "gimbal.stage": record.run, **record.tags}
-        self._open(record, key, record.run, tags)
+        self._open(record, key, record.name or record.run, tags)
         self._store.log_params(self._run_id(record.run), record.params)
 
     def _open(self, record: OpenRun | OpenStage, key: str, name: str, tags: dict[str, str]) -> None:
@@ -175,16 +195,9 @@ class Delivery:
     def _run_id(self, name: str) -> str:
         return self._run(name).run_id
 
-    def _start_over(self, exc: StoreLost) -> None:
-        """Deliver everything again: the store that had it was replaced.
-
-        Raises:
-            StoreUnavailable: It was done once and did not help.
-        """
-        if self._started_over:
-            raise StoreUnavailable(str(exc)) from exc
-        self._started_over = True
-        self._say(f"MLflow does not know this run any more ({exc}); it is told everything again")
+    def start_over(self) -> None:
+        """Deliver everything again: the store that had it was replaced."""
+        self.started_over = True
         self._state = DeliveryState()
         self._save()
 

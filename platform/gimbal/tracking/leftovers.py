@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gimbal.tracking import outbox
+from gimbal.tracking import membership, outbox
 from gimbal.tracking.clock import now_ms
 from gimbal.tracking.outbox import Outbox
 from gimbal.tracking.records import PARENT, Finish, OpenRun
@@ -21,8 +21,25 @@ def runs_with_leftovers(runs_dir: Path) -> Iterator[tuple[Path, Identity]]:
             yield run_dir, identity
 
 
+def remaining_with_trials(run_dir: Path) -> int:
+    """Return how many records of a run, or of a sweep and its trials, MLflow does not have yet."""
+    trials = membership.trials_of(run_dir)
+    return remaining(run_dir) + sum(remaining(trial) for trial, _ in trials)
+
+
 def mark_killed(run_dir: Path) -> None:
-    """Record that the run and its open stages were killed: their process can no longer do so."""
+    """Record that a run, or a sweep and its trials, were killed: they can no longer do so."""
+    _mark_one_killed(run_dir)
+    mark_trials_killed(run_dir)
+
+
+def mark_trials_killed(sweep_dir: Path) -> None:
+    """Record that whatever trial of a sweep is still open was killed."""
+    for run_dir, _ in membership.trials_of(sweep_dir):
+        _mark_one_killed(run_dir)
+
+
+def _mark_one_killed(run_dir: Path) -> None:
     if not _is_open(run_dir):
         return
     box = Outbox(run_dir)

@@ -43,9 +43,10 @@ class OpenRun(Record):
 
 
 class OpenStage(Record):
-    """A stage starts or is continued."""
+    """A stage starts or is continued; `name` is how MLflow shows it, none: the stage's own."""
 
     op: Literal["stage"] = "stage"
+    name: str = ""
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
 

@@ -66,21 +66,29 @@ class Identity(BaseModel):
     Attributes:
         key: Unique; the `gimbal.key` tag of its MLflow run.
         uri: `EMBEDDED`, or the store without its password.
+        part_of: The sweep a trial belongs to, `<experiment>/<sweep id>` in the runs folder.
     """
 
     key: str
     uri: str
+    part_of: str = ""
 
 
-def identify(run_dir: Path, uri: str, runs_dir: Path) -> Identity:
+def identify(run_dir: Path, uri: str, runs_dir: Path, part_of: str = "") -> Identity:
     """Return the run's identity, making it on the first call; the store may change later.
+
+    Args:
+        run_dir: The run folder.
+        uri: The store.
+        runs_dir: The folder of all runs.
+        part_of: The sweep it is a trial of, see `Identity`.
 
     Raises:
         StorageError: It cannot be written.
     """
     known = load_identity(run_dir)
     key = known.key if known else uuid.uuid4().hex
-    identity = Identity(key=key, uri=shown_uri(uri, runs_dir))
+    identity = Identity(key=key, uri=shown_uri(uri, runs_dir), part_of=part_of)
     if identity != known:
         outbox.folder(run_dir).mkdir(parents=True, exist_ok=True)
         atomic_write_json(_identity_file(run_dir), identity.model_dump())
@@ -90,6 +98,11 @@ def identify(run_dir: Path, uri: str, runs_dir: Path) -> Identity:
 def shown_uri(uri: str, runs_dir: Path) -> str:
     """Return how a run remembers a store."""
     return EMBEDDED if uri == uris.embedded_uri(runs_dir) else uris.redacted(uri)
+
+
+def store_uri(identity: Identity, runs_dir: Path) -> str:
+    """Return the store a run remembers, as far as it does: a password is left out."""
+    return uris.embedded_uri(runs_dir) if identity.uri == EMBEDDED else identity.uri
 
 
 def load_identity(run_dir: Path) -> Identity | None:

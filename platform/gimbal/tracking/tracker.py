@@ -2,10 +2,13 @@
 
 Every call appends a line to the run's outbox and returns; the courier, another process, delivers
 (see `courier`). A run that is continued finds its outbox and continues the same MLflow runs.
+
+A sweep is tracked as a run is; its courier delivers its trials too, so a trial only writes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import threading
 from collections.abc import Callable, Mapping
@@ -15,9 +18,11 @@ from typing import Any
 from gimbal.errors import StorageError
 from gimbal.experiment.settings import TrackingSettings
 from gimbal.experiment.stage import GateResult
-from gimbal.tracking import flattening, uris
+from gimbal.experiment.sweep_record import TrialOf
+from gimbal.tracking import flattening, leftovers, uris
 from gimbal.tracking.clock import now_ms
-from gimbal.tracking.courier_process import CourierProcess, courier_log
+from gimbal.tracking.courier_keeping import CourierKeeper, courier_of
+from gimbal.tracking.courier_process import courier_log
 from gimbal.tracking.outbox import Outbox
 from gimbal.tracking.ports import NullTracker, StageTrackerPort, TrackerPort
 from gimbal.tracking.records import (
@@ -33,7 +38,7 @@ from gimbal.tracking.records import (
     SetTags,
     WatchCheckpoints,
 )
-from gimbal.tracking.state import identify, remaining
+from gimbal.tracking.state import identify, load_identity, store_uri
 
 Warn = Callable[[str], None]
 
@@ -108,18 +113,26 @@ class StageTracker(_RunTracker):
 
 
 class Tracker(_RunTracker):
-    """Tells MLflow about one run; made by `open`."""
+    """Tells MLflow about one run, trial or sweep; made by `open`."""
 
     def __init__(
-        self, run_dir: Path, runs_dir: Path, uri: str, sender: _Sender, on_warning: Warn
+        self,
+        run_dir: Path,
+        uri: str,
+        sender: _Sender,
+        on_warning: Warn,
+        *,
+        courier: CourierKeeper | None,
+        trial: str = "",
     ) -> None:
         super().__init__(sender, PARENT)
         self._run_dir = run_dir
-        self._runs_dir = runs_dir
         self._uri = uri
         self._on_warning = on_warning
-        self._courier: CourierProcess | None = None
+        self._courier = courier
+        self._trial = trial
         self._closing = threading.Lock()
+        self._closed = False
 
     @classmethod
     def open(
@@ -133,11 +146,12 @@ class Tracker(_RunTracker):
         params: Mapping[str, Any],
         tags: Mapping[str, Any],
         on_warning: Warn,
+        part_of: TrialOf | None = None,
     ) -> TrackerPort:
-        """Start or continue the tracking of a run.
+        """Start or continue the tracking of a run, a trial or a sweep.
 
         Args:
-            run_dir: The run folder, `runs_dir/<experiment>/<run id>`.
+            run_dir: The run folder, `runs_dir/<experiment>/<run id>`, or a sweep's folder.
             settings: Whether and where.
             runs_dir: The folder of all runs; the store's default place.
             experiment: Name of the MLflow experiment.
@@ -145,22 +159,32 @@ class Tracker(_RunTracker):
             params: The config; it is flattened.
             tags: Facts such as `gimbal.run_id`, `gimbal.commit`.
             on_warning: Called with a sentence for the user, also from another thread.
+            part_of: The sweep it is a trial of. A trial goes to its sweep's store, below its
+                sweep's run, and the sweep's courier delivers it.
 
         Raises:
             ConfigError: The configured store is one MLflow no longer supports.
         """
         if not settings.enabled:
             return NullTracker()
-        uri = uris.resolve_uri(settings, runs_dir)
+        sweep = load_identity(part_of.folder) if part_of else None
+        uri = store_uri(sweep, runs_dir) if sweep else uris.resolve_uri(settings, runs_dir)
+        place = run_dir.absolute()
         try:
-            identify(run_dir, uri, runs_dir)
+            identify(run_dir, uri, runs_dir, part_of.sweep if part_of and sweep else "")
             sender = _Sender(Outbox(run_dir), on_warning)
         except (OSError, StorageError) as exc:
             on_warning(f"this run is not tracked: {exc}")
             return NullTracker()
-        tracker = cls(run_dir.absolute(), runs_dir.absolute(), uri, sender, on_warning)
-        tracker._send(_opening(run_dir, experiment, run_name, params, tags))
-        tracker._ensure_courier()
+        courier = None
+        if sweep is None:
+            courier = courier_of(place, runs_dir.absolute(), uri, courier_log(run_dir), on_warning)
+        trial = part_of.name if part_of else ""
+        tracker = cls(place, uri, sender, on_warning, courier=courier, trial=trial)
+        facts = {"gimbal.sweep": part_of.sweep, "gimbal.trial": trial} if part_of else {}
+        tracker._send(_opening(run_dir, experiment, run_name, params, {**facts, **tags}))
+        if courier is not None:
+            courier.ensure()
         return tracker
 
     @property
@@ -179,6 +203,7 @@ class Tracker(_RunTracker):
         opening = OpenStage(
             at_ms=now_ms(),
             run=name,
+            name=f"{name} · {self._trial}" if self._trial else "",
             params=flattening.params(params or {}),
             tags=flattening.tags(tags or {}),
         )
@@ -186,32 +211,25 @@ class Tracker(_RunTracker):
         return StageTracker(self._sender, name)
 
     def close(self, timeout_s: float) -> int:
-        """See `TrackerPort`. Safe to call twice."""
+        """See `TrackerPort`. Safe to call twice; at once for a trial, whose sweep delivers it."""
         with self._closing:
-            waiting = remaining(self._run_dir)
-            if self._courier is None and waiting == 0:
-                return 0
-            self._ensure_courier()
-            if self._courier is not None:
-                self._courier.close(timeout_s)
-                self._courier = None
+            if self._closed:
+                return self._waiting()
+            self._closed = True
+            if self._courier is None:
+                self._sender.close()
+                return self._waiting()
+            with contextlib.suppress(OSError):  # the sweep is over: an open trial has no process
+                leftovers.mark_trials_killed(self._run_dir)
+            self._courier.close(timeout_s)
             self._sender.close()
             return self._report_remaining()
 
-    def _ensure_courier(self) -> None:
-        """Start a courier; also a second time when the first one was killed."""
-        if self._courier is not None and self._courier.alive:
-            return
-        arguments = [str(self._run_dir), str(self._runs_dir)]
-        try:
-            self._courier = CourierProcess(
-                arguments, self._uri, courier_log(self._run_dir), self._on_warning
-            )
-        except OSError as exc:
-            self._on_warning(f"tracking could not be started ({exc}); records are kept for later")
+    def _waiting(self) -> int:
+        return leftovers.remaining_with_trials(self._run_dir)
 
     def _report_remaining(self) -> int:
-        waiting = remaining(self._run_dir)
+        waiting = self._waiting()
         if waiting:
             self._on_warning(
                 f"{waiting} tracking records are not in MLflow ({uris.redacted(self._uri)}) yet; "
