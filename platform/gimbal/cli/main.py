@@ -14,6 +14,7 @@ import typer
 from gimbal.cli import (
     gpus_commands,
     jobs_commands,
+    reproduce_command,
     run_commands,
     runs_commands,
     serve_command,
@@ -69,11 +70,24 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.command("serve")(serve_command.serve)
     app.command("submit")(submit_command.submit)
     app.command("verify")(verify_command.verify)
+    app.command("reproduce")(reproduce_command.reproduce)
     app.add_typer(runs_commands.app, name="runs")
     app.add_typer(jobs_commands.app, name="jobs")
     app.add_typer(gpus_commands.app, name="gpus")
     app.add_typer(tokens_commands.app, name="tokens")
-    own = {"run", "doctor", "ui", "serve", "submit", "verify", "runs", "jobs", "gpus", "tokens"}
+    own = {
+        "run",
+        "doctor",
+        "ui",
+        "serve",
+        "submit",
+        "verify",
+        "reproduce",
+        "runs",
+        "jobs",
+        "gpus",
+        "tokens",
+    }
     command = next((word for word in arguments if not word.startswith("-")), None)
     if command not in own:
         _add_workloads(app, command)

@@ -13,7 +13,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -67,9 +67,9 @@ def stage_code(stage: Stage) -> dict[str, str]:
     return code_hashes(type(stage).__module__, stage.code_modules)
 
 
-def library_versions(stage: Stage) -> dict[str, str]:
-    """Return the version of every library whose version is part of a stage's fingerprint."""
-    return {name: _version(name) for name in sorted(stage.libraries)}
+def library_versions(distributions: Iterable[str]) -> dict[str, str]:
+    """Return the installed version of each library, as it enters a fingerprint."""
+    return {name: _version(name) for name in sorted(distributions)}
 
 
 def stage_fingerprint(
@@ -111,7 +111,7 @@ def stage_fingerprint(
         "inputs": {name: input_fingerprints[name] for name in sorted(stage.inputs)},
         "files": sorted(external.values()),
         "code": stage_code(stage) if code is None else dict(code),
-        "libraries": library_versions(stage),
+        "libraries": library_versions(stage.libraries),
     }
     return Fingerprint.of(parts)
 

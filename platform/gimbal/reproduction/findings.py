@@ -106,7 +106,7 @@ class Verdict:
         if differing := self.of(Weight.DECIDES):
             raise Drift(
                 f"this environment would not reproduce {self.run_dir}: {_few(differing)}",
-                "`gimbal reproduce RUN` runs the recorded code; versions and files you must restore",
+                "`gimbal reproduce RUN` takes the recorded code; versions and files are up to you",
             )
         if unknown := self.of(Weight.OPEN):
             raise CannotTell(

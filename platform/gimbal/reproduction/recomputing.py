@@ -120,11 +120,11 @@ def _same_kind(stage: Stage, stored: StoredStage) -> bool:
     parts = stored.record.parts if stored.record else {}
     kind = type(stage)
     fields = parts.get("fields")
-    known = {*fields} if isinstance(fields, Mapping) else set()
+    known = fields if isinstance(fields, Mapping) else {}
     return parts.get("stage") == f"{kind.__module__}:{kind.__qualname__}" and all(
-        getattr(stage, name, None) == fields[name]
-        for name in known
-        if isinstance(fields[name], bool | int)
+        getattr(stage, name, None) == value
+        for name, value in known.items()
+        if isinstance(value, bool | int)
     )
 
 
@@ -175,8 +175,17 @@ def _without_files(stage: Stage, stored: StoredStage) -> list[Finding]:
     """Compare what can be compared without the outside files."""
     old = stored.record.parts if stored.record else {}
     try:
-        new = {"code": stage_code(stage), "libraries": library_versions(stage)}
+        new = {"code": stage_code(stage), "libraries": library_versions(stage.libraries)}
     except GimbalError as error:
         return [decides(error.message, stored.name)]
     before = {name: old.get(name) for name in new}
     return [decides(words, stored.name) for words in part_differences(before, new)]
+
+
+def library_drift(run: StoredRun) -> list[str]:
+    """Return every library that enters a fingerprint and has another version here."""
+    recorded: dict[str, str] = {}
+    for stage in run.stages.values():
+        libraries = stage.record.parts.get("libraries") if stage.record else None
+        recorded |= libraries if isinstance(libraries, Mapping) else {}
+    return explain({"libraries": recorded}, {"libraries": library_versions(recorded)})

@@ -100,9 +100,7 @@ def read_run(folder: RunFolder) -> StoredRun:
     """Read what a run's files say."""
     problems = _Problems()
     state = _state(folder, problems)
-    stages = {
-        name: _stage(folder, state, name, problems) for name in (state.stages if state else {})
-    }
+    stages = {name: _stage(folder, state, name, problems) for name in state.stages} if state else {}
     return StoredRun(
         folder=folder,
         state=state,

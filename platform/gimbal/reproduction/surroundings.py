@@ -87,8 +87,9 @@ def _code(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]
     for name, folder in _mapping(now, "packages").items():
         if origins.get(name, folder) != folder:
             yield f"import origin of {name}: {origins[name]} → {folder}"
-    if then.get("digest") != now.get("digest"):
-        yield f"code digest: {str(then.get('digest'))[:_DIGITS]} → {str(now.get('digest'))[:_DIGITS]}"
+    digests = [str(code.get("digest"))[:_DIGITS] for code in (then, now)]
+    if digests[0] != digests[1]:
+        yield f"code digest: {digests[0]} → {digests[1]}"
     for words, one in (("was made from", then), ("is here", now)):
         for repository in repositories_of(one):
             if repository.get("dirty"):

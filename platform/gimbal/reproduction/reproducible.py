@@ -1,0 +1,105 @@
+"""What a run must have left behind to be run again, and what it is run again with."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gimbal.errors import CannotTell, StorageError
+from gimbal.experiment.files import read_json
+from gimbal.experiment.run_folder import RunFolder
+from gimbal.experiment.stage_store import STAGE_FILE, STORE_FOLDER
+from gimbal.experiment.yaml_reading import read_yaml
+from gimbal.reproduction.recorded_code import RecordedCode, recorded_code
+from gimbal.reproduction.stored_run import StoredRun, read_run
+
+_PRINT_DIGITS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """Everything that running a run again takes.
+
+    Attributes:
+        run: The run.
+        code: Its code.
+        folder: Where to start, so that relative paths mean what they meant.
+    """
+
+    run: StoredRun
+    code: RecordedCode
+    folder: Path
+
+    @property
+    def runs_dir(self) -> Path:
+        """The runs folder that the run lies in."""
+        return self.run.folder.path.absolute().parents[1]
+
+    @property
+    def outside_files(self) -> Mapping[str, Sequence[str]]:
+        """Content hashes of the outside files that each stage read."""
+        return {
+            stage.name: stage.record.parts.get("files", [])
+            for stage in self.run.stages.values()
+            if stage.record is not None
+        }
+
+    def overrides(self, runs_dir: Path) -> list[str]:
+        """Return what is changed in the config: where the run is kept, and nothing else."""
+        data = read_yaml(self.run.folder.config_file).data
+        of_a_sweep = isinstance(data, Mapping) and data.get("sweep") is not None
+        return [
+            f"platform.runs_dir={runs_dir}",
+            "platform.tracking.enabled=false",
+            *(["sweep=null"] if of_a_sweep else []),
+        ]
+
+    def options(self) -> list[str]:
+        """Return the recorded option that left stages out, if there was one."""
+        words = self.run.state.command if self.run.state else []
+        for place, word in enumerate(words):
+            if word.startswith("--stage="):
+                return [word]
+            if word == "--stage" and place + 1 < len(words):
+                return [word, words[place + 1]]
+        return []
+
+
+def recipe_of(folder: RunFolder) -> Recipe:
+    """Return what running a run again takes.
+
+    Raises:
+        CannotTell: The run is not finished, its records are not whole, it read stages of another
+            run, or git cannot give its code back.
+    """
+    run = read_run(folder)
+    if run.problems or run.provenance is None:
+        stage, words = run.problems[0]
+        raise CannotTell(
+            f"run {folder.id} cannot be reproduced: {f'{stage}: ' if stage else ''}{words}",
+            "only a finished run with whole records can; `gimbal verify` names all that is wrong",
+        )
+    if run.given:
+        raise CannotTell(
+            f"run {folder.id} read {', '.join(run.given)} from another run, by a command of its "
+            "workload's own",
+            f"reproduce the run that made them ({_makers(run)}), then give that command again",
+        )
+    recorded = Path(str(run.provenance.get("folder", "")))
+    start = recorded if recorded.is_absolute() and recorded.is_dir() else Path.cwd()
+    return Recipe(run=run, code=recorded_code(run.provenance), folder=start)
+
+
+def _makers(run: StoredRun) -> str:
+    """Return the runs that made the stages which a run was given, as far as they are known."""
+    store = run.folder.path.absolute().parents[1] / STORE_FOLDER
+    data = (run.provenance or {}).get("data", {})
+    found: dict[str, None] = {}
+    for name in run.given:
+        digest = str(data.get(name, ""))[:_PRINT_DIGITS]
+        for path in store.glob(f"*.{name}/{digest}-g*") if digest else ():
+            with contextlib.suppress(StorageError, KeyError, TypeError):
+                found[Path(read_json(path / STAGE_FILE)["provenance"]).name] = None
+    return ", ".join(found) or "its command names it"
