@@ -19,6 +19,7 @@ from gimbal.cli import (
     runs_commands,
     serve_command,
     submit_command,
+    sweep_command,
     tokens_commands,
     verify_command,
 )
@@ -65,6 +66,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_global_options)
     app.command("run")(run_commands.run)
+    app.command("sweep")(sweep_command.sweep)
     app.command("doctor")(runs_commands.doctor)
     app.command("ui")(runs_commands.ui)
     app.command("serve")(serve_command.serve)

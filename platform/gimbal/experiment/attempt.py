@@ -81,9 +81,12 @@ class GrantFile(_Record):
 
 
 class StopFile(_Record):
-    """A request to checkpoint and leave."""
+    """A request to checkpoint and leave.
 
-    why: Literal["preempt", "cancel"]
+    `early`: a sweep sees no future in this trial; `budget`: the sweep's time is used up.
+    """
+
+    why: Literal["preempt", "cancel", "early", "budget"]
     at: float
     words: str = ""
 

@@ -13,7 +13,12 @@ from gimbal.training.reservation import Reservation, gone
 
 NAMESPACE = "gimbal"
 """Ray namespace of everything the service makes by name."""
-_REASONS = {"preempt": "asked to make room for another job", "cancel": "cancelled"}
+_REASONS = {
+    "preempt": "asked to make room for another job",
+    "cancel": "cancelled",
+    "early": "stopped early by its sweep",
+    "budget": "its sweep's time is used up",
+}
 
 
 def require_not_asked_to_leave(attempt: AttemptFolder | None) -> None:
@@ -45,9 +50,19 @@ def earlier_run(attempt: AttemptFolder | None) -> Path | None:
 def resources_of(resources: Resources, attempt: AttemptFolder | None) -> Resources:
     """Return a run's resources; an attempt survives no lost worker, for the service decides that.
 
-    It knows why the worker was lost, and whether these cards are still fit to go on with.
+    It knows why the worker was lost, and whether these cards are still fit to go on with. A trial
+    of a sweep is an attempt without a grant: nobody but the run itself looks after its workers.
     """
-    return resources.model_copy(update={"max_worker_failures": 0}) if attempt else resources
+    return (
+        resources.model_copy(update={"max_worker_failures": 0})
+        if looked_after(attempt)
+        else resources
+    )
+
+
+def looked_after(attempt: AttemptFolder | None) -> bool:
+    """Return whether a service decides what happens when a worker of this run is lost."""
+    return attempt is not None and attempt.grant() is not None
 
 
 def reservation_of(attempt: AttemptFolder | None) -> Reservation | None:

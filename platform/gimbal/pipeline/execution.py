@@ -13,6 +13,7 @@ from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.stage import Progress, Stage, StageInputs, TaskStage
 from gimbal.pipeline import ray_session
 from gimbal.pipeline.attempts import (
+    looked_after,
     require_not_asked_to_leave,
     reservation_of,
     resources_of,
@@ -73,7 +74,7 @@ class Execution:
                 place=TaskPlace(
                     watch=AttemptWatch.of(resources, attempt) if stage.num_gpus else None,
                     cards=cards,
-                    retries=0 if attempt else TaskPlace.retries,
+                    retries=0 if looked_after(attempt) else TaskPlace.retries,
                 ),
             )
         raise StageFailed(

@@ -1,0 +1,133 @@
+"""`gimbal sweep`: ask a question of many runs."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gimbal.cli.border import Interrupted
+from gimbal.cli.run_commands import print_json
+
+if TYPE_CHECKING:
+    from gimbal.sweeps.outcome import SweepOutcome
+
+_NOTHING_FINISHED = 3
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="The sweep's YAML file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings of the base config to change, such as train.steps=200."),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, help="Points to try instead of the file's.")
+    ] = None,
+    concurrent: Annotated[
+        int | None, typer.Option("--concurrent", min=1, help="Trials at the same time.")
+    ] = None,
+    budget_s: Annotated[
+        float | None,
+        typer.Option("--budget-s", min=1, help="Seconds after which trials checkpoint and stop."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest sweep of this name.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="With --resume: try failed trials again.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object as the last line.")
+    ] = False,
+) -> None:
+    """Run many trials of one config and compare them; finished stages are shared.
+
+    Everything is checked before anything starts. Ctrl-C lets running trials checkpoint.
+
+    Examples:
+      gimbal sweep configs/sweeps/nbv_temperature.yaml
+
+      gimbal sweep configs/sweeps/nbv_temperature.yaml --samples 8 --concurrent 2 --json
+
+      gimbal sweep configs/sweeps/nbv_temperature.yaml --resume
+
+      gimbal sweep configs/sweeps/nbv_temperature.yaml train.steps=200 --budget-s 1800
+
+    Exit status:
+      0 at least one trial finished, 2 a file or option is wrong, 3 no trial finished,
+      6 disk, 70 a bug, 130 interrupted (--resume continues)
+    """
+    if retry_failed and not resume:
+        raise typer.BadParameter("goes with --resume only", param_hint="--retry-failed")
+    from gimbal.cli.sweep_progress import ConsoleSweepObserver
+    from gimbal.sweeps.driver import SweepRequest, run_sweep
+
+    request = SweepRequest(
+        file=file,
+        changes={"samples": samples, "concurrent": concurrent, "budget_s": budget_s},
+        overrides=tuple(overrides or ()),
+        resume=resume,
+        retry_failed=retry_failed,
+        command=tuple(sys.argv),
+    )
+    with _stoppable() as asked, ConsoleSweepObserver() as observer:
+        outcome = run_sweep(request, observer, asked)
+    _report(outcome, as_json=as_json)
+    if asked.is_set():
+        raise Interrupted(
+            "interrupted; every trial keeps its checkpoint", f"go on: {_again(sys.argv)}"
+        )
+    if outcome.best is None:
+        raise typer.Exit(_NOTHING_FINISHED)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C or SIGTERM into a request, and the second into an interrupt."""
+    asked = threading.Event()
+
+    def handler(_signal: int, _frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        sys.stderr.write("\nstopping: running trials write their checkpoints\n")
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, handler) for number in signals]
+    try:
+        yield asked
+    finally:
+        for number, former in zip(signals, before, strict=True):
+            signal.signal(number, former)
+
+
+def _again(command: list[str]) -> str:
+    words = ["gimbal", *command[1:]]
+    return shlex.join(words if "--resume" in words else [*words, "--resume"])
+
+
+def _report(outcome: SweepOutcome, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    record, best = outcome.record, outcome.best
+    if best is not None:
+        point = "  ".join(f"{key}={value}" for key, value in best.config.items())
+        console.print(f"best    {record.metric} = {best.metric:.4g}  at {point}", soft_wrap=True)
+        console.print(f"        {best.trial.run_dir}", soft_wrap=True)
+    if record.message:
+        console.print(f"sweep   {record.status}: {record.message}", soft_wrap=True, markup=False)
+    console.print(f"sweep   {outcome.folder.path}", soft_wrap=True)
+    if outcome.comparison:
+        console.print(f"page    {outcome.comparison}", soft_wrap=True)
+    if as_json:
+        print_json(outcome.to_dict())

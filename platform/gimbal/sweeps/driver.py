@@ -1,0 +1,237 @@
+"""Runs a sweep: checks everything, starts or resumes it, and says what it found."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gimbal.errors import GimbalError
+from gimbal.experiment.run_state import utc_now
+from gimbal.experiment.settings import ExperimentSettings
+from gimbal.experiment.stage import Stage
+from gimbal.experiment.sweep_record import SweepFolder, SweepStatus, TrialRecord, TrialStatus
+from gimbal.experiment.workload import Workload
+from gimbal.pipeline import ray_session
+from gimbal.pipeline.code import identify_code
+from gimbal.pipeline.recording import runs_folder
+from gimbal.sweeps.events import SilentSweepObserver, SweepObserver
+from gimbal.sweeps.opening import Opened, alive, create, resume
+from gimbal.sweeps.outcome import SweepOutcome, best_of
+from gimbal.sweeps.plan import SweepPlan
+from gimbal.sweeps.queue import TrialQueue
+from gimbal.sweeps.room import room_for
+from gimbal.sweeps.spec import SweepFile, read_sweep
+from gimbal.sweeps.telling import TrialTeller
+from gimbal.sweeps.tracked import SweepTracking
+from gimbal.sweeps.trials import check
+from gimbal.sweeps.tuning import Leaving, earlier_curves, run_trials
+from gimbal.training.stage import TrainStage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepRequest:
+    """How a sweep is asked for.
+
+    Attributes:
+        file: The sweep file.
+        changes: Keys of the sweep file that the command line changes.
+        overrides: `key=value` for the base config.
+        resume: Go on with the newest sweep of that name.
+        retry_failed: When resuming, try trials that failed again.
+        command: The command line, for the provenance.
+    """
+
+    file: Path
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
+    resume: bool = False
+    retry_failed: bool = False
+    command: tuple[str, ...] = ()
+
+
+def run_sweep(
+    request: SweepRequest,
+    observer: SweepObserver | None = None,
+    asked_to_stop: threading.Event | None = None,
+) -> SweepOutcome:
+    """Run a sweep, or go on with one.
+
+    Args:
+        request: What to run.
+        observer: Told what happens, also from other threads, one call at a time.
+        asked_to_stop: Once set, running trials checkpoint and leave, and the sweep can be resumed.
+
+    Raises:
+        ConfigError: A file, key or value is wrong; nothing was started.
+        StageFailed: Ray cannot be reached.
+        StorageError: The sweep's folder cannot be written.
+    """
+    sweep = read_sweep(request.file, request.changes, request.overrides)
+    workload, base = check(sweep)
+    runs_dir = runs_folder(base)
+    if request.resume:
+        opened = resume(sweep, base, runs_dir, retry_failed=request.retry_failed)
+    else:
+        opened = create(sweep, base, runs_dir)
+    driver = _Driver(sweep, base, workload, opened, observer or SilentSweepObserver())
+    return driver.go(request.command, asked_to_stop or threading.Event())
+
+
+class _Driver:
+    """One start of a sweep."""
+
+    def __init__(
+        self,
+        sweep: SweepFile,
+        base: ExperimentSettings,
+        workload: Workload[Any],
+        opened: Opened,
+        observer: SweepObserver,
+    ) -> None:
+        self.sweep = sweep
+        self.spec = sweep.spec
+        self.base = base
+        self.stages: list[Stage] = list(workload.stages(base))
+        self.opened = opened
+        self.folder: SweepFolder = opened.folder
+        self.observer = observer
+        self.began = time.monotonic()
+
+    def go(self, command: tuple[str, ...], asked: threading.Event) -> SweepOutcome:
+        """Run what is left and sum it up."""
+        if self.opened.ended:
+            return self._outcome()
+        spent_before = self.folder.record().spent_s
+        leaving = Leaving(deadline=self._deadline(spent_before), asked=asked)
+        with (
+            alive(self.folder),
+            self._recorded(leaving, spent_before),
+            SweepTracking.of(self.folder, self.spec, self.base, self.observer) as tracking,
+        ):
+            plan = SweepPlan.of(self.folder, self.spec, self.stages, command)
+            known = self.folder.trials()
+            curves = earlier_curves(plan, known)
+            queue = TrialQueue(self.spec, self.sweep.axes, known, curves)
+            if queue.left and not leaving.now:
+                self._run(plan, queue, leaving, scheduler=self._scheduler(list(curves.values())))
+            tracking.ended(self.folder.trials(), self._best())
+        return self._outcome(compare=True)
+
+    def _run(
+        self,
+        plan: SweepPlan,
+        queue: TrialQueue,
+        leaving: Leaving,
+        *,
+        scheduler: Callable[[], Any],
+    ) -> None:
+        connected_before = ray_session.connected()
+        ray_session.connect(self.base.platform.ray, identify_code(self.stages))
+        try:
+            import ray
+
+            grows = self.base.platform.ray.address is not None
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            wanted = min(self.spec.concurrent, queue.left)
+            concurrent, words = room_for(self.base.resources, wanted, resources, grows=grows)
+            self.observer.sweep_started(str(self.folder.path), queue.total, queue.left, concurrent)
+            if words:
+                self.observer.notice(words)
+            run_trials(
+                plan,
+                self.spec,
+                queue,
+                concurrent=concurrent,
+                scheduler=scheduler(),
+                leaving=leaving,
+                on_moved=TrialTeller(self.folder, self.observer, self.spec, self._steps()).moved,
+            )
+        finally:
+            if not connected_before:
+                ray_session.disconnect()
+
+    def _scheduler(self, earlier: list[Mapping[int, float]]) -> Callable[[], Any]:
+        asha, steps = self.spec.asha, self._steps()
+        if asha is None or steps is None:
+            return lambda: None
+
+        def make() -> Any:
+            from gimbal.sweeps.scheduler import EarlyStopping
+
+            return EarlyStopping(asha, steps, earlier)
+
+        return make
+
+    def _steps(self) -> int | None:
+        steps = [stage.train.steps for stage in self.stages if isinstance(stage, TrainStage)]
+        return steps[0] if len(steps) == 1 else None
+
+    def _deadline(self, spent_s: float) -> float | None:
+        budget = self.spec.budget_s
+        return None if budget is None else self.began + max(budget - spent_s, 0.0)
+
+    @contextlib.contextmanager
+    def _recorded(self, leaving: Leaving, spent_before: float) -> Iterator[None]:
+        """Record how the block ended, whatever ends it."""
+        try:
+            yield
+        except BaseException as error:
+            message = error.message if isinstance(error, GimbalError) else type(error).__name__
+            self._end(SweepStatus.INTERRUPTED, spent_before, message)
+            raise
+        unfinished = [t for t in self.folder.trials() if not t.status.is_terminal]
+        if leaving.asked.is_set():
+            self._end(SweepStatus.INTERRUPTED, spent_before, "stopped by the user")
+        elif leaving.budget_over and (unfinished or not self._all_begun()):
+            self._end(SweepStatus.STOPPED, spent_before, f"{self.spec.budget_s:g} s are used up")
+        elif unfinished:
+            message = f"{len(unfinished)} trials lost their processes too often"
+            self._end(SweepStatus.INTERRUPTED, spent_before, message)
+        else:
+            self._end(SweepStatus.FINISHED, spent_before, "")
+
+    def _all_begun(self) -> bool:
+        return TrialQueue(self.spec, self.sweep.axes, self.folder.trials()).left == 0
+
+    def _end(self, status: SweepStatus, spent_before: float, message: str) -> None:
+        with contextlib.suppress(GimbalError):
+            update = {
+                "status": status,
+                "owner": None,
+                "ended_at": utc_now(),
+                "spent_s": spent_before + time.monotonic() - self.began,
+                "message": message,
+            }
+            self.folder.write(self.folder.record().model_copy(update=update))
+
+    def _best(self) -> Any:
+        return best_of(self.folder.trials(), self.spec.mode, self.spec.seeds)
+
+    def _outcome(self, *, compare: bool = False) -> SweepOutcome:
+        trials: tuple[TrialRecord, ...] = tuple(self.folder.trials())
+        finished = any(trial.status is TrialStatus.FINISHED for trial in trials)
+        if compare and finished:
+            self._compare()
+        page = self.folder.comparison
+        return SweepOutcome(
+            folder=self.folder,
+            record=self.folder.record(),
+            trials=trials,
+            best=self._best(),
+            comparison=str(page.absolute()) if page.exists() else None,
+        )
+
+    def _compare(self) -> None:
+        """Write the page; a page that cannot be made costs no result."""
+        try:
+            from gimbal.comparison.page import write_page
+            from gimbal.comparison.sweeps import compare_sweep
+
+            write_page(compare_sweep(self.folder), self.folder.comparison)
+        except (GimbalError, OSError) as error:
+            self.observer.notice(f"the trials could not be compared: {error}")

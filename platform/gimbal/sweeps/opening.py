@@ -1,0 +1,215 @@
+"""Makes a sweep's folder, or takes an unfinished one over."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from gimbal.errors import ConfigError
+from gimbal.experiment.files import atomic_write_text, ensure_folder, storage_errors
+from gimbal.experiment.plain import to_plain
+from gimbal.experiment.process_identity import HEARTBEAT_S, this_process
+from gimbal.experiment.run_state import utc_now
+from gimbal.experiment.settings import ExperimentSettings
+from gimbal.experiment.sweep_record import (
+    SweepFolder,
+    SweepRecord,
+    SweepStatus,
+    TrialStatus,
+    list_sweeps,
+)
+from gimbal.experiment.yaml_reading import read_yaml
+from gimbal.experiment.yaml_writing import dump_yaml
+from gimbal.sweeps.plan import BASE_FILE
+from gimbal.sweeps.spec import SweepFile, SweepSpec
+
+_CLAIM = ".claim"
+_MAY_CHANGE = ("base", "samples", "concurrent", "budget_s")
+"""Keys a resumed sweep may give anew: none of them changes a trial."""
+_MAY_CHANGE_IN_BASE = ("platform", "resources")
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """A sweep this process may work on.
+
+    Attributes:
+        folder: Its folder.
+        resumed: It was begun by another process.
+        ended: Every trial of it has ended already; there is nothing to do.
+    """
+
+    folder: SweepFolder
+    resumed: bool
+    ended: bool = False
+
+
+def create(sweep: SweepFile, base: ExperimentSettings, runs_dir: Path) -> Opened:
+    """Make a new sweep's folder, owned by this process.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    experiment = ensure_folder(runs_dir / sweep.spec.name)
+    while True:
+        path = experiment / f"sweep-{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        with storage_errors(path, "create the folder"), contextlib.suppress(FileExistsError):
+            path.mkdir()
+            break
+    folder = SweepFolder(path)
+    _write_inputs(folder, sweep.spec, base, runs_dir)
+    folder.heartbeat.touch()
+    folder.write(_record(path.name, sweep, base))
+    return Opened(folder=folder, resumed=False)
+
+
+def resume(
+    sweep: SweepFile, base: ExperimentSettings, runs_dir: Path, *, retry_failed: bool
+) -> Opened:
+    """Take over the newest sweep of that name.
+
+    Raises:
+        ConfigError: There is none, it still runs, or the files have changed since it began.
+    """
+    name = sweep.spec.name
+    found = [s for s in list_sweeps(runs_dir) if s.path.parent.name == name]
+    if not found:
+        raise ConfigError(
+            f"there is no sweep {name!r} in {runs_dir} to resume", "start one: drop --resume"
+        )
+    folder = found[0]
+    _require_unchanged(folder, sweep.spec, base)
+    try:
+        with FileLock(folder.path / _CLAIM, timeout=0, preserve_lock_file=True):
+            record = folder.record()
+            if record.status is SweepStatus.RUNNING:
+                raise ConfigError(
+                    f"the sweep {folder.path} is being run by {record.owner}",
+                    "wait for it, or stop that process first",
+                )
+            if retry_failed:
+                _forget_failures(folder)
+            if record.status is SweepStatus.FINISHED and _has_everything(folder, sweep.spec):
+                return Opened(folder=folder, resumed=True, ended=True)
+            _write_inputs(folder, sweep.spec, base, runs_dir)
+            folder.heartbeat.touch()
+            update = {
+                "status": SweepStatus.RUNNING,
+                "owner": this_process(),
+                "starts": record.starts + 1,
+                "samples": _samples(sweep.spec),
+                "ended_at": None,
+                "message": "",
+            }
+            folder.write(record.model_copy(update=update))
+    except Timeout:
+        raise ConfigError(
+            f"another process is resuming {folder.path} just now", "wait for it"
+        ) from None
+    return Opened(folder=folder, resumed=True)
+
+
+@contextlib.contextmanager
+def alive(folder: SweepFolder) -> Iterator[None]:
+    """Show other hosts that this process drives the sweep, until the block ends."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT_S):
+            with contextlib.suppress(OSError):
+                folder.heartbeat.touch()
+
+    thread = threading.Thread(target=beat, name="sweep-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _write_inputs(
+    folder: SweepFolder, spec: SweepSpec, base: ExperimentSettings, runs_dir: Path
+) -> None:
+    """Keep both files as the trials read them, with the runs folder where it really is."""
+    platform = base.platform.model_copy(update={"runs_dir": runs_dir.absolute()})
+    atomic_write_text(folder.spec_file, dump_yaml(spec))
+    pinned = base.model_copy(update={"platform": platform})
+    atomic_write_text(folder.path / BASE_FILE, dump_yaml(pinned))
+
+
+def _record(sweep_id: str, sweep: SweepFile, base: ExperimentSettings) -> SweepRecord:
+    spec = sweep.spec
+    return SweepRecord(
+        id=sweep_id,
+        name=spec.name,
+        workload=base.workload,
+        status=SweepStatus.RUNNING,
+        owner=this_process(),
+        metric=spec.metric,
+        mode=spec.mode,
+        axes=tuple(axis.key for axis in sweep.axes),
+        seeds=spec.seeds,
+        search=spec.search,
+        scheduler=spec.asha.kind if spec.asha else "none",
+        samples=_samples(spec),
+        across_protocols=spec.across_protocols,
+        started_at=utc_now(),
+    )
+
+
+def _samples(spec: SweepSpec) -> int:
+    return spec.samples or 0
+
+
+def _has_everything(folder: SweepFolder, spec: SweepSpec) -> bool:
+    """Return whether all trials that the file asks for now have ended."""
+    trials = folder.trials()
+    wanted = spec.samples * len(spec.seeds) if spec.samples else len(trials)
+    return len(trials) >= wanted and all(trial.status.is_terminal for trial in trials)
+
+
+def _forget_failures(folder: SweepFolder) -> None:
+    for trial in folder.trials():
+        if trial.status is TrialStatus.FAILED:
+            update = {"status": TrialStatus.WAITING, "ended_at": None, "metric": None}
+            folder.write_trial(trial.model_copy(update=update))
+
+
+def _require_unchanged(folder: SweepFolder, spec: SweepSpec, base: ExperimentSettings) -> None:
+    changes = [
+        *_changes(read_yaml(folder.spec_file).data, to_plain(spec), _MAY_CHANGE),
+        *_changes(read_yaml(folder.path / BASE_FILE).data, to_plain(base), _MAY_CHANGE_IN_BASE),
+    ]
+    if changes:
+        listed = "\n  ".join(changes[:_SHOWN])
+        more = f"\n  … and {len(changes) - _SHOWN} more" if changes[_SHOWN:] else ""
+        raise ConfigError(
+            f"the files of {folder.path} have changed since it began:\n  {listed}{more}",
+            "take that back, or start a new sweep: drop --resume (finished stages are not run "
+            "again)",
+        )
+
+
+def _changes(
+    then: Mapping[str, Any], now: Mapping[str, Any], may_change: tuple[str, ...], prefix: str = ""
+) -> list[str]:
+    """Return a sentence for each key whose value is not what it was."""
+    found: list[str] = []
+    for key in sorted({*then, *now}):
+        if key in may_change:
+            continue
+        before, after = then.get(key), now.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += _changes(before, after, (), f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}: {before} → {after}")
+    return found

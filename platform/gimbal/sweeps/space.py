@@ -1,0 +1,223 @@
+"""The space of a sweep: Ray Tune's distributions, written in YAML.
+
+    model.temperature: {loguniform: [0.03, 0.3]}
+    train.lr: [1.0e-3, 2.0e-3]                     # one of these, short for {choice: […]}
+
+A key keeps its place in the file: points are drawn key by key in that order from one seeded
+generator, so the same file gives the same points on every machine and after every restart.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gimbal.errors import ConfigError
+from gimbal.experiment.nearest import did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Point = dict[str, Any]
+"""The value of each dotted key."""
+
+MAX_POINTS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of distribution.
+
+    Attributes:
+        form: How it is written.
+        numbers: How many numbers it takes; None: a list of any values.
+        whole: The numbers are whole.
+        positive: The numbers are above zero.
+    """
+
+    form: str
+    numbers: int | None
+    whole: bool = False
+    positive: bool = False
+
+
+KINDS: Mapping[str, Kind] = {
+    "choice": Kind("{choice: [a, b, …]}", None),
+    "uniform": Kind("{uniform: [low, high]}", 2),
+    "loguniform": Kind("{loguniform: [low, high]}", 2, positive=True),
+    "quniform": Kind("{quniform: [low, high, step]}", 3),
+    "qloguniform": Kind("{qloguniform: [low, high, step]}", 3, positive=True),
+    "randint": Kind("{randint: [low, high]}", 2, whole=True),
+    "lograndint": Kind("{lograndint: [low, high]}", 2, whole=True, positive=True),
+    "qrandint": Kind("{qrandint: [low, high, step]}", 3, whole=True),
+    "normal": Kind("{normal: [mean, deviation]}", 2),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axis:
+    """One key that varies.
+
+    Attributes:
+        key: Dotted key of the config.
+        kind: Name of the distribution, one of `KINDS`.
+        arguments: Its values or numbers.
+        where: Where it is written, for errors.
+    """
+
+    key: str
+    kind: str
+    arguments: tuple[Any, ...]
+    where: str
+
+    @property
+    def values(self) -> tuple[Any, ...] | None:
+        """The values a grid goes through; None for a continuous axis."""
+        return self.arguments if self.kind == "choice" else None
+
+    def extremes(self) -> tuple[Any, ...]:
+        """Return values that must fit the config if every value is to fit."""
+        if self.kind == "choice":
+            return self.arguments
+        low, high = self.arguments[:2]
+        if self.kind == "normal":
+            return (low,)
+        return (low, high - 1) if self.kind in ("randint", "lograndint") else (low, high)
+
+    def domain(self) -> Any:
+        """Return Ray Tune's distribution."""
+        from ray import tune
+
+        if self.kind == "choice":
+            return tune.choice(list(self.arguments))
+        make: Callable[..., Any] = getattr(tune, "randn" if self.kind == "normal" else self.kind)
+        return make(*self.arguments)
+
+
+def read_axis(key: str, value: Any, where: str) -> Axis:
+    """Read one line of a space.
+
+    Args:
+        key: Dotted key.
+        value: What the file says.
+        where: Where it says so.
+
+    Raises:
+        ConfigError: It is no distribution; the message shows how one is written.
+    """
+    if isinstance(value, list):
+        value = {"choice": value}
+    forms = ", ".join(kind.form for kind in KINDS.values())
+    if not isinstance(value, Mapping) or len(value) != 1:
+        raise ConfigError(
+            f"{where}: {key} has no distribution", f"write a list of values, or one of {forms}"
+        )
+    (name, arguments), *_ = value.items()
+    if name not in KINDS:
+        meant = did_you_mean(str(name), KINDS)
+        raise ConfigError(
+            f"{where}: {key} has an unknown distribution {name!r}", f"{meant} {forms}".strip()
+        )
+    problem = _problem(KINDS[name], arguments)
+    if problem:
+        raise ConfigError(f"{where}: {key}: {name} {problem}", f"write {KINDS[name].form}")
+    return Axis(key=key, kind=name, arguments=tuple(arguments), where=where)
+
+
+def _problem(kind: Kind, arguments: Any) -> str:
+    """Return what is wrong with a distribution's arguments, or nothing."""
+    if not isinstance(arguments, list) or not arguments:
+        return "needs a list that is not empty"
+    if kind.numbers is None:
+        repeated = len({_key(value) for value in arguments}) < len(arguments)
+        return "names a value twice" if repeated else ""
+    if len(arguments) != kind.numbers:
+        return f"takes {kind.numbers} numbers, not {len(arguments)}"
+    if not all(_is_number(value, whole=kind.whole) for value in arguments):
+        return f"takes {'whole ' if kind.whole else ''}numbers"
+    if kind.form.startswith("{normal"):
+        return "" if arguments[1] > 0 else "needs a deviation above 0"
+    low, high, *step = arguments
+    if kind.positive and low <= 0:
+        return f"needs numbers above 0, not {low}"
+    if low >= high:
+        return f"needs low < high, not {low} and {high}"
+    if step and not 0 < step[0] <= high - low:
+        return f"needs a step between 0 and high - low, not {step[0]}"
+    return ""
+
+
+def _is_number(value: Any, *, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return False
+    return math.isfinite(value)
+
+
+def _key(value: Any) -> str:
+    return f"{type(value).__name__}:{value!r}"
+
+
+def grid(axes: Sequence[Axis]) -> list[Point]:
+    """Return every combination of the axes' values, the last axis fastest.
+
+    Raises:
+        ConfigError: An axis is continuous, or there are more than `MAX_POINTS`.
+    """
+    columns: list[tuple[Any, ...]] = []
+    for axis in axes:
+        if axis.values is None:
+            raise ConfigError(
+                f"{axis.where}: a grid cannot go through {axis.key}: {axis.kind} has no end",
+                "list its values, or choose search: random",
+            )
+        columns.append(axis.values)
+    count = math.prod(len(column) for column in columns)
+    if count > MAX_POINTS:
+        raise ConfigError(f"the grid has {count:,} points", "list fewer values")
+    return [
+        dict(zip((a.key for a in axes), row, strict=True)) for row in itertools.product(*columns)
+    ]
+
+
+def draw(axes: Sequence[Axis], count: int, seed: int) -> list[Point]:
+    """Draw points at random; the first n of more points are the same n points.
+
+    Args:
+        axes: The space.
+        count: Points.
+        seed: Of the draws.
+    """
+    import numpy as np
+
+    chance = np.random.RandomState(seed % 2**32)
+    domains = [(axis.key, axis.domain()) for axis in axes]
+    return [
+        {key: _plain(domain.sample(random_state=chance)) for key, domain in domains}
+        for _ in range(count)
+    ]
+
+
+def _plain(value: np.generic | Any) -> Any:
+    """Return a value as YAML keeps it, with as many digits as tell points apart."""
+    value = value.item() if hasattr(value, "item") else value
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def name_of(point: Mapping[str, Any], seed: int | None = None) -> str:
+    """Return a trial's readable name, such as `temperature=0.05 lr=0.002 seed=1`.
+
+    The last part of a key is enough unless two keys end alike.
+    """
+    lasts = [key.rpartition(".")[2] for key in point]
+    words = [
+        f"{last if lasts.count(last) == 1 else key}={_shown(value)}"
+        for (key, value), last in zip(point.items(), lasts, strict=True)
+    ]
+    return " ".join(words + ([] if seed is None else [f"seed={seed}"]))
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
