@@ -25,6 +25,8 @@ class SampleMetric(BaseModel):
         better: Which way is better.
         unit: Its unit, empty where it has none.
         values: By sample id; a sample that could not be measured is left out.
+        over: For a ratio of sums, such as a share of a gap: what each sample adds below the line,
+            by the same ids; the metric is then sum(values) / sum(over). None: it is their mean.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -32,6 +34,7 @@ class SampleMetric(BaseModel):
     better: Literal["higher", "lower"]
     unit: str = ""
     values: dict[str, float]
+    over: dict[str, float] | None = None
 
 
 class Samples(BaseModel):
