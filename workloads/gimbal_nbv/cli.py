@@ -23,22 +23,37 @@ def evaluate(
     runs_dir: Annotated[
         Path, typer.Option("--runs-dir", envvar="GIMBAL_RUNS_DIR", help="The folder of all runs.")
     ] = Path("runs"),
+    allow_drift: Annotated[
+        bool,
+        typer.Option(
+            "--allow-drift", help="Judge a policy trained with other code, settings or libraries."
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object as the last line.")
     ] = False,
 ) -> None:
     """Judge a trained policy on meshes it never saw, beside all its baselines.
 
+    A policy that was trained with other code, settings or libraries than are here is refused, and
+    every difference named. --allow-drift judges it all the same; the metrics, the provenance,
+    MLflow and the report then say so.
+
+    Exits with 7 where it drifted, 6 where its checkpoint is damaged, and otherwise like gimbal run.
+
     Examples:
       gimbal nbv evaluate --run latest --meshes ~/scans
 
       gimbal nbv evaluate --run nbv-quickstart --meshes ~/scans --json | jq .metrics.evaluate
+
+      gimbal nbv evaluate --run nbv-quickstart --meshes ~/scans --allow-drift
     """
     from gimbal.cli.run_commands import report_result, running
-    from gimbal_nbv.judging import evaluate_run
+    from gimbal_nbv.judging import Judging, evaluate_run
 
+    judging = Judging(reference=run, meshes=meshes, runs_dir=runs_dir, allow_drift=allow_drift)
     with running() as observer:
-        result = evaluate_run(run, meshes, runs_dir, tuple(sys.argv), observer)
+        result = evaluate_run(judging, tuple(sys.argv), observer)
     report_result(result.run_dir, result.stages, _with_objects(result), as_json=as_json)
 
 

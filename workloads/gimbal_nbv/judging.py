@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gimbal.errors import ConfigError
-from gimbal.experiment.code_closure import code_hashes
-from gimbal.experiment.files import read_json
 from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.run_finding import find
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.stage import Stage, StageOutput
-from gimbal.experiment.stage_store import STAGE_FILE
+from gimbal.experiment.workload import Workload
+from gimbal.pipeline.drift import drift_of, require_no_drift, require_whole_checkpoint
 from gimbal.pipeline.events import Observer
 from gimbal.pipeline.runner import RunOptions, RunResult, run_experiment
 from gimbal_nbv.config import NbvConfig
@@ -21,54 +21,90 @@ from gimbal_nbv.stages.reporting import ReportStage
 from gimbal_nbv.workload import NbvWorkload, data_stages, judging_stages
 
 _NEEDED = ("train", "constant")
+_TAUGHT_BY = ("states", "train", "constant")
+"""Stages that decide what the policy and the fitted baseline take a candidate's numbers for."""
 
 
 class JudgingWorkload(NbvWorkload):
-    """The stages of `nbv` that follow training, on other objects."""
+    """The stages of `nbv` that follow training, on other objects.
+
+    Args:
+        drift: How what is here differs from what the policy was trained with.
+    """
 
     name: ClassVar[str] = "nbv"
+
+    def __init__(self, drift: tuple[str, ...] = ()) -> None:
+        self._drift = drift
 
     def stages(self, config: NbvConfig) -> Sequence[Stage]:
         """Return the stages of an evaluation; `train` and `constant` are another run's."""
         return (
             *data_stages(config, evaluate_only=True),
-            *judging_stages(config),
+            *judging_stages(config, drift=self._drift),
             ReportStage(name="report", settings=config.evaluate),
         )
 
 
-def evaluate_run(
-    reference: str, meshes: Path, runs_dir: Path, command: Sequence[str], observer: Observer
-) -> RunResult:
-    """Evaluate a run's policy on a folder of meshes, as a run of its own.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judging:
+    """What is judged on what.
 
-    Args:
+    Attributes:
         reference: The trained run; see `run_finding.find`.
         meshes: Folder of mesh files.
         runs_dir: The folder of all runs.
+        allow_drift: Go on where the policy was trained with other code, settings or libraries.
+    """
+
+    reference: str
+    meshes: Path
+    runs_dir: Path
+    allow_drift: bool = False
+
+
+def evaluate_run(judging: Judging, command: Sequence[str], observer: Observer) -> RunResult:
+    """Evaluate a run's policy on a folder of meshes, as a run of its own.
+
+    Args:
+        judging: What is judged on what.
         command: The command line, for the provenance.
         observer: Told what happens.
 
     Raises:
         ConfigError: There is no such run, it trained no policy, or the folder holds no mesh.
+        Drift: The policy was trained with other code, settings or libraries.
+        StorageError: Its checkpoint is damaged.
     """
-    trained = find(runs_dir, reference)
+    trained = find(judging.runs_dir, judging.reference)
     given = {name: _output(trained, name) for name in _NEEDED}
-    overrides = [
+    drift = _drift(trained)
+    require_no_drift(trained, drift, allowed=judging.allow_drift)
+    if drift:
+        observer.notice(
+            f"the policy was trained with something else than is here ({drift[0]}"
+            f"{f', and {len(drift) - 1} more' if drift[1:] else ''}); the results say so"
+        )
+    _, settings = load_experiment(trained.config_file, _overrides(trained, judging.meshes))
+    options = RunOptions(command=tuple(command), given=given, drift=drift)
+    return run_experiment(JudgingWorkload(drift), settings, options, observer)
+
+
+def _overrides(trained: RunFolder, meshes: Path) -> list[str]:
+    return [
         f"data.meshes={meshes.expanduser().resolve()}",
         f"experiment={trained.path.parent.name}-on-{_word(meshes)}",
         f"platform.runs_dir={trained.path.parent.parent.absolute()}",
         "evaluate.min_gap_closed=null",
     ]
-    _, settings = load_experiment(trained.config_file, overrides)
-    changed = _changed_features(trained)
-    if changed:
-        observer.notice(
-            f"the policy was trained with another version of {', '.join(changed)}: its numbers "
-            "may suffer; run its config again to train it anew"
-        )
-    options = RunOptions(command=tuple(command), given=given)
-    return run_experiment(JudgingWorkload(), settings, options, observer)
+
+
+def _drift(trained: RunFolder) -> tuple[str, ...]:
+    """Return how what is here differs from what a run's policy was trained with."""
+    workload: Workload[Any]
+    workload, settings = load_experiment(trained.config_file)
+    taught = [stage for stage in workload.stages(settings) if stage.name in _TAUGHT_BY]
+    return (*drift_of(trained, taught), *require_whole_checkpoint(trained.stages / "train"))
 
 
 def _output(run: RunFolder, name: str) -> StageOutput:
@@ -83,16 +119,6 @@ def _output(run: RunFolder, name: str) -> StageOutput:
     return StageOutput(
         name=name, path=folder.resolve(), fingerprint=state.fingerprint, metrics=state.metrics
     )
-
-
-def _changed_features(run: RunFolder) -> list[str]:
-    """Return the sources of the policy's features that are not what it was trained with."""
-    record = run.stages / "states" / STAGE_FILE
-    if not record.exists():
-        return []
-    then = read_json(record)["parts"]["code"]
-    now = code_hashes("gimbal_nbv.training_data")
-    return sorted(name for name, digest in now.items() if then.get(name) != digest)
 
 
 def _word(path: Path) -> str:

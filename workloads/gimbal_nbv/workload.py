@@ -90,8 +90,13 @@ def data_stages(config: NbvConfig, *, evaluate_only: bool) -> tuple[Stage, ...]:
     )
 
 
-def judging_stages(config: NbvConfig) -> tuple[Stage, ...]:
-    """Return the stages that roll policies out and measure them."""
+def judging_stages(config: NbvConfig, *, drift: tuple[str, ...] = ()) -> tuple[Stage, ...]:
+    """Return the stages that roll policies out and measure them.
+
+    Args:
+        config: The experiment.
+        drift: How what is here differs from what the policy was trained with.
+    """
     return (
         RolloutsStage(
             name="rollouts",
@@ -108,6 +113,7 @@ def judging_stages(config: NbvConfig) -> tuple[Stage, ...]:
             views=config.views,
             oracle=config.oracle,
             gates=_gates(config.evaluate),
+            drift=drift,
         ),
     )
 

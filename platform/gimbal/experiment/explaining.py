@@ -10,11 +10,16 @@ _MAX_CODE_FILES = 5
 _ABSENT = object()
 
 
-def explain(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def explain(old: Mapping[str, Any], new: Mapping[str, Any], *, all_code: bool = False) -> list[str]:
     """Return what differs between two fingerprints' parts, one phrase each; empty if nothing.
 
     Examples are `settings.data.count: 24 → 32`, `code: gimbal_nbv/features.py changed`,
     `input views changed`, `library torch 2.12 → 2.13`.
+
+    Args:
+        old: Parts of one fingerprint.
+        new: Parts of the other.
+        all_code: Name every source file, not only the first few.
     """
     return [
         *_stage(old, new),
@@ -22,7 +27,7 @@ def explain(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         *_values("", old.get("fields"), new.get("fields")),
         *_values("seed", old.get("seed"), new.get("seed")),
         *_inputs(_mapping(old, "inputs"), _mapping(new, "inputs")),
-        *_code(_mapping(old, "code"), _mapping(new, "code")),
+        *_code(_mapping(old, "code"), _mapping(new, "code"), None if all_code else _MAX_CODE_FILES),
         *_libraries(_mapping(old, "libraries"), _mapping(new, "libraries")),
         *_files(old.get("files"), new.get("files")),
     ]
@@ -83,15 +88,15 @@ def _inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
             yield f"input {name} changed"
 
 
-def _code(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _code(old: Mapping[str, Any], new: Mapping[str, Any], most: int | None) -> Iterator[str]:
     changes = [
         f"{name} {'is new' if name not in old else 'is gone' if name not in new else 'changed'}"
         for name in sorted({*old, *new})
         if old.get(name) != new.get(name)
     ]
-    yield from (f"code: {change}" for change in changes[:_MAX_CODE_FILES])
-    if len(changes) > _MAX_CODE_FILES:
-        yield f"code: {len(changes) - _MAX_CODE_FILES} more files changed"
+    yield from (f"code: {change}" for change in changes[:most])
+    if most is not None and len(changes) > most:
+        yield f"code: {len(changes) - most} more files changed"
 
 
 def _libraries(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

@@ -53,12 +53,14 @@ class RunOptions:
         force: Stages to run anew.
         command: The command line, for the provenance.
         given: Finished outputs of other runs that stages may read.
+        drift: How what is here differs from what those were made with, see `pipeline.drift`.
     """
 
     only: str | None = None
     force: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     given: Mapping[str, StageOutput] = field(default_factory=dict)
+    drift: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,7 +145,8 @@ class _Run:
             tracked(self.folder, self.settings, self.runs_dir, self.observer) as self.tracker,
         ):
             commit = self._remember()
-            self.tracker.tags({"gimbal.commit": commit})
+            drift = "; ".join(self.options.drift) or None
+            self.tracker.tags({"gimbal.commit": commit, "gimbal.drift": drift})
             try:
                 for stage in self.plan.stages:
                     require_not_asked_to_leave(self.attempt)

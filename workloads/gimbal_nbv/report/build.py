@@ -103,6 +103,7 @@ def _closing_sections(evaluation: Mapping[str, Any], run: Mapping[str, Any]) -> 
     objects = (sections.object_tables(evaluation), sections.skipped_table(evaluation))
     method = (sections.protocol_box(evaluation), sections.definitions())
     record = (
+        sections.drift_table(evaluation),
         sections.gates_table(run),
         sections.stages_table(run),
         sections.reproduce(run),

@@ -146,6 +146,18 @@ def skipped_table(evaluation: Mapping[str, Any]) -> Html | None:
     )
 
 
+def drift_table(evaluation: Mapping[str, Any]) -> Html | None:
+    """List how the judging code, settings and libraries differ from the training's."""
+    drift = evaluation.get("drift")
+    if not isinstance(drift, list) or not drift:
+        return None
+    return plain_table(
+        f"{plural(len(drift), 'difference')} between training and this evaluation",
+        ("Stage", "Difference"),
+        [tuple(str(item).split(": ", 1)) for item in drift],
+    )
+
+
 def protocol_box(evaluation: Mapping[str, Any]) -> Html | None:
     """Spell out the protocol, so that numbers are only compared with like ones."""
     protocol = mapping(evaluation.get("protocol"))

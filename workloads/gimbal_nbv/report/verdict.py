@@ -42,7 +42,7 @@ def judge(evaluation: Mapping[str, Any], run: Mapping[str, Any]) -> Verdict:
     objects = records(evaluation.get("per_object"))
     gaps = gaps_of(evaluation)
     notes = (*_blind_note(objects, gaps), *_caution_notes(evaluation, objects))
-    alarms = _alarms(run)
+    alarms = (*_drift(evaluation), *_alarms(run))
     auc = numbers_in(evaluation.get("auc"))
     measurable = auc.get("oracle", -1.0) > auc.get("farthest", 2.0)
     if "policy" not in gaps or not measurable:
@@ -138,6 +138,17 @@ def _caution_notes(
     if skipped := len(records(evaluation.get("skipped"))):
         notes.append(f"{plural(skipped, 'object')} skipped; the reasons are listed below.")
     return notes
+
+
+def _drift(evaluation: Mapping[str, Any]) -> list[str]:
+    drift = evaluation.get("drift")
+    if not isinstance(drift, list) or not drift:
+        return []
+    more = f" and {len(drift) - 1} more" if drift[1:] else ""
+    return [
+        "The policy was trained with other code, settings or libraries than judged it here "
+        f"({drift[0]}{more}, listed below under The run): its numbers may suffer."
+    ]
 
 
 def _alarms(run: Mapping[str, Any]) -> tuple[str, ...]:

@@ -25,7 +25,11 @@ _MORE = ("cd", "rri", "regret", "views_to_90", "spearman", "over_farthest", "ove
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateStage(TaskStage):
-    """Aggregates rollouts over the held-out objects."""
+    """Aggregates rollouts over the held-out objects.
+
+    Attributes:
+        drift: How what is here differs from what the policy was trained with; the numbers say so.
+    """
 
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
 
@@ -33,6 +37,7 @@ class EvaluateStage(TaskStage):
     views: ViewSettings
     oracle: OracleSettings
     inputs: tuple[str, ...] = ("meshes", "views", "oracle", "train", "rollouts")
+    drift: tuple[str, ...] = ()
 
     def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
         """Write `evaluation.json` and `summary.json`; return the headline numbers."""
@@ -45,6 +50,7 @@ class EvaluateStage(TaskStage):
         result["protocol"] = self._protocol(_sha256_of(inputs, [o.object_id for o in objects]))
         result["cost"] = _cost(inputs, result)
         result["skipped"] = _skipped(inputs)
+        result["drift"] = list(self.drift)
         protocol = protocol_of(self.views, self.oracle)
         count = self.settings.rollouts_shown
         result["rollouts"] = show_objects(inputs, objects, count, protocol, out_dir)
@@ -53,6 +59,7 @@ class EvaluateStage(TaskStage):
         return {name: result[name] for name in (*HEADLINE, *_MORE)} | {
             "objects": len(objects),
             "skipped": len(result["skipped"]),
+            **({"drift": list(self.drift)} if self.drift else {}),
         }
 
     def _protocol(self, meshes: Mapping[str, str]) -> dict[str, Any]:
