@@ -1,0 +1,52 @@
+"""The paired tests of all groups with the reference, and Holm's correction over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gimbal.comparison import statistics as st
+from gimbal.comparison.measuring import Pair
+from gimbal.comparison.model import Difference
+
+ALPHA = 0.05
+Swaps = Mapping[str, tuple[Pair, Pair]]
+
+
+def p_values(swaps: Mapping[int, Swaps]) -> dict[int, float]:
+    """Return each group's p value; groups with equally many samples are tested in one go."""
+    by_count: dict[int, list[int]] = {}
+    for number, pairs in swaps.items():
+        if pairs:
+            by_count.setdefault(len(pairs), []).append(number)
+    found: dict[int, float] = {}
+    for numbers in by_count.values():
+        table = np.asarray([list(swaps[n].values()) for n in numbers], dtype=np.float64)
+        first, second = table[:, :, 0], table[:, :, 1]
+        p = st.swap_tests(first[..., 0], second[..., 0], first[..., 1], second[..., 1])
+        found.update(zip(numbers, p, strict=True))
+    return found
+
+
+def corrected(
+    differences: Mapping[int, Difference], p: Mapping[int, float], tests: int
+) -> dict[int, Difference]:
+    """Return the differences with their p values, corrected for `tests` tests."""
+    found = {n: p.get(n, gap.p) for n, gap in differences.items()}
+    tested = {n: value for n, value in found.items() if value is not None}
+    holm = dict(zip(tested, st.holm(list(tested.values()), tests), strict=True))
+    return {
+        n: gap.model_copy(
+            update={
+                "p": tested.get(n),
+                "p_corrected": holm.get(n),
+                "settled": n in holm and holm[n] < ALPHA and _leaves_zero_out(gap),
+            }
+        )
+        for n, gap in differences.items()
+    }
+
+
+def _leaves_zero_out(gap: Difference) -> bool:
+    return gap.low is not None and gap.high is not None and (gap.low > 0 or gap.high < 0)
