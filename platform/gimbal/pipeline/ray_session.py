@@ -54,13 +54,7 @@ def connect(settings: RaySettings, code: CodeIdentity) -> None:
     Raises:
         StageFailed: No Ray answers at the configured address.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    address = settings.address or os.environ.get("RAY_ADDRESS")
-    if address is None:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        # Despite its name: the node is 127.0.0.1, and every server of Ray binds to it alone.
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    address = prepare(settings)
     import ray
 
     if ray.is_initialized():
@@ -80,6 +74,22 @@ def connect(settings: RaySettings, code: CodeIdentity) -> None:
             else "is this machine short of memory or very busy? Run the same command again: it "
             "continues",
         ) from exc
+
+
+def prepare(settings: RaySettings) -> str | None:
+    """Set what Ray reads from the environment when it is first imported.
+
+    Returns:
+        The address of the Ray to join; None: one is to be started.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    if address is None:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        # Despite its name: the node is 127.0.0.1, and every server of Ray binds to it alone.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    return address
 
 
 def require_answer(address: str, patience_s: float = _ANSWER_S) -> None:

@@ -220,4 +220,4 @@ def name_of(point: Mapping[str, Any], seed: int | None = None) -> str:
 
 
 def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -13,6 +13,7 @@ from gimbal.experiment.nearest import did_you_mean
 from gimbal.experiment.overrides import Override
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.workload import Workload
+from gimbal.pipeline import ray_session
 from gimbal.sweeps.space import Axis, Point, draw, grid, name_of
 from gimbal.sweeps.spec import SweepFile, SweepSpec
 
@@ -74,6 +75,7 @@ def check(sweep: SweepFile) -> tuple[Workload[Any], ExperimentSettings]:
         ConfigError: Naming the line of the sweep file, or of the base config.
     """
     workload, base = load_base(sweep)
+    ray_session.prepare(base.platform.ray)  # drawing points imports Ray
     points = points_of(sweep.spec, sweep.axes)
     if points is None:
         points = _corners(sweep.axes)
