@@ -1,14 +1,10 @@
 """Assemble the report and write it as one file.
 
-The page forbids itself the network: its content policy allows no address at all, and only the
-scripts whose hashes it lists may run. Should an escape ever be forgotten, a script smuggled
-in through a file name would still not start.
+`gimbal.pages.one_file` says why the page can ask nothing of the network.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,10 +12,11 @@ from string import Template
 from typing import Any
 
 from gimbal.experiment.files import atomic_write_bytes
+from gimbal.pages.markup import Html, el, join, script_json
+from gimbal.pages.one_file import content_policy, script_safe
 
 from . import hero, sections
 from .figures import Figure, result_figures
-from .markup import Html, el, join, script_json
 from .object_figures import object_figures
 from .policies import ordered, policy
 from .sphere import sphere_payload
@@ -70,7 +67,7 @@ def render(
     sphere = sphere_payload(evaluation)
     plots = {plot.id: _drawing(plot) for plot in (*results, *objects, *learning)}
     own = [_asset(name) for name in ("page.js", "sphere_geometry.js", "sphere.js")]
-    scripts = [_script_safe(text) for text in (get_plotlyjs(), *own)]
+    scripts = [script_safe(text) for text in (get_plotlyjs(), *own)]
     body = [
         _section("results", "Results", results_table(evaluation)),
         _section("curves", "Curves", _legend(evaluation) if results else None, _grid(results)),
@@ -86,7 +83,7 @@ def render(
     ]
     return Template(_asset("page.html")).substitute(
         title=join(_title(run)),
-        policy=_content_policy(scripts),
+        policy=content_policy(scripts),
         style=_asset("style.css"),
         overline=join(" · ".join(_overline(run))),
         nav=_navigation(body),
@@ -183,18 +180,3 @@ def _overline(run: Mapping[str, Any]) -> list[str]:
 
 def _asset(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _script_safe(source: str) -> str:
-    """Keep text inside the script from closing its element."""
-    return source.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _content_policy(scripts: Sequence[str]) -> str:
-    """Allow exactly these inline scripts and no network address of any kind."""
-    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in scripts)
-    allowed = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
-        "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
-    )

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .markup import plot_text
+from gimbal.pages.markup import plot_text
+
 from .policies import ordered, policy
 from .text import floats, mapping, number, numbers_in, percent
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .markup import Html, el
+from gimbal.pages.markup import Html, el
+
 from .object_figures import sources
 from .policies import policy
 from .statistics import gap_closed, gaps_of

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gimbal.pages.markup import plot_text
+
 from .figures import Figure, Trace, reference_line
-from .markup import plot_text
 from .policies import policy
 from .statistics import Gap, by_family, gap_closed
 from .text import interval, number, numbers_in, percent, plural, records

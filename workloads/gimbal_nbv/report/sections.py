@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .markup import Html, el, join
+from gimbal.pages.markup import Html, el, join
+
 from .object_figures import sources
 from .policies import CATALOGUE
 from .statistics import gap_closed

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .markup import Child, Html, el
+from gimbal.pages.markup import Child, Html, el
+
 from .policies import Policy, ordered, policy
 from .statistics import gaps_of
 from .text import MISSING, finite, floats, interval, mapping, number, numbers_in, percent

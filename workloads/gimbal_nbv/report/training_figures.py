@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gimbal.pages.markup import plot_text
+
 from .figures import Figure, Trace
-from .markup import plot_text
 from .text import compact, floats, mapping
 
 Series = dict[str, tuple[list[float], list[float]]]
