@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gimbal.cli.options import AsJson, RunsDir
 from gimbal.cli.run_commands import interruptible, print_json
-from gimbal.cli.runs_commands import AsJson, RunsDir
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +68,7 @@ def reproduce(
     options = ReproduceOptions(check=check, rtol=rtol, keep=keep)
     with interruptible():
         result = run_again(folder, options, say)
-    _show(result, Console(stderr=as_json, highlight=False))
+    _show(result, _console(stderr=as_json))
     if as_json:
         print_json(_as_json(result, str(folder.path.absolute()), rtol))
     if not result.matches and result.comparison is not None:
@@ -76,6 +76,15 @@ def reproduce(
             f"{len(result.comparison.differences)} of {result.comparison.numbers} numbers differ",
             f"look at both: {folder.path} and {result.run_dir}",
         )
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False)
+    if console.is_terminal:
+        return console
+    return Console(stderr=stderr, highlight=False, width=_LOG_WIDTH)
 
 
 def _show(result: Reproduction, console: Console) -> None:
@@ -93,25 +102,24 @@ def _show(result: Reproduction, console: Console) -> None:
 
 def _show_comparison(comparison: Comparison, console: Console) -> None:
     compared = (
-        f"{comparison.numbers} numbers and {comparison.rows} fingerprints of rows in "
+        f"{comparison.numbers} numbers and {comparison.rows} hashes of rows in "
         f"{comparison.stages} stages compared"
     )
     if not comparison.differences:
         console.print(f"[green]✓[/] {compared}: all agree", soft_wrap=True)
         return
-    console.print(_table(comparison.differences, console))
+    console.print(_table(comparison.differences))
     more = len(comparison.differences) - _SHOWN
     if more > 0:
         console.print(f"… and {more} more (--json lists all)")
     console.print(f"[red]✗[/] {compared}: {len(comparison.differences)} differ", soft_wrap=True)
 
 
-def _table(differences: tuple[NumberDifference, ...], console: Console) -> Any:
+def _table(differences: tuple[NumberDifference, ...]) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    width = None if console.is_terminal else _LOG_WIDTH
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, width=width)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("stage", "number", "recorded", "reproduced", "relative"):
         table.add_column(
             name, overflow="fold", justify="left" if name in "stage number" else "right"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gimbal.cli import runs_storage
+from gimbal.cli.options import AsJson, RunsDir
 from gimbal.cli.run_commands import print_json
 
 _PIPE_WIDTH = 1000
@@ -18,12 +20,7 @@ if TYPE_CHECKING:
     from gimbal.experiment.run_finding import RunEntry
     from gimbal.experiment.run_state import RunState
 
-app = typer.Typer(help="List and show runs.", no_args_is_help=True)
-
-RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="GIMBAL_RUNS_DIR", help="The folder of all runs.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app = typer.Typer(help="List, show, export and remove runs.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -86,6 +83,10 @@ def sync(runs_dir: RunsDir = Path("runs")) -> None:
     from gimbal.tracking.syncing import sync as deliver
 
     typer.echo(str(deliver(runs_dir, on_warning=lambda words: typer.echo(words, err=True))))
+
+
+app.command("export")(runs_storage.export)
+app.command("rm")(runs_storage.rm)
 
 
 def ui(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gimbal.cli.options import AsJson, RunsDir
 from gimbal.cli.run_commands import print_json
-from gimbal.cli.runs_commands import AsJson, RunsDir
 
 if TYPE_CHECKING:
     from rich.console import Console

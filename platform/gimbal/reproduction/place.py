@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gimbal.errors import GimbalError, StorageError
-from gimbal.experiment.files import atomic_write_json, ensure_folder, read_json, storage_errors
+from gimbal.experiment.files import atomic_write_json, ensure_folder, read_json
 from gimbal.experiment.process_identity import ProcessIdentity, this_process
 from gimbal.experiment.run_folder import RunFolder
+from gimbal.reproduction.locking import try_lock
 
 FOLDER = ".reproduced"
 _RECORD = "reproduction.json"
@@ -90,16 +90,12 @@ def claimed_place(runs_dir: Path, run: RunFolder) -> Iterator[Place]:
         StorageError: The folder cannot be written.
     """
     root = ensure_folder(runs_dir / FOLDER)
-    try:
-        with (
-            storage_errors(root, "lock"),
-            FileLock(root / f".{run.id}.lock", timeout=_LOCK_S, preserve_lock_file=True),
-        ):
-            place = _choose(root, run)
-            record = _Record(run=str(run.path.absolute()), workers=(this_process(),))
-            _write(ensure_folder(place.path), record)
-    except Timeout as error:
-        raise GimbalError(f"{root} is busy", "try again in a moment") from error
+    with try_lock(root / f".{run.id}.lock", _LOCK_S) as held:
+        if not held:
+            raise GimbalError(f"{root} is busy", "try again in a moment")
+        place = _choose(root, run)
+        record = _Record(run=str(run.path.absolute()), workers=(this_process(),))
+        _write(ensure_folder(place.path), record)
     try:
         yield place
     finally:
@@ -108,18 +104,27 @@ def claimed_place(runs_dir: Path, run: RunFolder) -> Iterator[Place]:
                 place.end(ended=_ended(place.path))
 
 
+def places_of(runs_dir: Path, run_id: str) -> list[Path]:
+    """Return the folders in which a run was reproduced, those in use left out."""
+    return [
+        path
+        for path in sorted((runs_dir / FOLDER).glob(f"{run_id}-*"))
+        if _number(path, run_id) > 0
+        and not ((record := _read(path)) and any(process.lives() for process in record.workers))
+    ]
+
+
 def _choose(root: Path, run: RunFolder) -> Place:
     numbered = sorted((_number(path, run.id), path) for path in root.glob(f"{run.id}-*"))
     for number, path in reversed(numbered):
         record = _read(path)
         if number < 0 or record is None or record.ended:
             continue
-        for process in record.workers:
-            if process.lives():
-                raise GimbalError(
-                    f"run {run.id} is being reproduced already, by {process} in {path}",
-                    "wait for it, or end that process; then run the same command again",
-                )
+        if working := [process for process in record.workers if process.lives()]:
+            raise GimbalError(
+                f"run {run.id} is being reproduced already, by {working[0]} in {path}",
+                "wait for it, or end that process; then run the same command again",
+            )
         return Place(path, continued=True)
     last = max((number for number, _ in numbered), default=0)
     return Place(root / f"{run.id}-{max(last, 0) + 1}")

@@ -21,12 +21,13 @@ from gimbal.reproduction.numbers import (
     differences,
     is_cost,
 )
+from gimbal.reproduction.rows import MANIFEST, row_prints
 from gimbal.reproduction.stored_run import StoredRun, StoredStage
 
 _CURVES = "metrics.jsonl"
-_MANIFEST = "manifest.json"
+_SHOWN_DIGITS = 12
 _BOOKKEEPING = frozenset(
-    {"stage.json", "packages.json", "training.json", _MANIFEST, SAMPLES_FILE, "summary.json"}
+    {"stage.json", "packages.json", "training.json", MANIFEST, SAMPLES_FILE, "summary.json"}
 )
 """Files of a stage that hold no numbers of their own: records, and repetitions of the metrics."""
 
@@ -37,11 +38,11 @@ class RunNumbers:
 
     Attributes:
         numbers: Every number that must come out again, by a readable name.
-        rows: Fingerprint of the rows of each stage that made some.
+        rows: Hashes of the rows of each stage, by what they cover.
     """
 
     numbers: Mapping[str, Mapping[str, Number]]
-    rows: Mapping[str, str]
+    rows: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,7 @@ class Comparison:
     Attributes:
         stages: How many stages were compared.
         numbers: How many numbers.
-        rows: How many fingerprints of rows.
+        rows: How many hashes of rows.
         differences: Everything that differs.
     """
 
@@ -68,10 +69,9 @@ def numbers_of_run(run: StoredRun) -> RunNumbers:
         CannotTell: A file that holds numbers is damaged.
     """
     try:
-        rows = {name: rows_of(stage.path) for name, stage in run.stages.items()}
         return RunNumbers(
             numbers={name: numbers_of(stage) for name, stage in run.stages.items()},
-            rows={name: print_ for name, print_ in rows.items() if print_ is not None},
+            rows={name: row_prints(stage.path) for name, stage in run.stages.items()},
         )
     except StorageError as error:
         raise CannotTell(error.message, "run its config again, or restore the file") from error
@@ -94,24 +94,27 @@ def compare_numbers(recorded: RunNumbers, found: RunNumbers, rtol: float) -> Com
             )
             continue
         differing += differences(name, numbers, others, rtol)
-        fingerprints = recorded.rows.get(name), found.rows.get(name)
-        if fingerprints[0] != fingerprints[1]:
-            differing.append(_rows_differ(name, *fingerprints))
+        differing += _rows_differ(name, recorded.rows[name], found.rows[name])
     return Comparison(
         stages=len(recorded.numbers),
         numbers=sum(len(numbers) for numbers in recorded.numbers.values()),
-        rows=len(recorded.rows),
+        rows=sum(len(prints) for prints in recorded.rows.values()),
         differences=tuple(differing),
     )
 
 
-def _rows_differ(stage: str, recorded: str | None, found: str | None) -> NumberDifference:
-    return NumberDifference(
-        stage=stage,
-        name="fingerprint of rows",
-        recorded=(recorded or "absent")[:12],
-        found=(found or "absent")[:12],
-    )
+def _rows_differ(
+    stage: str, recorded: Mapping[str, str], found: Mapping[str, str]
+) -> Iterator[NumberDifference]:
+    for name in sorted({*recorded, *found}):
+        prints = recorded.get(name, "absent"), found.get(name, "absent")
+        if prints[0] != prints[1]:
+            yield NumberDifference(
+                stage=stage,
+                name=name,
+                recorded=prints[0][:_SHOWN_DIGITS],
+                found=prints[1][:_SHOWN_DIGITS],
+            )
 
 
 def numbers_of(stage: StoredStage) -> dict[str, Number]:
@@ -128,19 +131,6 @@ def numbers_of(stage: StoredStage) -> dict[str, Number]:
             *_other_files(stage.path),
         ]
     )
-
-
-def rows_of(stage_dir: Path) -> str | None:
-    """Return the fingerprint of a stage's rows; None for a stage without.
-
-    Raises:
-        StorageError: Its manifest is damaged.
-    """
-    if not (stage_dir / _MANIFEST).exists():
-        return None
-    from gimbal.data.records import data_fingerprint
-
-    return data_fingerprint(stage_dir)
 
 
 def _samples(stage_dir: Path) -> Iterator[tuple[str, Number]]:
