@@ -8,6 +8,7 @@ random module and its floats' text may change with it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from gimbal.reproduction.findings import Finding, decides, noted
@@ -21,6 +22,7 @@ _FACTS = (
     ("world_size", "world size"),
 )
 _CHANGE_NUMBERS = ("OMP_NUM_THREADS", "PYTHONHASHSEED", "CUDA_VISIBLE_DEVICES")
+_INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _SHOWN_CHARS = 80
 _DIGITS = 12
 
@@ -51,15 +53,22 @@ def compare_surroundings(
 
 
 def packages_of(recorded: Mapping[str, Any]) -> dict[str, str]:
-    """Return the version of every package a run's driver or workers imported."""
+    """Return the version of every installed package a run's driver or workers imported.
+
+    A copy that another package carries inside itself is a part of that package.
+    """
     listings = [_mapping(recorded, "packages"), *_mapping(recorded, "worker_packages").values()]
     return {
         name: str(entry["version"])
         for listing in listings
         if isinstance(listing, Mapping)
         for name, entry in listing.items()
-        if isinstance(entry, Mapping) and "version" in entry
+        if isinstance(entry, Mapping) and "version" in entry and _is_installed(entry)
     }
+
+
+def _is_installed(entry: Mapping[str, Any]) -> bool:
+    return PurePath(str(entry.get("path"))).parent.name in _INSTALLED_FOLDERS
 
 
 def _python(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Finding]:
