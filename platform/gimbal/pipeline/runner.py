@@ -38,6 +38,7 @@ from gimbal.pipeline.recording import (
     write_provenance,
 )
 from gimbal.pipeline.tasks import run_here
+from gimbal.training.metrics import METRICS_FILE
 from gimbal.training.stage import TrainStage
 
 REPORT = "report.html"
@@ -293,6 +294,7 @@ class _Run:
         child.metrics(metrics)
         self.tracker.metrics({stage.name: metrics})  # MLflow's table sorts runs by it
         if isinstance(stage, TrainStage):
+            child.follow(stored.path / METRICS_FILE)
             child.checkpoints(stored.path / "checkpoints" / "index.json")
         failed = None
         for gate in stage.gates:

@@ -127,9 +127,7 @@ class Delivery:
         elif isinstance(record, LogArtifact):
             self._store.log_artifact(self._run_id(record.run), Path(record.path), record.name)
         elif isinstance(record, FollowMetrics):
-            follows = self._run(record.run).follows
-            follow = follows.setdefault(record.path, FollowState(base_ms=record.at_ms))
-            follow.active = True
+            self._follow(record)
         elif isinstance(record, WatchCheckpoints):
             self._watch_checkpoints(record)
         elif isinstance(record, Finish):
@@ -165,6 +163,12 @@ class Delivery:
             known.status = "running"
             self._store.set_tags(run_id, tags)
         self._store.reopen(run_id)
+
+    def _follow(self, record: FollowMetrics) -> None:
+        follows = self._run(record.run).follows
+        if record.run == PARENT and follows and record.path not in follows:
+            return  # two files in one run would draw one zigzag
+        follows.setdefault(record.path, FollowState(base_ms=record.at_ms)).active = True
 
     def _watch_checkpoints(self, record: WatchCheckpoints) -> None:
         run = self._run(record.run)

@@ -23,7 +23,11 @@ class StageTrackerPort(Protocol):
         """Record facts, such as the fingerprint of the stage's data."""
 
     def follow(self, path: Path) -> None:
-        """Record every number the stage appends to its `metrics.jsonl` until it ends."""
+        """Record every number the stage appends to its `metrics.jsonl` until it ends.
+
+        The run above has the curves of its first such stage too: MLflow's charts show the top rows
+        of a table, and runs or trials overlay without unfolding their stages.
+        """
 
     def gate(self, result: GateResult) -> None:
         """Record a gate: a tag with its message, and 1 or 0 as a metric."""

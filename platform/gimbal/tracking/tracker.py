@@ -99,7 +99,8 @@ class StageTracker(_RunTracker):
 
     def follow(self, path: Path) -> None:
         """See `StageTrackerPort`."""
-        self._send(FollowMetrics(at_ms=now_ms(), run=self._run, path=str(path.absolute())))
+        for run in (self._run, PARENT):
+            self._send(FollowMetrics(at_ms=now_ms(), run=run, path=str(path.absolute())))
 
     def gate(self, result: GateResult) -> None:
         """See `StageTrackerPort`."""
