@@ -16,8 +16,10 @@ import typer
 
 from gimbal.cli.border import Interrupted
 from gimbal.cli.run_commands import print_json
+from gimbal.cli.submit_command import Server
 
 if TYPE_CHECKING:
+    from gimbal.cli.sweep_door import ServiceDoor
     from gimbal.sweeps.outcome import SweepOutcome
 
 _NOTHING_FINISHED = 3
@@ -45,13 +47,20 @@ def sweep(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --resume: try failed trials again.")
     ] = False,
+    submit: Annotated[
+        bool,
+        typer.Option("--submit", help="Submit every trial to `gimbal serve` as a job of its own."),
+    ] = False,
+    server: Server = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object as the last line.")
     ] = False,
 ) -> None:
     """Run many trials of one config and compare them; finished stages are shared.
 
-    Everything is checked before anything starts. Ctrl-C lets running trials checkpoint.
+    Everything is checked before anything starts. Ctrl-C lets running trials checkpoint. With
+    --submit each trial waits in the service's queue until its GPUs are really free; its job goes
+    on when this command is stopped, and --resume finds it again.
 
     Examples:
       gimbal sweep configs/sweeps/nbv_temperature.yaml
@@ -62,6 +71,8 @@ def sweep(
 
       gimbal sweep configs/sweeps/nbv_temperature.yaml train.steps=200 --budget-s 1800
 
+      gimbal sweep configs/sweeps/nbv_temperature.yaml --submit --concurrent 8
+
     Exit status:
       0 at least one trial finished, 2 a file or option is wrong, 3 no trial finished,
       6 disk, 70 a bug, 130 interrupted (--resume continues)
@@ -71,6 +82,7 @@ def sweep(
     from gimbal.cli.sweep_progress import ConsoleSweepObserver
     from gimbal.sweeps.driver import SweepRequest, run_sweep
 
+    door = _door(server) if submit else None
     request = SweepRequest(
         file=file,
         changes={"samples": samples, "concurrent": concurrent, "budget_s": budget_s},
@@ -78,6 +90,7 @@ def sweep(
         resume=resume,
         retry_failed=retry_failed,
         command=tuple(sys.argv),
+        door=door,
     )
     with _stoppable() as asked, ConsoleSweepObserver() as observer:
         outcome = run_sweep(request, observer, asked)
@@ -88,6 +101,14 @@ def sweep(
         )
     if outcome.best is None:
         raise typer.Exit(_NOTHING_FINISHED)
+
+
+def _door(server: str | None) -> ServiceDoor:
+    from gimbal.cli.sweep_door import ServiceDoor
+
+    door = ServiceDoor(server)
+    door.require()
+    return door
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from gimbal.experiment.workload import Workload
 from gimbal.pipeline import ray_session
 from gimbal.pipeline.code import identify_code
 from gimbal.pipeline.recording import runs_folder
+from gimbal.sweeps.doors import JobDoor
 from gimbal.sweeps.events import SilentSweepObserver, SweepObserver
 from gimbal.sweeps.opening import Opened, alive, create, resume
 from gimbal.sweeps.outcome import SweepOutcome, best_of
@@ -44,6 +45,7 @@ class SweepRequest:
         resume: Go on with the newest sweep of that name.
         retry_failed: When resuming, try trials that failed again.
         command: The command line, for the provenance.
+        door: The service to which every trial is submitted; None: trials run on this Ray.
     """
 
     file: Path
@@ -52,6 +54,7 @@ class SweepRequest:
     resume: bool = False
     retry_failed: bool = False
     command: tuple[str, ...] = ()
+    door: JobDoor | None = None
 
 
 def run_sweep(
@@ -79,7 +82,7 @@ def run_sweep(
     else:
         opened = create(sweep, base, runs_dir)
     driver = _Driver(sweep, base, workload, opened, observer or SilentSweepObserver())
-    return driver.go(request.command, asked_to_stop or threading.Event())
+    return driver.go(request, asked_to_stop or threading.Event())
 
 
 class _Driver:
@@ -102,7 +105,7 @@ class _Driver:
         self.observer = observer
         self.began = time.monotonic()
 
-    def go(self, command: tuple[str, ...], asked: threading.Event) -> SweepOutcome:
+    def go(self, request: SweepRequest, asked: threading.Event) -> SweepOutcome:
         """Run what is left and sum it up."""
         if self.opened.ended:
             return self._outcome()
@@ -113,12 +116,13 @@ class _Driver:
             self._recorded(leaving, spent_before),
             SweepTracking.of(self.folder, self.spec, self.base, self.observer) as tracking,
         ):
-            plan = SweepPlan.of(self.folder, self.spec, self.stages, command)
+            plan = SweepPlan.of(self.folder, self.spec, self.stages, request.command)
             known = self.folder.trials()
             curves = earlier_curves(plan, known)
             queue = TrialQueue(self.spec, self.sweep.axes, known, curves)
             if queue.left and not leaving.now:
-                self._run(plan, queue, leaving, scheduler=self._scheduler(list(curves.values())))
+                scheduler = self._scheduler(list(curves.values()))
+                self._run(plan, queue, leaving, scheduler=scheduler, door=request.door)
             tracking.ended(self.folder.trials(), self._best())
         return self._outcome(compare=True)
 
@@ -129,31 +133,38 @@ class _Driver:
         leaving: Leaving,
         *,
         scheduler: Callable[[], Any],
+        door: JobDoor | None,
     ) -> None:
         connected_before = ray_session.connected()
         ray_session.connect(self.base.platform.ray, identify_code(self.stages))
         try:
-            import ray
-
-            grows = self.base.platform.ray.address is not None
-            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            wanted = min(self.spec.concurrent, queue.left)
-            concurrent, words = room_for(self.base.resources, wanted, resources, grows=grows)
+            concurrent, words = self._room(queue, door)
             self.observer.sweep_started(str(self.folder.path), queue.total, queue.left, concurrent)
             if words:
                 self.observer.notice(words)
             run_trials(
                 plan,
-                self.spec,
                 queue,
                 concurrent=concurrent,
                 scheduler=scheduler(),
                 leaving=leaving,
                 on_moved=TrialTeller(self.folder, self.observer, self.spec, self._steps()).moved,
+                door=door,
             )
         finally:
             if not connected_before:
                 ray_session.disconnect()
+
+    def _room(self, queue: TrialQueue, door: JobDoor | None) -> tuple[int, str]:
+        """Return how many trials run at a time; in a service's queue there is always room."""
+        import ray
+
+        wanted = min(self.spec.concurrent, queue.left)
+        if door is not None:
+            return wanted, ""
+        there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        grows = self.base.platform.ray.address is not None
+        return room_for(self.base.resources, wanted, there, grows=grows)
 
     def _scheduler(self, earlier: list[Mapping[int, float]]) -> Callable[[], Any]:
         asha, steps = self.spec.asha, self._steps()

@@ -17,9 +17,9 @@ from typing import Any
 
 from gimbal.experiment.attempt import StopFile
 from gimbal.experiment.sweep_record import SweepFolder, TrialRecord, TrialStatus
+from gimbal.sweeps.doors import JobDoor
 from gimbal.sweeps.plan import SweepPlan
 from gimbal.sweeps.queue import TrialQueue
-from gimbal.sweeps.spec import SweepSpec
 from gimbal.sweeps.tpe import Curve
 
 TUNE_FOLDER = "tune"
@@ -60,24 +60,24 @@ class Leaving:
 
 def run_trials(
     plan: SweepPlan,
-    spec: SweepSpec,
     queue: TrialQueue,
     *,
     concurrent: int,
     scheduler: Any,
     leaving: Leaving,
     on_moved: Callable[[str], None],
+    door: JobDoor | None = None,
 ) -> None:
     """Run every trial of the queue; Ray must be connected.
 
     Args:
         plan: What trials are made from.
-        spec: The sweep.
         queue: The trials that are left.
         concurrent: Trials at a time.
         scheduler: Tune's scheduler; None: every trial runs to its end.
         leaving: Looked at all the time; once it says so, running trials checkpoint and leave.
         on_moved: Called, from another thread, with the id of a trial that came further or ended.
+        door: The service to submit trials to; None: they run on this Ray.
 
     Raises:
         Exception: Whatever Tune raises.
@@ -87,7 +87,8 @@ def run_trials(
 
     def fit() -> None:
         try:
-            _fit(plan, queue, concurrent, scheduler, leaving, on_moved)
+            trainable = _trainable(plan, door)
+            _fit(trainable, plan, queue, concurrent, scheduler, Hooks(leaving, on_moved))
         except BaseException as error:  # the border of this thread: raised again by its caller
             failure.append(error)
 
@@ -124,26 +125,39 @@ def _ask_all_to_leave(plan: SweepPlan, leaving: Leaving) -> None:
             attempt.write("stop", StopFile(why=why, at=time.time(), words=words))
 
 
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What Tune asks and tells while it runs."""
+
+    leaving: Leaving
+    on_moved: Callable[[str], None]
+
+
+def _trainable(plan: SweepPlan, door: JobDoor | None) -> Any:
+    from gimbal.sweeps.trainable import SweepTrial
+    from ray import tune
+
+    # A byte of memory, because Tune's actors must ask for something, and any share of a CPU would
+    # be a share that a stage on a full machine waits for in vain.
+    nothing = tune.PlacementGroupFactory([{"memory": 1}])
+    return tune.with_resources(tune.with_parameters(SweepTrial, plan=plan, door=door), nothing)
+
+
 def _fit(
+    trainable: Any,
     plan: SweepPlan,
     queue: TrialQueue,
     concurrent: int,
     scheduler: Any,
-    leaving: Leaving,
-    on_moved: Callable[[str], None],
+    hooks: Hooks,
 ) -> None:
     import logging
 
     from gimbal.sweeps.search import QueueSearch
-    from gimbal.sweeps.trainable import SweepTrial
     from gimbal.sweeps.watching import AllStop, Moves
     from ray import tune
 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    # A byte of memory, because Tune's actors must ask for something, and any share of a CPU would
-    # be a share that a stage on a full machine waits for in vain.
-    nothing = tune.PlacementGroupFactory([{"memory": 1}])
-    trainable = tune.with_resources(tune.with_parameters(SweepTrial, plan=plan), nothing)
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -157,8 +171,8 @@ def _fit(
             name=TUNE_FOLDER,
             storage_path=str(Path(plan.folder)),
             failure_config=tune.FailureConfig(max_failures=_LOST_TRIALS),
-            callbacks=[Moves(on_moved)],
-            stop=AllStop(leaving),
+            callbacks=[Moves(hooks.on_moved)],
+            stop=AllStop(hooks.leaving),
             verbose=0,
         ),
     )
