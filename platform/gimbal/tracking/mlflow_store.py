@@ -20,8 +20,6 @@ from gimbal.tracking.records import RunStatus
 from gimbal.tracking.store import StoreLost, StoreRefused, StoreUnavailable
 
 KEY_TAG = "gimbal.key"
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-"""Without it MLflow's page shows an experiment as one about language models."""
 _LOCK_TIMEOUT_S = 120.0
 _STATUSES: dict[RunStatus, str] = {
     "finished": "FINISHED",
@@ -149,7 +147,7 @@ class MlflowStore:
         artifacts = uris.artifact_folder(self._uri)
         location = f"{artifacts.as_uri()}/{name}" if artifacts else None
         try:
-            return str(self._client.create_experiment(name, location, _EXPERIMENT_TAGS))
+            return str(self._client.create_experiment(name, artifact_location=location))
         except MlflowException:
             # Another run of the same experiment made it in between.
             found = self._client.get_experiment_by_name(name)
