@@ -1,0 +1,1 @@
+"""The static parts of the comparison page."""
