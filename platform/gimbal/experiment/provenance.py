@@ -15,9 +15,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psutil
@@ -26,7 +24,18 @@ from gimbal.errors import StorageError
 from gimbal.experiment.files import atomic_write_json
 from gimbal.experiment.freshness import code_digest, package_folders, submitted_code
 from gimbal.experiment.git_state import git_state
+from gimbal.experiment.import_origins import import_origins
+from gimbal.experiment.packages import packages_that_ran
 from gimbal.experiment.run_state import utc_now
+
+__all__ = [
+    "PACKAGES_FILE",
+    "collect",
+    "environment",
+    "machine",
+    "note_packages",
+    "packages_that_ran",
+]
 
 PACKAGES_FILE = "packages.json"
 """In a stage's folder: the packages its workers imported."""
@@ -60,6 +69,7 @@ def collect(
             "digest": code_digest(packages),
             "packages": {name: str(folder) for name, folder in folders.items()},
             "submitted": str(submitted.folder) if submitted else None,
+            "origins": import_origins(folders),
             "repositories": _repositories(folders.values()),
         },
         "packages": packages_that_ran(),
@@ -99,33 +109,18 @@ def gpu_names() -> list[str]:
     return names
 
 
-def packages_that_ran() -> dict[str, dict[str, str]]:
-    """Return version and import path of every installed package this process has imported.
-
-    Call it where the code ran: a worker's packages are the worker's.
-    """
-    owners = _owners()
-    found: dict[str, dict[str, str]] = {}
-    for name, module in sorted(sys.modules.items()):
-        if "." in name or name not in owners:
-            continue
-        for distribution in owners[name]:
-            with contextlib.suppress(metadata.PackageNotFoundError):
-                found.setdefault(
-                    distribution,
-                    {"version": _version(distribution), "path": _place(module)},
-                )
-    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
-
-
 @functools.cache
-def note_packages(folder: Path) -> None:
+def note_packages(folder: Path, cards: tuple[str, ...] = ()) -> None:
     """Write which packages this process has imported, and on which machine; once for each folder.
 
     Call it at the end of a worker's task. That the disk is full is for the task to report.
+
+    Args:
+        folder: The stage's folder.
+        cards: UUIDs of the GPUs the worker had.
     """
     with contextlib.suppress(StorageError):
-        content = {**machine(), "packages": packages_that_ran()}
+        content = {**machine(), "cards": list(cards), "packages": packages_that_ran()}
         atomic_write_json(folder / PACKAGES_FILE, content)
 
 
@@ -155,21 +150,3 @@ def _user() -> str | None:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return None  # a container's user id may have no name
-
-
-def _place(module: ModuleType) -> str:
-    file = getattr(module, "__file__", None)
-    if file:
-        return str(Path(file).parent if Path(file).name == "__init__.py" else file)
-    places = list(getattr(module, "__path__", []))
-    return str(places[0]) if places else "built in"
-
-
-@functools.cache
-def _owners() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()
-
-
-@functools.cache
-def _version(distribution: str) -> str:
-    return metadata.version(distribution)

@@ -1,24 +1,19 @@
-"""Remembers a run: how it ended, which code and data it used, and what MLflow is told."""
+"""Remembers how a run ended, and what MLflow is told of it."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from gimbal.errors import GimbalError, StorageError
-from gimbal.experiment import provenance
+from gimbal.errors import GimbalError
 from gimbal.experiment.attempt import GpuContended, Preempted
-from gimbal.experiment.files import read_json
 from gimbal.experiment.freshness import submitted_code
 from gimbal.experiment.plain import to_plain
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.run_state import RunStatus, StageStatus
 from gimbal.experiment.settings import ExperimentSettings
-from gimbal.experiment.stage import StageOutput
 from gimbal.experiment.sweep_record import TrialOf
-from gimbal.pipeline.code import CodeIdentity
 from gimbal.pipeline.events import Observer
 from gimbal.tracking.ports import TrackerPort
 from gimbal.tracking.records import RunStatus as TrackedStatus
@@ -45,19 +40,21 @@ def recorded(folder: RunFolder) -> Iterator[None]:
     """Record in `run.json` how the block ended, whatever ends it."""
     try:
         yield
-    except KeyboardInterrupt:
-        _end(folder, RunStatus.INTERRUPTED, "stopped by the user")
-        raise
-    except (Preempted, GpuContended) as error:  # nothing is wrong with the run itself
-        _end(folder, RunStatus.INTERRUPTED, error.message)
-        raise
-    except GimbalError as error:
-        _end(folder, RunStatus.FAILED, error.message)
-        raise
     except BaseException as error:
-        _end(folder, RunStatus.FAILED, f"{type(error).__name__}: {error}")
+        _end(folder, *ending(error))
         raise
     _end(folder, RunStatus.FINISHED, "")
+
+
+def ending(error: BaseException) -> tuple[RunStatus, str]:
+    """Return how a run that ends by an error stands, and why."""
+    if isinstance(error, KeyboardInterrupt):
+        return RunStatus.INTERRUPTED, "stopped by the user"
+    if isinstance(error, Preempted | GpuContended):  # nothing is wrong with the run itself
+        return RunStatus.INTERRUPTED, error.message
+    if isinstance(error, GimbalError):
+        return RunStatus.FAILED, error.message
+    return RunStatus.FAILED, f"{type(error).__name__}: {error}"
 
 
 def _end(folder: RunFolder, status: RunStatus, message: str) -> None:
@@ -104,50 +101,6 @@ def tracked(
         tracker.close(_FLUSH_S)
 
 
-def write_provenance(
-    folder: RunFolder,
-    command: list[str],
-    code: CodeIdentity,
-    outputs: Mapping[str, StageOutput],
-    *,
-    workload: str,
-) -> str | None:
-    """Write `provenance.json` as far as it is known; called at the start and at the end of a run.
-
-    Args:
-        folder: The run.
-        command: The command line.
-        code: The packages whose sources and repositories are recorded.
-        outputs: Stages finished so far: their data's fingerprints and their workers' packages.
-        workload: The class that gave the stages, `module:Class`.
-
-    Returns:
-        The commit of the code, if it lies in a git repository.
-    """
-    record = provenance.collect(command, code.packages)
-    record["workload"] = workload
-    record["data"] = {name: output.fingerprint for name, output in outputs.items()} | {
-        f"{name} rows": fingerprint
-        for name, output in outputs.items()
-        if (fingerprint := rows_fingerprint(output.path)) is not None
-    }
-    record["worker_packages"] = {
-        name: packages
-        for name, output in outputs.items()
-        if (packages := _packages_of_workers(output.path)) is not None
-    }
-    folder.write_provenance(record)
-    return commit_of(record)
-
-
-def _packages_of_workers(stage_dir: Path) -> dict[str, Any] | None:
-    try:
-        packages: dict[str, Any] = read_json(stage_dir / provenance.PACKAGES_FILE)["packages"]
-    except (StorageError, KeyError, TypeError):
-        return None
-    return packages
-
-
 def rows_fingerprint(stage_dir: Path) -> str | None:
     """Return the fingerprint of a data stage's rows, None for other stages."""
     if not (stage_dir / _MANIFEST).exists():
@@ -155,11 +108,3 @@ def rows_fingerprint(stage_dir: Path) -> str | None:
     from gimbal.data.records import data_fingerprint
 
     return data_fingerprint(stage_dir)
-
-
-def commit_of(record: Mapping[str, Any]) -> str | None:
-    """Return the commit of the first repository the code lies in."""
-    for repository in record["code"]["repositories"]:
-        if "commit" in repository:
-            return str(repository["commit"])
-    return None

@@ -35,8 +35,8 @@ from gimbal.pipeline.recording import (
     rows_fingerprint,
     runs_folder,
     tracked,
-    write_provenance,
 )
+from gimbal.pipeline.remembering import RunFacts, RunMemory
 from gimbal.pipeline.tasks import run_here
 from gimbal.training.metrics import METRICS_FILE
 from gimbal.training.stage import TrainStage
@@ -144,10 +144,12 @@ class _Run:
             recorded(self.folder),
             self.folder.alive(),
             tracked(self.folder, self.settings, self.runs_dir, self.observer) as self.tracker,
+            RunMemory(self.folder, self._facts()).attempt(self.outputs) as memory,
         ):
-            commit = self._remember()
             drift = "; ".join(self.options.drift) or None
-            self.tracker.tags({"gimbal.commit": commit, "gimbal.drift": drift})
+            self.tracker.tags({"gimbal.commit": memory.commit, "gimbal.drift": drift})
+            for warning in memory.warnings:
+                self.observer.notice(warning)
             try:
                 for stage in self.plan.stages:
                     require_not_asked_to_leave(self.attempt)
@@ -156,16 +158,17 @@ class _Run:
                 if not connected_before:
                     ray_session.disconnect()
                 self.hashes.save()
-                self._remember()
         return self._result()
 
-    def _remember(self) -> str | None:
-        return write_provenance(
-            self.folder,
-            list(self.options.command),
-            self.code,
-            self.outputs,
+    def _facts(self) -> RunFacts:
+        return RunFacts(
+            command=self.options.command,
+            code=self.code,
             workload=self.workload_class,
+            stages=self.plan.stages,
+            workers=self.settings.resources.workers,
+            drift=self.options.drift,
+            hashes=self.hashes,
         )
 
     def _run_stage(self, stage: Stage) -> None:

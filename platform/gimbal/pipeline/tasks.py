@@ -18,7 +18,7 @@ from gimbal.experiment.provenance import note_packages
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
 from gimbal.pipeline.code import CodeIdentity
 from gimbal.pipeline.worker_watch import AttemptWatch
-from gimbal.training.hooks import WorkerContext
+from gimbal.training.hooks import NoWatch, WorkerContext, WorkerWatch
 from gimbal.training.orders import ray_gpu_ids
 from gimbal.training.reservation import Recheck, Reservation
 
@@ -116,13 +116,15 @@ def _run_in_worker(
 ) -> dict[str, Any]:
     code.require()
     if watch is None:
-        return _run_relayed(stage, inputs, out_dir)
+        return _run_relayed(stage, inputs, out_dir, NoWatch())
     ids = ray_gpu_ids()
     with watch.over(WorkerContext(rank=0, workers=1, gpus=float(len(ids)), gpu_ids=ids)):
-        return _run_relayed(stage, inputs, out_dir)
+        return _run_relayed(stage, inputs, out_dir, watch)
 
 
-def _run_relayed(stage: TaskStage, inputs: StageInputs, out_dir: Path) -> dict[str, Any]:
+def _run_relayed(
+    stage: TaskStage, inputs: StageInputs, out_dir: Path, watch: WorkerWatch
+) -> dict[str, Any]:
     path = out_dir / _PROGRESS_FILE
     last = 0.0
 
@@ -134,7 +136,7 @@ def _run_relayed(stage: TaskStage, inputs: StageInputs, out_dir: Path) -> dict[s
             atomic_write_text(path, json.dumps([done, total, words]))
 
     result = stage.run(inputs, out_dir, progress)
-    note_packages(out_dir)
+    note_packages(out_dir, watch.cards())
     return result
 
 

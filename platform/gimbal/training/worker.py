@@ -15,7 +15,8 @@ import torch
 
 from gimbal.errors import GimbalError
 from gimbal.experiment.files import atomic_write_json
-from gimbal.experiment.provenance import machine, packages_that_ran
+from gimbal.experiment.packages import packages_that_ran
+from gimbal.experiment.provenance import machine
 from gimbal.training.failures import recorded
 from gimbal.training.hooks import NoWatch, WorkerContext, WorkerWatch, run_hooks
 from gimbal.training.loop import Loop
