@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from gimbal.cli import (
+    compare_command,
     gpus_commands,
     jobs_commands,
     reproduce_command,
@@ -67,6 +68,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_global_options)
     app.command("run")(run_commands.run)
     app.command("sweep")(sweep_command.sweep)
+    app.command("compare")(compare_command.compare)
     app.command("doctor")(runs_commands.doctor)
     app.command("ui")(runs_commands.ui)
     app.command("serve")(serve_command.serve)
@@ -79,6 +81,8 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.add_typer(tokens_commands.app, name="tokens")
     own = {
         "run",
+        "sweep",
+        "compare",
         "doctor",
         "ui",
         "serve",

@@ -9,7 +9,7 @@ from typing import Any
 
 from gimbal.comparison.grouping import shown
 from gimbal.comparison.model import Comparison, Difference, GroupLine, Measured, RunLine
-from gimbal.comparison.verdict import number
+from gimbal.comparison.verdict import number, numbers
 from gimbal.pages.markup import Child, Html, el, join
 
 COLOURS = 8
@@ -172,11 +172,11 @@ def _measured(measured: Measured | None) -> Html:
         return _num(None, "–")
     if measured.low is None or measured.high is None:
         return _num(measured.value, el("b", number(measured.value)), title=measured.basis)
-    interval = f"{number(measured.low)} to {number(measured.high)}"
+    value, low, high = numbers(measured.value, measured.low, measured.high)
     return _num(
         measured.value,
-        el("b", number(measured.value)),
-        el("span", interval, class_="ci"),
+        el("b", value),
+        el("span", f"{low} to {high}", class_="ci"),
         title=f"95 % interval over {measured.basis}",
     )
 
@@ -185,11 +185,12 @@ def _difference(gap: Difference | None) -> list[Html]:
     if gap is None:
         return [_num(None, "–"), _num(None, "–")]
     sign = "+" if gap.value > 0 else ""
-    interval = None
+    value, ends = number(gap.value), None
     if gap.low is not None and gap.high is not None:
-        interval = el("span", f"{number(gap.low)} to {number(gap.high)}", class_="ci")
+        value, low, high = numbers(gap.value, gap.low, gap.high)
+        ends = el("span", f"{low} to {high}", class_="ci")
     pairs = f"{gap.samples} pairs, interval over " if gap.samples else ""
-    cell = _num(gap.value, sign + number(gap.value), interval, title=pairs + gap.basis)
+    cell = _num(gap.value, sign + value, ends, title=pairs + gap.basis)
     if gap.p_corrected is None:
         return [cell, _num(None, "–", title=gap.basis)]
     shown_p = p_text(gap.p_corrected)

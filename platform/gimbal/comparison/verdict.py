@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from gimbal.comparison.model import Comparison, GroupLine, Measured, MetricLine
 
 _NAMED = 3
+_DECIMALS = 9
 
 
 def verdict(comparison: Comparison) -> tuple[str, ...]:
@@ -24,11 +27,23 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def numbers(value: float, low: float, high: float) -> tuple[str, str, str]:
+    """Return a value and its interval with as many decimals as the interval's width deserves."""
+    width = high - low
+    if not width > 0 or not math.isfinite(width):
+        return number(value), number(low), number(high)
+    decimals = 1 - math.floor(math.log10(width / 2))
+    if decimals < 0 or decimals > _DECIMALS:
+        return number(value), number(low), number(high)
+    return f"{value:.{decimals}f}", f"{low:.{decimals}f}", f"{high:.{decimals}f}"
+
+
 def interval(measured: Measured) -> str:
-    """Return `.61 [.57, .66]`, or the value alone where there is no interval."""
+    """Return `0.61 [0.57, 0.66]`, or the value alone where there is no interval."""
     if measured.low is None or measured.high is None:
         return number(measured.value)
-    return f"{number(measured.value)} [{number(measured.low)}, {number(measured.high)}]"
+    value, low, high = numbers(measured.value, measured.low, measured.high)
+    return f"{value} [{low}, {high}]"
 
 
 def _best(comparison: Comparison, metric: MetricLine, best: GroupLine) -> str:
@@ -48,7 +63,8 @@ def _against(comparison: Comparison, measured: list[GroupLine]) -> list[str]:
     settled = [g for g in tested if g.difference and g.difference.settled]
     open_ = [g for g in tested if g not in settled]
     if comparison.chosen == "best":
-        return _against_best(settled, open_)
+        several = any(len(group.seeds) > 1 for group in measured)
+        return _against_best(settled, open_, "chance" if several else "the chance of samples")
     better = [g for g in settled if _is_better(comparison, g)]
     worse = [g for g in settled if g not in better]
     parts = [
@@ -60,14 +76,13 @@ def _against(comparison: Comparison, measured: list[GroupLine]) -> list[str]:
     return [text[0].upper() + text[1:] + "."]
 
 
-def _against_best(settled: list[GroupLine], open_: list[GroupLine]) -> list[str]:
+def _against_best(settled: list[GroupLine], open_: list[GroupLine], chance: str) -> list[str]:
     if not settled:
-        return ["No other group can be told from it: the differences are within chance."]
+        return [f"No other group can be told from it: the differences are within {chance}."]
     if not open_:
-        return ["It is better than every other group, beyond chance."]
-    return [
-        f"It is better than {len(settled)} groups beyond chance; not told from {_names(open_)}."
-    ]
+        return [f"It is better than every other group, beyond {chance}."]
+    count = f"{len(settled)} other group{'s' if len(settled) > 1 else ''}"
+    return [f"It is better than {count} beyond {chance}; not told apart from {_names(open_)}."]
 
 
 def _is_better(comparison: Comparison, group: GroupLine) -> bool:

@@ -72,11 +72,9 @@
 
   function drawAxis(axis, index, x) {
     make("line", { class: "axis", x1: x, x2: x, y1: y(1), y2: y(0) });
-    const end = axis.metric ? "end" : "start";
+    const [side, anchor] = index === 0 ? [-9, "end"] : [9, "start"];
     for (const [at, word] of axis.ticks) {
-      const label = make("text", {
-        class: "tick", x: x + (axis.metric ? -9 : 9), y: y(at) + 4, "text-anchor": end,
-      });
+      const label = make("text", { class: "tick", x: x + side, y: y(at) + 4, "text-anchor": anchor });
       label.textContent = word.length > 18 ? `${word.slice(0, 17)}…` : word;
     }
     brush(index, x);
