@@ -55,7 +55,7 @@ class JobProcess:
         # Without a job on record the same number gives the same key: an earlier driver may have
         # died between submitting and writing it down.
         number = record.attempts + 1 if record.job else max(record.attempts, 1)
-        self._write(attempts=number, status=TrialStatus.RUNNING)
+        self._write(attempts=number, status=TrialStatus.WAITING)
         self._attempt = self._plan.attempt(trial, number)
         self._attempt.stop_path.unlink(missing_ok=True)
         return self._attempt
@@ -112,7 +112,8 @@ class JobProcess:
             self._write(status=TrialStatus.RUNNING, message="")
             return None
         if state == _PENDING:
-            self._write(status=TrialStatus.DELAYED, message=job["detail"])
+            if job["detail"]:  # right after submission nobody has looked at it yet
+                self._write(status=TrialStatus.DELAYED, message=job["detail"])
             return None
         return self._finish(state, job)
 
