@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gimbal.experiment.samples import SampleMetric
 from gimbal_nbv.gap import Interval, difference, gap_closed
 from gimbal_nbv.metrics import QUALITY, ObjectScore, average
 
@@ -73,6 +74,28 @@ def evaluate(objects: Sequence[ScoredObject], *, draws: int, seed: int) -> dict[
         "over_farthest": difference(auc["policy"], auc[BASE], draws=draws, seed=seed).to_dict(),
         "over_blind": difference(auc["policy"], auc["blind"], draws=draws, seed=seed).to_dict(),
         "per_object": [_object(o) for o in objects],
+    }
+
+
+def sample_metrics(per_object: Sequence[Mapping[str, Any]]) -> dict[str, SampleMetric]:
+    """Return the learned policy's numbers object by object, for the comparison of runs.
+
+    Gap closed is a ratio of sums over objects, as in `gap.gap_closed`: each object counts by how
+    much there was to win on it.
+    """
+    auc = {o["object_id"]: o["auc"] for o in per_object}
+    return {
+        "auc": SampleMetric(better="higher", values={i: a["policy"] for i, a in auc.items()}),
+        "cd": SampleMetric(
+            better="lower",
+            unit="1e-3 diagonals",
+            values={o["object_id"]: o["cd"]["policy"][-1] for o in per_object},
+        ),
+        "gap_closed": SampleMetric(
+            better="higher",
+            values={i: a["policy"] - a[BASE] for i, a in auc.items()},
+            over={i: a[TOP] - a[BASE] for i, a in auc.items()},
+        ),
     }
 
 

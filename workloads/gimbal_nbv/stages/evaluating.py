@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gimbal.experiment.files import atomic_write_json
+from gimbal.experiment.samples import write_samples
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
 from gimbal_nbv.config import EvaluateSettings, OracleSettings, ViewSettings
 from gimbal_nbv.stages.reading import open_rows, policy_rows, protocol_of, read_oracle, row_of
@@ -40,14 +41,14 @@ class EvaluateStage(TaskStage):
     drift: tuple[str, ...] = ()
 
     def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
-        """Write `evaluation.json` and `summary.json`; return the headline numbers."""
-        from gimbal_nbv.evaluation import evaluate
+        """Write `evaluation.json`, `samples.json` and a summary; return the headline numbers."""
+        from gimbal_nbv.evaluation import evaluate, sample_metrics
         from gimbal_nbv.stages.showing import show_objects
 
         rows = open_rows(inputs, "rollouts")
         objects = self._scored(rows, open_rows(inputs, "oracle"), progress)
         result = evaluate(objects, draws=self.settings.bootstrap, seed=self.seed)
-        result["protocol"] = self._protocol(_sha256_of(inputs, [o.object_id for o in objects]))
+        result["protocol"] = self.protocol(_sha256_of(inputs, [o.object_id for o in objects]))
         result["cost"] = _cost(inputs, result)
         result["skipped"] = _skipped(inputs)
         result["drift"] = list(self.drift)
@@ -55,6 +56,12 @@ class EvaluateStage(TaskStage):
         count = self.settings.rollouts_shown
         result["rollouts"] = show_objects(inputs, objects, count, protocol, out_dir)
         atomic_write_json(out_dir / EVALUATION_FILE, result)
+        write_samples(
+            out_dir,
+            protocol=result["protocol"],
+            sample="object",
+            metrics=sample_metrics(result["per_object"]),
+        )
         atomic_write_json(out_dir / "summary.json", summary_table(result))
         return {name: result[name] for name in (*HEADLINE, *_MORE)} | {
             "objects": len(objects),
@@ -62,7 +69,12 @@ class EvaluateStage(TaskStage):
             **({"drift": list(self.drift)} if self.drift else {}),
         }
 
-    def _protocol(self, meshes: Mapping[str, str]) -> dict[str, Any]:
+    def protocol(self, meshes: Mapping[str, str]) -> dict[str, Any]:
+        """Return what must be equal for two evaluations to be comparable.
+
+        Args:
+            meshes: SHA-256 of each held-out mesh, by object.
+        """
         from gimbal_nbv.protocol import frozen_list_digest
 
         protocol = protocol_of(self.views, self.oracle)
