@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gimbal.errors import ConfigError, GimbalError
@@ -25,7 +26,7 @@ from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
 from gimbal.reproduction.findings import Finding, decides, open_question
-from gimbal.reproduction.stored_run import StoredRun, StoredStage
+from gimbal.reproduction.stored_run import StoredRun, StoredStage, start_folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +110,7 @@ def _compare(
     try:
         new = stage_fingerprint(stage, _inputs_of(stored, stage), hashes)
     except GimbalError as error:
-        return [*_outside(stage, stored.name, hashes, error), *_without_files(stage, stored)]
+        return [*_outside(run, stage, hashes, error), *_without_files(stage, stored)]
     if new.digest == stored.record.fingerprint:
         return []
     return [decides(words, stored.name) for words in part_differences(old, new.parts)]
@@ -159,16 +160,22 @@ def _code(old: Any, new: Any) -> Iterator[str]:
 
 
 def _outside(
-    stage: Stage, name: str, hashes: ContentHashes, error: GimbalError
+    run: StoredRun, stage: Stage, hashes: ContentHashes, error: GimbalError
 ) -> Sequence[Finding]:
     """Return what is wrong with the outside files of a stage that cannot be fingerprinted."""
     found = []
-    for path in stage.external_files():
+    for path in map(Path, stage.external_files()):
         try:
             content_fingerprint(path, hashes)
         except GimbalError as trouble:
-            found.append(decides(f"outside file: {trouble.message}", name))
-    return found or [decides(error.message, name)]
+            lost = not path.is_absolute() and start_folder(run) is None
+            words = f"outside file: {trouble.message}"
+            found.append(
+                open_question(f"{words}, and where the run was started is not known", stage.name)
+                if lost
+                else decides(words, stage.name)
+            )
+    return found or [decides(error.message, stage.name)]
 
 
 def _without_files(stage: Stage, stored: StoredStage) -> list[Finding]:

@@ -13,7 +13,7 @@ from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.stage_store import STAGE_FILE, STORE_FOLDER
 from gimbal.experiment.yaml_reading import read_yaml
 from gimbal.reproduction.recorded_code import RecordedCode, recorded_code
-from gimbal.reproduction.stored_run import StoredRun, read_run
+from gimbal.reproduction.stored_run import StoredRun, read_run, start_folder
 
 _PRINT_DIGITS = 16
 
@@ -87,9 +87,8 @@ def recipe_of(folder: RunFolder) -> Recipe:
             "workload's own",
             f"reproduce the run that made them ({_makers(run)}), then give that command again",
         )
-    recorded = Path(str(run.provenance.get("folder", "")))
-    start = recorded if recorded.is_absolute() and recorded.is_dir() else Path.cwd()
-    return Recipe(run=run, code=recorded_code(run.provenance), folder=start)
+    folder = start_folder(run) or Path.cwd()
+    return Recipe(run=run, code=recorded_code(run.provenance), folder=folder)
 
 
 def _makers(run: StoredRun) -> str:

@@ -110,14 +110,19 @@ def read_run(folder: RunFolder) -> StoredRun:
     )
 
 
+def start_folder(run: StoredRun) -> Path | None:
+    """Return the folder a run was started in; None: not recorded, or no longer there."""
+    folder = (run.provenance or {}).get("folder")
+    if isinstance(folder, str) and Path(folder).is_absolute() and Path(folder).is_dir():
+        return Path(folder) if os.access(folder, os.X_OK) else None
+    return None
+
+
 @contextlib.contextmanager
 def working_folder(run: StoredRun) -> Iterator[None]:
     """Let relative paths of a run's config count from where it was started, while that is there."""
-    folder = (run.provenance or {}).get("folder")
-    if isinstance(folder, str) and os.access(folder, os.X_OK) and Path(folder).is_dir():
-        with contextlib.chdir(folder):
-            yield
-    else:
+    folder = start_folder(run)
+    with contextlib.nullcontext() if folder is None else contextlib.chdir(folder):
         yield
 
 
