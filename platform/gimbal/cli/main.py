@@ -43,6 +43,12 @@ Examples:
 
   gimbal ui
 
+  gimbal sweep configs/sweeps/nbv_temperature.yaml
+
+  gimbal compare --sweep nbv-temperature
+
+  gimbal reproduce latest --check
+
 On shared GPUs:
 
   gimbal serve

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from gimbal.errors import StorageError
-from gimbal.experiment.files import atomic_write_json
+from gimbal.experiment.files import atomic_write_json, read_json
 from gimbal.experiment.freshness import code_digest, package_folders, submitted_code
 from gimbal.experiment.git_state import git_state
 from gimbal.experiment.import_origins import import_origins
@@ -29,9 +29,12 @@ from gimbal.experiment.packages import packages_that_ran
 from gimbal.experiment.run_state import utc_now
 
 __all__ = [
+    "ORIGIN_VARIABLE",
     "PACKAGES_FILE",
+    "code",
     "collect",
     "environment",
+    "leave_origin",
     "machine",
     "note_packages",
     "packages_that_ran",
@@ -39,6 +42,9 @@ __all__ = [
 
 PACKAGES_FILE = "packages.json"
 """In a stage's folder: the packages its workers imported."""
+
+ORIGIN_VARIABLE = "GIMBAL_CODE_ORIGIN"
+"""Names a file of `leave_origin`."""
 
 _KEPT_VARIABLES = re.compile(
     r"^(?:RAY_\w+|GIMBAL_\w+|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER|MLFLOW_TRACKING_URI"
@@ -57,25 +63,63 @@ def collect(
         command: The command line; none: this process's own.
         packages: Top-level first-party packages whose code and repository are recorded.
     """
-    folders = package_folders(packages)
-    submitted = submitted_code()
     return {
         "command": [without_credentials(part) for part in command or sys.argv],
         "time": utc_now().isoformat(),
         "host": socket.gethostname(),
         "user": _user(),
         "folder": str(Path.cwd()),
-        "code": {
-            "digest": code_digest(packages),
-            "packages": {name: str(folder) for name, folder in folders.items()},
-            "submitted": str(submitted.folder) if submitted else None,
-            "origins": import_origins(folders),
-            "repositories": _repositories(folders.values()),
-        },
+        "code": code(packages),
         "packages": packages_that_ran(),
         "machine": machine(),
         "environment": environment(os.environ),
     }
+
+
+def code(packages: Sequence[str]) -> dict[str, Any]:
+    """Return where first-party code lies, its hash, and its repositories.
+
+    Code that a driver shipped to this process lies in no repository any more. Where the driver left
+    word of what it shipped (`leave_origin`), and the hash is right, that is what counts.
+    """
+    folders = package_folders(packages)
+    places = {name: str(folder) for name, folder in folders.items()}
+    digest = code_digest(packages)
+    shipped = _origin(digest)
+    if shipped is not None:
+        return {**shipped, "shipped_to": places}
+    submitted = submitted_code()
+    return {
+        "digest": digest,
+        "packages": places,
+        "submitted": str(submitted.folder) if submitted else None,
+        "origins": import_origins(folders),
+        "repositories": _repositories(folders.values()),
+    }
+
+
+def leave_origin(path: Path, packages: Sequence[str]) -> None:
+    """Write what `code` says here, for processes that get this code shipped.
+
+    Args:
+        path: The file; its name goes to them in the variable `ORIGIN_VARIABLE`.
+        packages: Top-level first-party packages.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    atomic_write_json(path, code(packages))
+
+
+def _origin(digest: str) -> dict[str, Any] | None:
+    path = os.environ.get(ORIGIN_VARIABLE)
+    if not path:
+        return None
+    try:
+        record: dict[str, Any] = read_json(path)
+        return record if record["digest"] == digest else None
+    except (StorageError, KeyError, TypeError):
+        return None
 
 
 def machine() -> dict[str, Any]:

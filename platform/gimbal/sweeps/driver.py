@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gimbal.errors import GimbalError
+from gimbal.experiment.provenance import leave_origin
 from gimbal.experiment.run_state import utc_now
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.stage import Stage
@@ -136,7 +137,9 @@ class _Driver:
         door: JobDoor | None,
     ) -> None:
         connected_before = ray_session.connected()
-        ray_session.connect(self.base.platform.ray, identify_code(self.stages))
+        identity = identify_code(self.stages)
+        leave_origin(plan.code, identity.packages)
+        ray_session.connect(self.base.platform.ray, identity)
         try:
             concurrent, words = self._room(queue, door)
             self.observer.sweep_started(str(self.folder.path), queue.total, queue.left, concurrent)

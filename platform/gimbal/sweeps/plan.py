@@ -23,6 +23,7 @@ from gimbal.sweeps.trials import Trial, trial_overrides
 from gimbal.training.stage import TrainStage
 
 BASE_FILE = "base.yaml"
+CODE_FILE = "code.json"
 ATTEMPTS_FOLDER = "attempts"
 
 
@@ -69,6 +70,11 @@ class SweepPlan:
     def base(self) -> Path:
         """The base config."""
         return self.folder / BASE_FILE
+
+    @property
+    def code(self) -> Path:
+        """What the driver knows of the code it ships to trials; see `provenance.leave_origin`."""
+        return self.folder / CODE_FILE
 
     def attempt(self, trial: Trial, number: int) -> AttemptFolder:
         """Return the folder of one start of a trial; numbers begin at 1."""

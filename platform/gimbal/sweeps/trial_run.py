@@ -23,6 +23,7 @@ from gimbal.experiment.attempt import (
     Preempted,
     StopFile,
 )
+from gimbal.experiment.provenance import ORIGIN_VARIABLE
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.run_state import RunStatus, utc_now
 from gimbal.experiment.stage import lookup
@@ -67,6 +68,7 @@ class TrialRun:
     def go(self) -> TrialRecord:
         """Run until the trial ends; return its record, whose status is terminal or `WAITING`."""
         os.environ[ATTEMPT_VARIABLE] = str(self.attempt.path)
+        os.environ[ORIGIN_VARIABLE] = str(self.plan.code)
         self._write(status=TrialStatus.RUNNING, started_at=self._record.started_at or utc_now())
         self._outlive_former()
         delays = 0

@@ -11,6 +11,7 @@ import pytest
 
 from gimbal.experiment import git_state as git_module
 from gimbal.experiment import provenance
+from gimbal.experiment.files import atomic_write_json, read_json
 from gimbal.experiment.git_state import git_state
 
 
@@ -118,3 +119,21 @@ def test_workers_note_their_packages_and_a_full_disk_stops_nothing(tmp_path: Pat
     assert noted["packages"]["pydantic"]["path"].endswith("pydantic")
     assert noted["packages"]["pytest"]["version"] == pytest.__version__
     provenance.note_packages(tmp_path / "not there")
+
+
+def test_shipped_code_is_told_by_whoever_shipped_it_and_only_if_it_is_that_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial's worker has a copy without a repository; its provenance still names the commit."""
+    origin = tmp_path / "code.json"
+    provenance.leave_origin(origin, ("gimbal",))
+    told = {**read_json(origin), "repositories": [{"commit": "c0ffee"}]}
+    atomic_write_json(origin, told)
+    monkeypatch.setenv(provenance.ORIGIN_VARIABLE, str(origin))
+    assert provenance.code(("gimbal",))["repositories"] == [{"commit": "c0ffee"}]
+    assert provenance.code(("gimbal",))["shipped_to"]["gimbal"]
+
+    atomic_write_json(origin, {**told, "digest": "of other code"})
+    assert "shipped_to" not in provenance.code(("gimbal",))
+    origin.write_text("{")
+    assert "shipped_to" not in provenance.code(("gimbal",))
