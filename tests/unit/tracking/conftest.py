@@ -1,11 +1,14 @@
-"""A store that remembers what it was told and fails when scripted to."""
+"""A store that remembers what it was told and fails when scripted to; runs in a real one."""
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from mlflow_runs import CLOSE_S, open_tracker, track_one_run
 
 from gimbal.tracking.following import Point
 from gimbal.tracking.store import StoreUnavailable
@@ -93,3 +96,31 @@ def store() -> RecordingStore:
 @pytest.fixture
 def outage() -> StoreUnavailable:
     return StoreUnavailable("connection refused")
+
+
+@pytest.fixture(scope="session")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh runs folder that two runs of one experiment open at the same moment."""
+    runs = tmp_path_factory.mktemp("two") / "runs"
+    runs.mkdir()
+    (runs / ".mlflow.db.new-1").write_text("the database a killed process was building")
+    trackers = [open_tracker(runs, f"run-{i}") for i in (1, 2)]
+    for number, tracker in enumerate(trackers, start=1):
+        track_one_run(runs / "nbv" / f"run-{number}", tracker, f"train-{number}")
+    assert [tracker.close(CLOSE_S) for tracker in trackers] == [0, 0]
+    return runs
+
+
+@pytest.fixture
+def runs(two_runs: Path, tmp_path: Path) -> Path:
+    """A runs folder whose database is set up already."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    shutil.copy(two_runs / "mlflow.db", folder)
+    database = sqlite3.connect(folder / "mlflow.db")
+    for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+        database.execute(f"delete from {table}")
+    database.execute("delete from experiments where name = 'nbv'")
+    database.commit()
+    database.close()
+    return folder

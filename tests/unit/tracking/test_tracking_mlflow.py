@@ -3,112 +3,29 @@
 from __future__ import annotations
 
 import http.server
-import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow_runs import CLOSE_S, Database, open_tracker, wait_until
 
 from gimbal.experiment.settings import TrackingSettings
-from gimbal.experiment.stage import GateResult
 from gimbal.tracking import NullTracker, Tracker, sync
 from gimbal.tracking.outbox import Outbox
 from gimbal.tracking.records import Finish, LogMetrics, OpenRun
 from gimbal.tracking.state import identify, remaining
 
-CLOSE_S = 60.0
-
 
 @pytest.fixture(autouse=True)
 def no_other_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-def open_tracker(runs: Path, name: str = "run-1", uri: str | None = None, said: list | None = None):
-    run_dir = runs / "nbv" / name
-    run_dir.mkdir(parents=True, exist_ok=True)
-    return Tracker.open(
-        run_dir,
-        TrackingSettings(uri=uri),
-        runs,
-        experiment="nbv",
-        run_name=name,
-        params={"train": {"lr": 0.1}, "notes": "n" * 9000},
-        tags={"gimbal.run_id": name, "gimbal.commit": "abc"},
-        on_warning=(said if said is not None else []).append,
-    )
-
-
-class Database:
-    """Reads MLflow's SQLite file."""
-
-    def __init__(self, file: Path) -> None:
-        self._connection = sqlite3.connect(file)
-
-    def rows(self, query: str, *values: object) -> list[tuple]:
-        return self._connection.execute(query, values).fetchall()
-
-    def run_ids(self) -> dict[str, str]:
-        rows = self.rows("select name, run_uuid from runs")
-        assert len(dict(rows)) == len(rows), "a run exists twice"
-        return dict(rows)
-
-    def status(self, name: str) -> str:
-        return self.rows("select status from runs where name = ?", name)[0][0]
-
-    def tags(self, name: str) -> dict[str, str]:
-        query = "select key, value from tags where run_uuid = ?"
-        return dict(self.rows(query, self.run_ids()[name]))
-
-    def series(self, name: str, metric: str) -> list[tuple[int, float]]:
-        query = "select step, value from metrics where run_uuid = ? and key = ? order by step"
-        return self.rows(query, self.run_ids()[name], metric)
-
-
-@pytest.fixture(scope="module")
-def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh runs folder that two runs of one experiment open at the same moment."""
-    runs = tmp_path_factory.mktemp("two") / "runs"
-    runs.mkdir()
-    (runs / ".mlflow.db.new-1").write_text("the database a killed process was building")
-    trackers = [open_tracker(runs, f"run-{i}") for i in (1, 2)]
-    for number, tracker in enumerate(trackers, start=1):
-        track_one_run(runs / "nbv" / f"run-{number}", tracker, f"train-{number}")
-    assert [tracker.close(CLOSE_S) for tracker in trackers] == [0, 0]
-    return runs
-
-
-def track_one_run(run_dir: Path, tracker, stage_name: str) -> None:
-    checkpoint = run_dir / "checkpoints" / "step-00000002"
-    checkpoint.mkdir(parents=True)
-    (checkpoint / "model.pt").write_bytes(b"weights")
-    entry = {"path": checkpoint.name, "sha256": "feed", "step": 2, "metrics": {"val": 0.5}}
-    index = run_dir / "checkpoints" / "index.json"
-    index.write_text(json.dumps({"checkpoints": [entry], "best": checkpoint.name}))
-    file = run_dir / "metrics.jsonl"
-    file.write_text("".join(line(step) for step in range(3)))
-    stage = tracker.stage(stage_name, tags={"gimbal.data": "fingerprint"})
-    stage.follow(file)
-    stage.checkpoints(index)
-    stage.gate(GateResult(name="learns", passed=False, message="loss = 2, wanted < 1"))
-    stage.finish("finished")
-    (run_dir / "report.html").write_text("<html></html>")
-    tracker.artifact(run_dir / "report.html")
-    tracker.artifact(run_dir / "metrics.jsonl", "raw/numbers.jsonl")
-    tracker.metrics({"auc": {"policy": 0.75}})
-    tracker.finish("finished")
-
-
-def line(step: int) -> str:
-    return json.dumps({"step": step, "time_s": step, "values": {"loss": step / 2}}) + "\n"
 
 
 def test_two_runs_share_a_new_store(two_runs: Path) -> None:
@@ -149,28 +66,6 @@ def files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.fixture
-def runs(two_runs: Path, tmp_path: Path) -> Path:
-    """A runs folder whose database is set up already."""
-    folder = tmp_path / "runs"
-    folder.mkdir()
-    shutil.copy(two_runs / "mlflow.db", folder)
-    database = sqlite3.connect(folder / "mlflow.db")
-    for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
-        database.execute(f"delete from {table}")
-    database.execute("delete from experiments where name = 'nbv'")
-    database.commit()
-    database.close()
-    return folder
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
 def test_an_outage_costs_the_run_no_time_and_no_record(runs: Path, tmp_path: Path) -> None:
     """The store's folder is a file until the run has logged everything."""
     store = tmp_path / "store"
@@ -199,7 +94,7 @@ DRIVER = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_tracking_mlflow import open_tracker
+from mlflow_runs import open_tracker
 tracker = open_tracker(Path({runs!r}))
 tracker.stage("train").metrics({{"loss": 1.0}}, step=1)
 print("logged", flush=True)
