@@ -132,7 +132,21 @@ def machine() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "gpus": gpu_names(),
+        "driver": gpu_driver(),
     }
+
+
+def gpu_driver() -> str | None:
+    """Return the version of this machine's NVIDIA driver; None without a working one."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        version = pynvml.nvmlSystemGetDriverVersion()
+        pynvml.nvmlShutdown()
+    except Exception:  # no library, no driver, or one of another version: there is nothing to ask
+        return None
+    return version.decode() if isinstance(version, bytes) else str(version)
 
 
 def gpu_names() -> list[str]:

@@ -15,6 +15,8 @@ from gimbal.reproduction.findings import Finding, decides, open_question
 from gimbal.reproduction.stored_run import StoredRun, StoredStage
 
 MANIFEST = "manifest.json"
+TRAINED = "training.json"
+"""Every training stage of the platform writes it; a workload's own checkpoints have no ledger."""
 
 
 def check_own_files(run: StoredRun, stage: StoredStage) -> list[Finding]:
@@ -24,6 +26,8 @@ def check_own_files(run: StoredRun, stage: StoredStage) -> list[Finding]:
     found = [*_rows(run, stage)]
     if (stage.path / "checkpoints").is_dir():
         found += [open_question(words, stage.name) for words in _checkpoints(stage.path)]
+    if (stage.path / TRAINED).exists():
+        found += [open_question(words, stage.name) for words in _ledger(stage.path)]
     return found
 
 
@@ -63,6 +67,15 @@ def _checkpoints(stage_dir: Path) -> Iterator[str]:
         if problem is not None:
             yield problem
     yield from _index(stage_dir / "checkpoints")
+
+
+def _ledger(stage_dir: Path) -> Iterator[str]:
+    from gimbal.training import ledger
+
+    try:
+        yield from ledger.check(stage_dir)
+    except GimbalError as error:
+        yield error.message
 
 
 def _index(folder: Path) -> Iterator[str]:

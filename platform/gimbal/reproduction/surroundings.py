@@ -19,7 +19,6 @@ _FACTS = (
     ("machine.processor", "processor"),
     ("machine.gpus", "GPUs"),
     ("machine.driver", "GPU driver"),
-    ("world_size", "world size"),
 )
 _CHANGE_NUMBERS = ("OMP_NUM_THREADS", "PYTHONHASHSEED", "CUDA_VISIBLE_DEVICES")
 _INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
@@ -49,6 +48,7 @@ def compare_surroundings(
         *map(noted, _packages(recorded, versions)),
         *map(noted, _code(recorded, here)),
         *map(noted, _variables(recorded, here)),
+        *map(noted, _history(recorded)),
     ]
 
 
@@ -124,6 +124,25 @@ def _variables(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator
     for name in _CHANGE_NUMBERS:
         if then.get(name) != now.get(name):
             yield f"{name}: {then.get(name, 'unset')} → {now.get(name, 'unset')}"
+
+
+def _history(recorded: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the run itself recorded as out of the ordinary."""
+    origins = _mapping(_mapping(recorded, "code"), "origins")
+    for module, file in _mapping(origins, "elsewhere").items():
+        yield f"the run imported {module} from {file}, outside of its package"
+    drift = recorded.get("drift")
+    for words in drift if isinstance(drift, list) else ():
+        yield f"the run went on in spite of: {words}"
+    for key, words in (("workers", "world size"), ("commit", "commit"), ("host", "host")):
+        values = dict.fromkeys(str(a[key])[:_DIGITS] for a in _attempts(recorded) if a.get(key))
+        if len(values) > 1:
+            yield f"the run's attempts differ in {words}: {', '.join(values)}"
+
+
+def _attempts(recorded: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    listed = recorded.get("attempts")
+    return [a for a in listed if isinstance(a, Mapping)] if isinstance(listed, list) else []
 
 
 def _at(record: Mapping[str, Any], dotted: str) -> Any:
