@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gimbal.experiment.settings import TrackingSettings
 from gimbal.experiment.stage import GateResult
+from gimbal.experiment.sweep_record import TrialOf
 from gimbal.tracking import Tracker
 
 CLOSE_S = 60.0
@@ -46,6 +47,9 @@ class Database:
 
     def status(self, name: str) -> str:
         return self.rows("select status from runs where name = ?", name)[0][0]
+
+    def statuses(self) -> list[str]:
+        return [status for (status,) in self.rows("select status from runs")]
 
     def tags(self, name: str) -> dict[str, str]:
         query = "select key, value from tags where run_uuid = ?"
@@ -86,3 +90,39 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+SWEEP_ID = "sweep-20261126-120000-ab12"
+
+
+def open_sweep(runs: Path, experiment: str, uri: str | None = None, said: list | None = None):
+    """Start or continue the sweep of an experiment."""
+    folder = runs / experiment / SWEEP_ID
+    folder.mkdir(parents=True, exist_ok=True)
+    return _open(folder, runs, uri, said, experiment=experiment, run_name=f"sweep {experiment}")
+
+
+def open_trial(runs: Path, experiment: str, number: int, uri: str | None = None):
+    """Start or continue one trial; trials of one sweep have different numbers."""
+    name = f"{experiment} lr={number}"
+    part_of = TrialOf(folder=runs / experiment / SWEEP_ID, name=name)
+    folder = runs / experiment / f"run-{number}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return _open(folder, runs, uri, None, experiment=experiment, run_name=name, part_of=part_of)
+
+
+def _open(folder: Path, runs: Path, uri: str | None, said: list | None, **names):
+    say = (said if said is not None else []).append
+    settings = TrackingSettings(uri=uri)
+    return Tracker.open(folder, settings, runs, params={}, tags={}, on_warning=say, **names)
+
+
+def train_some(runs: Path, experiment: str, number: int, steps: range, uri: str | None = None):
+    """Let a trial train from the first to the last step of a range."""
+    trial = open_trial(runs, experiment, number, uri)
+    file = runs / experiment / f"run-{number}" / "metrics.jsonl"
+    stage = trial.stage("train")
+    stage.follow(file)
+    with file.open("a") as written:
+        written.writelines(line(step) for step in steps)
+    return trial
