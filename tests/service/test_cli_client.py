@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from api_support import Lab, Words, made_lab, served
 from typer.testing import CliRunner
 
 from gimbal.cli.main import build_app
+from gimbal.cli.sweep_door import ServiceDoor
 from gimbal.errors import GimbalError
+from gimbal.experiment.loading import load_experiment
+from gimbal.experiment.overrides import Override
 from gimbal.jobs import credentials
 from gimbal.jobs.model import JobState
 
@@ -98,6 +102,21 @@ def test_what_is_wrong_is_named(lab: Lab, arguments: tuple[str, ...], words: str
 def test_the_same_key_gives_the_same_job(lab: Lab) -> None:
     first, again = (run_json("submit", str(CONFIG), "--key", "k1")["id"] for _ in range(2))
     assert first == again
+
+
+def test_a_sweeps_door_submits_once_a_key_follows_and_cancels(lab: Lab) -> None:
+    """A trial of a sweep is an ordinary job that says which sweep it belongs to."""
+    place = {"id": "s/sweep-20261126-000000-abcd", "trial": "lr=0.1"}
+    sweep = Override("sweep", ("sweep",), place)
+    workload, settings = load_experiment(CONFIG, (sweep, "experiment=s"))
+    door = pickle.loads(pickle.dumps(ServiceDoor()))  # it travels to the trials' processes
+    door.require()
+    job = door.submit(workload.name, settings, "sweep-20261126-000000-abcd.00000.1")
+    again = door.submit(workload.name, settings, "sweep-20261126-000000-abcd.00000.1")
+    assert job["id"] == again["id"]
+    assert lab.store.get(job["id"]).spec.config["sweep"] == place
+    door.cancel(job["id"])
+    assert door.get(job["id"])["state"] == "STOPPED"
 
 
 def test_jobs_are_listed_over_pages_and_filtered(lab: Lab) -> None:
