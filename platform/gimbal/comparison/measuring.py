@@ -8,6 +8,7 @@ samples' chance with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -81,7 +82,10 @@ def measure(rows: Sequence[SeedRow]) -> Measured | None:
 
 
 def difference(rows: Sequence[SeedRow], reference: Sequence[SeedRow]) -> Difference | None:
-    """Return a group minus the reference, without p; None where nothing is common."""
+    """Return a group minus the reference; None where nothing is common.
+
+    Its p is that of a t test that counts the spread between seeds; None where a group has one.
+    """
     everything = [*rows, *reference]
     if any(row.samples is None for row in everything):
         return _over_seeds(rows, reference)
@@ -133,19 +137,31 @@ def _crossed(rows: Sequence[SeedRow], reference: Sequence[SeedRow]) -> Differenc
     value = _total(rows, ids) - _total(reference, ids)
     if len(ids) < 2:
         return Difference(value=value, basis="one sample: no interval", samples=1)
-    draws = st.stretched(_draws(rows, ids) - _draws(reference, ids), value, len(ids))
+    draws = _draws(rows, ids) - _draws(reference, ids)
+    seeds = _seed_parts(rows, reference, ids)
+    shifts = [st.seed_shift(part, stream) for stream, part in enumerate(seeds)]
+    low, high = st.percentiles(st.stretched(draws, value, len(ids)) + sum(shifts))
+    over_samples = (float(np.nanstd(draws)) * math.sqrt(len(ids) / (len(ids) - 1)), len(ids) - 1)
+    return Difference(
+        value=value,
+        low=low,
+        high=high,
+        basis=OVER_BOTH if seeds else OVER_SAMPLES,
+        samples=len(ids),
+        p=st.combined_p(value, over_samples, seeds) if seeds else None,
+    )
+
+
+def _seed_parts(
+    rows: Sequence[SeedRow], reference: Sequence[SeedRow], ids: Sequence[str]
+) -> list[st.Floats]:
+    """Return what seeds make of it: one part where they are paired, else one a group."""
     ours, theirs = common_seeds(rows, reference)
     if len(ours) == len(rows) == len(reference):
-        shifts = st.seed_shift(
-            [_total([a], ids) - _total([b], ids) for a, b in _zip(ours, theirs)], 0
-        )
+        parts = [[_total([a], ids) - _total([b], ids) for a, b in _zip(ours, theirs)]]
     else:
-        shifts = st.seed_shift([_total([a], ids) for a in rows], 1)
-        shifts = shifts - st.seed_shift([_total([b], ids) for b in reference], 2)
-    low, high = st.percentiles(draws + shifts)
-    both = min(len(rows), len(reference)) > 1
-    basis = OVER_BOTH if both else OVER_SAMPLES
-    return Difference(value=value, low=low, high=high, basis=basis, samples=len(ids))
+        parts = [[_total([row], ids) for row in group] for group in (rows, reference)]
+    return [np.asarray(part, dtype=np.float64) for part in parts if len(part) > 1]
 
 
 def _nested(ours: Sequence[SeedRow], theirs: Sequence[SeedRow]) -> Difference | None:
@@ -161,7 +177,12 @@ def _nested(ours: Sequence[SeedRow], theirs: Sequence[SeedRow]) -> Difference | 
     if found is None:
         return None
     return Difference(
-        value=found.value, low=found.low, high=found.high, basis=OVER_SEEDS, samples=count
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        basis=OVER_SEEDS,
+        samples=count,
+        p=found.p,
     )
 
 

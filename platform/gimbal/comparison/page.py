@@ -118,7 +118,9 @@ def method(comparison: Comparison) -> Sequence[str]:
         "Where each seed has its own samples, the interval is Student's t over seeds. With one "
         "seed, chance in training is not in the interval.",
         "p belongs to a paired permutation test: if a group and the reference did not differ, the "
-        "two numbers of each sample could be swapped. Holm's correction. " + reference,
+        "two numbers of each sample could be swapped. With several seeds a t test that counts the "
+        "spread between seeds is made as well, and the larger p stands. Holm's correction. "
+        + reference,
         "“Settled” means that the corrected p is below .05 and the interval of the difference "
         "leaves 0 out.",
     )

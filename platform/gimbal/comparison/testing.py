@@ -32,9 +32,12 @@ def p_values(swaps: Mapping[int, Swaps]) -> dict[int, float]:
 def corrected(
     differences: Mapping[int, Difference], p: Mapping[int, float], tests: int
 ) -> dict[int, Difference]:
-    """Return the differences with their p values, corrected for `tests` tests."""
-    found = {n: p.get(n, gap.p) for n, gap in differences.items()}
-    tested = {n: value for n, value in found.items() if value is not None}
+    """Return the differences with their p values, corrected for `tests` tests.
+
+    A difference has to stand over samples and over seeds: the larger p counts.
+    """
+    found = {n: [x for x in (p.get(n), gap.p) if x is not None] for n, gap in differences.items()}
+    tested = {n: max(both) for n, both in found.items() if both}
     holm = dict(zip(tested, st.holm(list(tested.values()), tests), strict=True))
     return {
         n: gap.model_copy(
