@@ -96,6 +96,7 @@ def _overrides(trained: RunFolder, meshes: Path) -> list[str]:
         f"experiment={trained.path.parent.name}-on-{_word(meshes)}",
         f"platform.runs_dir={trained.path.parent.parent.absolute()}",
         "evaluate.min_gap_closed=null",
+        "sweep=null",  # judging a trial is not another trial
     ]
 
 

@@ -52,7 +52,7 @@ def warnings_of(origins: Mapping[str, Any]) -> list[str]:
     return [
         f"{name} was imported from {file}, outside of its package: the run is not what its commit "
         "says"
-        for name, file in origins["elsewhere"].items()
+        for name, file in origins.get("elsewhere", {}).items()
     ]
 
 

@@ -99,7 +99,7 @@ class RunMemory:
         self._record["workload"] = facts.workload
         if facts.drift:
             self._record["drift"] = list(facts.drift)
-        self.warnings = warnings_of(self._record["code"]["origins"])
+        self.warnings = warnings_of(self._record["code"].get("origins") or {})
         self._earlier = earlier(self._previous(), self._record["code"]["digest"])
         number = len(self._earlier) + 1
         self._now = beginning(number, self._record, facts.workers, self._attempt)

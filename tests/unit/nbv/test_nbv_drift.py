@@ -107,6 +107,21 @@ def test_a_run_of_this_very_code_is_judged_without_a_word(trained: RunFolder, as
     assert next(stage for stage in stages if stage.name == "evaluate").drift == ()
 
 
+def test_judging_a_trial_of_a_sweep_is_no_trial(
+    trained: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = trained.config_file.read_text()
+    place = "sweep:\n  id: nbv/sweep-20261126-120000-ab12\n  trial: seed=1\n"
+    trained.config_file.write_text(text.replace("sweep: null\n", place))
+    found: list[Any] = []
+    monkeypatch.setattr(
+        judging, "run_experiment", lambda _, settings, *rest: found.append(settings)
+    )
+    judge(trained)
+    assert load_experiment(trained.config_file)[1].sweep is not None
+    assert found[0].sweep is None
+
+
 def other_code(parts: dict[str, Any]) -> None:
     parts["code"]["gimbal_nbv/scorer.py"] = "00" * 32
 
