@@ -16,6 +16,9 @@ from typing import Any
 
 import psutil
 
+_MOST = 100
+"""Newer modules that are named; more means a checkout that was switched, and all are."""
+
 
 def import_origins(folders: Mapping[str, Path]) -> dict[str, Any]:
     """Look for first-party modules that are not what their packages' folders promise.
@@ -42,7 +45,7 @@ def import_origins(folders: Mapping[str, Path]) -> dict[str, Any]:
                     newer.append(name)
     return {
         "elsewhere": elsewhere,
-        "newer": sorted(newer),
+        "newer": sorted(newer)[:_MOST],
         "copies": {name: found for name in folders if (found := _copies(name, folders[name]))},
     }
 

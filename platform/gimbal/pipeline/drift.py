@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gimbal.errors import ConfigError, Drift, StorageError
+from gimbal.errors import Drift, GimbalError, StorageError
 from gimbal.experiment.explaining import explain
 from gimbal.experiment.files import read_json
 from gimbal.experiment.fingerprint import stage_fingerprint
@@ -57,7 +57,7 @@ def _differences(stage_dir: Path, stage: Stage) -> Sequence[str]:
     known = {name: str(inputs.get(name, "not recorded")) for name in stage.inputs}
     try:
         now = stage_fingerprint(stage, known)
-    except ConfigError as error:
+    except GimbalError as error:  # such as an outside file that is not here
         return [error.message]
     if now.digest == record.fingerprint:
         return []
