@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,6 +68,7 @@ def reproduce(
     folder = find(runs_dir, run)
     options = ReproduceOptions(check=check, rtol=rtol, keep=keep)
     with interruptible():
+        _closed_terminal_as_interrupt()
         result = run_again(folder, options, say)
     _show(result, _console(stderr=as_json))
     if as_json:
@@ -76,6 +78,12 @@ def reproduce(
             f"{len(result.comparison.differences)} of {result.comparison.numbers} numbers differ",
             f"look at both: {folder.path} and {result.run_dir}",
         )
+
+
+def _closed_terminal_as_interrupt() -> None:
+    """Treat a closed terminal like Ctrl-C, unless `nohup` asked to go on."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
 
 
 def _console(*, stderr: bool) -> Console:

@@ -22,11 +22,13 @@ from gimbal.errors import CannotTell, Drift, StageFailed
 from gimbal.experiment.attempt import ATTEMPT_VARIABLE
 from gimbal.experiment.freshness import SUBMITTED_CODE
 from gimbal.experiment.process_identity import ProcessIdentity, this_process
+from gimbal.experiment.provenance import ORIGIN_VARIABLE
 from gimbal.reproduction.recorded_code import RecordedCode
 
 _NOT_INHERITED = (
     ATTEMPT_VARIABLE,
     SUBMITTED_CODE,
+    ORIGIN_VARIABLE,
     "GIMBAL_RESTARTED_FOR",
     "RAY_JOB_CONFIG_JSON_ENV_VAR",
 )

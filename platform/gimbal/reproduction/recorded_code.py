@@ -67,11 +67,12 @@ def recorded_code(provenance: Mapping[str, Any]) -> RecordedCode:
     found = repositories_of(code)
     if not found or not packages or not isinstance(code.get("digest"), str):
         raise _not_in_git(code)
-    repositories = [_repository(entry, packages, found) for entry in found]
+    every = [_repository(entry, packages, found) for entry in found]
+    repositories = tuple(repository for repository in every if repository.packages)
+    if not repositories:
+        raise _not_in_git(code)
     return RecordedCode(
-        digest=code["digest"],
-        packages=tuple(sorted(packages)),
-        repositories=tuple(r for r in repositories if r.packages),
+        digest=code["digest"], packages=tuple(sorted(packages)), repositories=repositories
     )
 
 

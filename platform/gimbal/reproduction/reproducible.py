@@ -87,8 +87,8 @@ def recipe_of(folder: RunFolder) -> Recipe:
             "workload's own",
             f"reproduce the run that made them ({_makers(run)}), then give that command again",
         )
-    folder = start_folder(run) or Path.cwd()
-    return Recipe(run=run, code=recorded_code(run.provenance), folder=folder)
+    start = start_folder(run) or Path.cwd()
+    return Recipe(run=run, code=recorded_code(run.provenance), folder=start)
 
 
 def _makers(run: StoredRun) -> str:
