@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 from gimbal.tracking import membership, uris
 from gimbal.tracking.control import Control, Voice
 from gimbal.tracking.delivery import Delivery
-from gimbal.tracking.leftovers import mark_killed, runs_with_leftovers
+from gimbal.tracking.leftovers import mark_dead_trials, mark_killed, runs_with_leftovers
 from gimbal.tracking.state import Identity, load_identity, shown_uri
 from gimbal.tracking.store import Store, StoreUnavailable
 from gimbal.tracking.sweep_delivery import SweepDelivery
@@ -41,6 +41,8 @@ _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _LAST_ATTEMPTS = 3
 _NICENESS = 5
+_PATIENCE_S = 15.0
+"""How long the trials of a killed sweep may take to die."""
 
 Connect = Callable[[], Store]
 
@@ -180,6 +182,7 @@ def deliver_run(run_dir: Path, runs_dir: Path, uri: str, voice: Voice) -> None:
 def _mark_killed(run_dir: Path) -> None:
     with contextlib.suppress(OSError):  # a full disk must not keep the courier from ending
         mark_killed(run_dir)
+        mark_dead_trials(run_dir, _PATIENCE_S)
 
 
 def deliver_leftovers(runs_dir: Path, uri: str, voice: Voice) -> None:

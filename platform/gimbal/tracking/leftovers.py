@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from gimbal.errors import StorageError
+from gimbal.experiment.run_folder import RunFolder
+from gimbal.experiment.run_state import RunStatus
 from gimbal.tracking import membership, outbox
 from gimbal.tracking.clock import now_ms
 from gimbal.tracking.outbox import Outbox
 from gimbal.tracking.records import PARENT, Finish, OpenRun
 from gimbal.tracking.state import Identity, load_identity, remaining
+
+_LOOK_S = 0.2
 
 
 def runs_with_leftovers(runs_dir: Path) -> Iterator[tuple[Path, Identity]]:
@@ -28,18 +35,7 @@ def remaining_with_trials(run_dir: Path) -> int:
 
 
 def mark_killed(run_dir: Path) -> None:
-    """Record that a run, or a sweep and its trials, were killed: they can no longer do so."""
-    _mark_one_killed(run_dir)
-    mark_trials_killed(run_dir)
-
-
-def mark_trials_killed(sweep_dir: Path) -> None:
-    """Record that whatever trial of a sweep is still open was killed."""
-    for run_dir, _ in membership.trials_of(sweep_dir):
-        _mark_one_killed(run_dir)
-
-
-def _mark_one_killed(run_dir: Path) -> None:
+    """Record that a run or sweep and its open stages were killed: it can no longer do so."""
     if not _is_open(run_dir):
         return
     box = Outbox(run_dir)
@@ -47,6 +43,30 @@ def _mark_one_killed(run_dir: Path) -> None:
         box.append(Finish(at_ms=now_ms(), status="killed"))
     finally:
         box.close()
+
+
+def mark_dead_trials(sweep_dir: Path, patience_s: float) -> None:
+    """Record that each open trial of a sweep whose process is dead was killed.
+
+    Args:
+        sweep_dir: The sweep's folder; a run's has no trials.
+        patience_s: How long to wait for processes that are still dying; a trial that is a job of
+            the service outlives its sweep, and is left alone.
+    """
+    deadline = time.monotonic() + patience_s
+    left = [run_dir for run_dir, _ in membership.trials_of(sweep_dir)]
+    while left := [run_dir for run_dir in left if _goes_on(run_dir)]:
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(_LOOK_S)
+
+
+def _goes_on(run_dir: Path) -> bool:
+    with contextlib.suppress(StorageError):
+        if RunFolder(run_dir).state().status is RunStatus.RUNNING:
+            return True
+    mark_killed(run_dir)
+    return False
 
 
 def _is_open(run_dir: Path) -> bool:

@@ -41,6 +41,8 @@ from gimbal.tracking.records import (
 from gimbal.tracking.state import identify, load_identity, store_uri
 
 Warn = Callable[[str], None]
+_PATIENCE_S = 2.0
+"""How long the processes of a sweep's trials may take to die when it ends."""
 
 
 class _Sender:
@@ -220,8 +222,8 @@ class Tracker(_RunTracker):
             if self._courier is None:
                 self._sender.close()
                 return self._waiting()
-            with contextlib.suppress(OSError):  # the sweep is over: an open trial has no process
-                leftovers.mark_trials_killed(self._run_dir)
+            with contextlib.suppress(OSError):
+                leftovers.mark_dead_trials(self._run_dir, _PATIENCE_S)
             self._courier.close(timeout_s)
             self._sender.close()
             return self._report_remaining()

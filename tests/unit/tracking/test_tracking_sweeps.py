@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gimbal.experiment.run_folder import RunFolder
+from gimbal.experiment.run_state import RunStatus
+from gimbal.experiment.settings import ExperimentSettings
 from gimbal.tracking import leftovers, membership
 from gimbal.tracking.delivery import Delivery
 from gimbal.tracking.outbox import Outbox, outbox_file, read_entries
@@ -241,9 +244,22 @@ def test_the_end_of_a_sweep_ends_trials_whose_process_died(lab: Lab) -> None:
     died, ended = lab.trial("died"), lab.trial("ended")
     stranger = lab.trial("stranger", part_of="")
     lab.write(ended, Finish(at_ms=50, status="finished"))
-    leftovers.mark_killed(lab.sweep)
-    assert [last_status(d) for d in (lab.sweep, died, ended)] == ["killed", "killed", "finished"]
+    leftovers.mark_dead_trials(lab.sweep, patience_s=60.0)
+    assert [last_status(run_dir) for run_dir in (died, ended)] == ["killed", "finished"]
     assert last_status(stranger) is None
+    assert last_status(lab.sweep) is None
+
+
+def test_a_trial_that_outlives_its_sweep_is_not_called_killed(lab: Lab) -> None:
+    """A job of the service does; this process stands for it."""
+    lab.open_sweep()
+    config = ExperimentSettings(workload="nbv", experiment="nbv")
+    living = lab.trial(RunFolder.create(lab.runs_dir, config).id)
+    leftovers.mark_dead_trials(lab.sweep, patience_s=0.0)
+    assert last_status(living) is None
+    RunFolder(living).finish(RunStatus.INTERRUPTED, "it died")
+    leftovers.mark_dead_trials(lab.sweep, patience_s=60.0)
+    assert last_status(living) == "killed"
 
 
 def last_status(run_dir: Path) -> str | None:
