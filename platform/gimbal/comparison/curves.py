@@ -17,6 +17,7 @@ METRICS_FILE = "metrics.jsonl"
 MAX_POINTS = 160
 MAX_BYTES = 32 << 20
 """A longer file is read from its beginning only so far."""
+_NUMBERS = (float, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,10 @@ def _read_file(path: Path) -> dict[str, Curve]:
         if not isinstance(step, int) or not isinstance(values, dict):
             continue
         for key, value in values.items():
-            if isinstance(value, int | float) and math.isfinite(value):
-                found.setdefault(key, {})[step] = value
+            if value.__class__ in _NUMBERS and -math.inf < value < math.inf:
+                if key not in found:
+                    found[key] = {}
+                found[key][step] = value
     return {key: _thinned(points) for key, points in found.items()}
 
 

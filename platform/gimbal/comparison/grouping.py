@@ -8,7 +8,7 @@ seed but different code are not repeats: the code is then a difference like any 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ CODE_KEY = "code"
 _SETS_NOBODY_APART = frozenset({"platform", "resources", "experiment", "sweep", "seed"})
 _CODE_DIGITS = 10
 _LABELLED = 5
+_SCALARS = (bool, int, float, str)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +51,7 @@ def group_runs(runs: Sequence[RunRecord], axes: Sequence[str] = ()) -> list[Grou
     differing = differing_keys(list(configs.values()))
     keys = [*(axis for axis in axes if axis != "seed"), *differing]
     keys = list(dict.fromkeys(keys))
-    found: dict[str, list[int]] = {}
+    found: dict[Hashable, list[int]] = {}
     for position, config in configs.items():
         found.setdefault(_print({key: config.get(key) for key in keys}), []).append(position)
     return [_group(runs, positions, configs[positions[0]], keys) for positions in found.values()]
@@ -58,7 +59,7 @@ def group_runs(runs: Sequence[RunRecord], axes: Sequence[str] = ()) -> list[Grou
 
 def differing_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the keys that are not equal in all configs, in the order of the configs."""
-    values: dict[str, set[str]] = {}
+    values: dict[str, set[Hashable]] = {}
     for config in configs:
         for key, value in config.items():
             values.setdefault(key, set()).add(_print(value))
@@ -99,7 +100,7 @@ def _deciding(run: RunRecord) -> dict[str, Any]:
 
 def _codes(runs: Sequence[RunRecord], configs: Mapping[int, Mapping[str, Any]]) -> dict[int, str]:
     """Return the code of every run, if two of one config and seed were made by different code."""
-    seen: dict[tuple[str, int], set[str]] = {}
+    seen: dict[tuple[Hashable, int], set[str]] = {}
     for position, config in configs.items():
         run = runs[position]
         if run.code:
@@ -117,5 +118,8 @@ def _group(
     return Group(label=label, settings=settings, runs=tuple(positions))
 
 
-def _print(value: Any) -> str:
+def _print(value: Any) -> Hashable:
+    """Return something that is equal for equal settings; True is not 1."""
+    if value.__class__ in _SCALARS:
+        return (value.__class__, value)
     return json.dumps(value, sort_keys=True, default=str)

@@ -16,7 +16,7 @@ from gimbal.comparison.grouping import shown
 from gimbal.comparison.model import Comparison, GroupLine
 
 _MANY_RUNS = 60
-_FEW_POINTS = 80
+_FEW_POINTS = 60
 _LOG_FROM = 30.0
 """An axis whose largest value is so many times its smallest is logarithmic."""
 _TICKS = 6

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from gimbal.comparison.curves import Curve, read_curves
+from gimbal.comparison.final_numbers import FinalNumbers
 from gimbal.errors import GimbalError
 from gimbal.experiment.files import read_json
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.run_state import RunState, RunStatus, StageStatus
 from gimbal.experiment.samples import SAMPLES_FILE, Samples, read_samples
 from gimbal.experiment.yaml_reading import read_yaml
-
-MAX_NUMBERS = 5000
-"""Final numbers kept of one run; a stage that reports more reports no metrics but data."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +111,7 @@ def load_run(path: Path) -> RunRecord:
         problem="; ".join(problem for problem in problems if problem),
         trial=state.trial,
         config=config,
-        finals=_finals(state),
+        finals=FinalNumbers(state),
         samples=samples,
         curves=read_curves(folder.stages, list(state.stages)),
         seconds=_seconds(state),
@@ -156,27 +154,6 @@ def _samples(folder: RunFolder, state: RunState) -> tuple[dict[str, Samples], st
         if samples is not None:
             found[name] = samples
     return found, ""
-
-
-def _finals(state: RunState) -> dict[str, float]:
-    numbers: dict[str, float] = {}
-    for name, stage in state.stages.items():
-        if stage.status in (StageStatus.FINISHED, StageStatus.SKIPPED):
-            numbers.update(_numbers(stage.metrics, name))
-        if len(numbers) > MAX_NUMBERS:
-            return dict(list(numbers.items())[:MAX_NUMBERS])
-    return numbers
-
-
-def _numbers(tree: Any, prefix: str) -> Iterator[tuple[str, float]]:
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _numbers(value, f"{prefix}.{key}")
-    elif isinstance(tree, list):
-        for index, value in enumerate(tree):
-            yield from _numbers(value, f"{prefix}.{index}")
-    elif isinstance(tree, int | float) and not isinstance(tree, bool):
-        yield prefix, float(tree)
 
 
 def _seconds(state: RunState) -> float | None:

@@ -32,6 +32,7 @@ EXACT_SAMPLES = 14
 _SEED = 20_261_126
 _CHUNK = 16_384
 _QUADRATURE = 2_000
+_NORMAL = NormalDist().inv_cdf(0.975)
 
 
 @functools.lru_cache(maxsize=8)
@@ -95,13 +96,13 @@ def combined_p(value: float, samples: tuple[float, int], seeds: Sequence[Floats]
         samples: Standard error over samples and its degrees of freedom.
         seeds: What each seed makes of the difference, or of each of two groups.
     """
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtr
 
     errors = [standard_error(part) for part in seeds]
     error = math.hypot(*errors)
     below = sum(e**4 / (len(part) - 1) for e, part in zip(errors, seeds, strict=True))
     degrees = error**4 / below if below > 0 else 1.0
-    moved = samples[0] * stdtrit(samples[1], (np.arange(_QUADRATURE) + 0.5) / _QUADRATURE)
+    moved = samples[0] * _t_midpoints(samples[1])
     if error == 0:
         return float((np.abs(moved) >= abs(value)).mean())
     above = stdtr(degrees, (moved - abs(value)) / error)
@@ -148,6 +149,14 @@ def _t_result(value: float, error: float, degrees: float) -> TResult:
     return TResult(value, value - half, value + half, p)
 
 
+@functools.lru_cache(maxsize=8)
+def _t_midpoints(degrees: int) -> Floats:
+    """Return Student's t at the middles of equal shares of probability."""
+    from scipy.special import stdtrit
+
+    return np.asarray(stdtrit(degrees, (np.arange(_QUADRATURE) + 0.5) / _QUADRATURE))
+
+
 @functools.lru_cache(maxsize=32)
 def _t_draws(degrees: int, stream: int) -> Floats:
     rng = np.random.default_rng([_SEED, 1, stream])
@@ -162,7 +171,7 @@ def stretched(draws: Floats, value: float, samples: int) -> Floats:
     §4.3): draws are moved away from the value by as much.
     """
     reach = math.sqrt(samples / (samples - 1)) * t_quantile(0.975, samples - 1)
-    return value + (draws - value) * (reach / NormalDist().inv_cdf(0.975))
+    return value + (draws - value) * (reach / _NORMAL)
 
 
 def percentiles(draws: Floats) -> tuple[float, float]:
@@ -197,7 +206,11 @@ def swap_tests(
     half, half_over = (a - b).T / 2, (a_over - b_over).T / 2
     middle, middle_over = (a + b).sum(axis=1) / 2, (a_over + b_over).sum(axis=1) / 2
 
+    plain = not half_over.any()
+
     def gap(shift: Floats, shift_over: Floats) -> Floats:
+        if plain:  # the line is the same on both sides: no division is needed to compare
+            return np.abs(shift)
         with np.errstate(divide="ignore", invalid="ignore"):
             above = (middle + shift) / (middle_over + shift_over)
             below = (middle - shift) / (middle_over - shift_over)
@@ -206,7 +219,8 @@ def swap_tests(
     enough = gap(half.sum(axis=0), half_over.sum(axis=0)) * (1 - 1e-9) - 1e-15
     hits, total = np.zeros(len(a)), 0
     for signs in _signs(a.shape[1]):
-        hits += (gap(signs @ half, signs @ half_over) >= enough).sum(axis=0)
+        shift_over = half_over[:1] if plain else signs @ half_over
+        hits += (gap(signs @ half, shift_over) >= enough).sum(axis=0)
         total += len(signs)
     exact = a.shape[1] <= EXACT_SAMPLES
     p = hits / total if exact else (hits + 1) / (total + 1)
