@@ -26,7 +26,7 @@ from gimbal.experiment.workload import Workload
 from gimbal.experiment.yaml_reading import KeyPath, read_yaml
 from gimbal.experiment.yaml_writing import dump_yaml
 
-__all__ = ["ConfigTree", "dump_yaml", "load_experiment", "read_config"]
+__all__ = ["ConfigTree", "dump_yaml", "load_experiment", "load_settings", "read_config"]
 
 _EXTENDS = "extends"
 _MAX_LISTED = 6
@@ -64,13 +64,28 @@ def load_experiment(
             f"{source}: no workload is named", f"add `workload: NAME`; installed: {known}"
         )
     workload = load_workload(name)
+    return workload, _checked(workload, tree, source)
+
+
+def load_settings(
+    workload: Workload[Any], path: Path, overrides: Sequence[str | Override] = ()
+) -> ExperimentSettings:
+    """Read an experiment's file for a workload that is at hand already.
+
+    Raises:
+        ConfigError: See `load_experiment`.
+    """
+    return _checked(workload, read_config(path, overrides), path)
+
+
+def _checked(workload: Workload[Any], tree: ConfigTree, source: Path) -> ExperimentSettings:
     try:
-        settings = workload.config.model_validate(tree.data)
+        settings: ExperimentSettings = workload.config.model_validate(tree.data)
     except ValidationError as error:
         raise explain_validation(
             error, workload.config, tree.data, tree.origins, str(source)
         ) from error
-    return workload, settings
+    return settings
 
 
 def read_config(path: Path, overrides: Sequence[str | Override] = ()) -> ConfigTree:

@@ -100,6 +100,7 @@ class _Driver:
         self.sweep = sweep
         self.spec = sweep.spec
         self.base = base
+        self.workload = workload
         self.stages: list[Stage] = list(workload.stages(base))
         self.opened = opened
         self.folder: SweepFolder = opened.folder
@@ -117,7 +118,7 @@ class _Driver:
             self._recorded(leaving, spent_before),
             SweepTracking.of(self.folder, self.spec, self.base, self.observer) as tracking,
         ):
-            plan = SweepPlan.of(self.folder, self.spec, self.stages, request.command)
+            plan = SweepPlan.of(self.folder, self.spec, self.workload, self.stages, request.command)
             known = self.folder.trials()
             curves = earlier_curves(plan, known)
             queue = TrialQueue(self.spec, self.sweep.axes, known, curves)
@@ -203,8 +204,11 @@ class _Driver:
             self._end(SweepStatus.INTERRUPTED, spent_before, "stopped by the user")
         elif leaving.budget_over and (unfinished or not self._all_begun()):
             self._end(SweepStatus.STOPPED, spent_before, f"{self.spec.budget_s:g} s are used up")
-        elif unfinished:
-            message = f"{len(unfinished)} trials lost their processes too often"
+        elif unfinished or not self._all_begun():
+            count = len(unfinished)
+            message = (
+                f"{count} {'trial' if count == 1 else 'trials'} lost their processes too often"
+            )
             self._end(SweepStatus.INTERRUPTED, spent_before, message)
         else:
             self._end(SweepStatus.FINISHED, spent_before, "")

@@ -80,9 +80,9 @@ class JobProcess:
                 self._followed = True
                 return job
             self._write(job=None)
-        workload, settings = self._plan.load(self._trial)
+        settings = self._plan.load(self._trial)
         key = f"{self._plan.folder.name}.{self._trial.id}.{self._record.attempts}"
-        job = self._door.submit(workload.name, settings, key)
+        job = self._door.submit(self._plan.workload.name, settings, key)
         self._followed = True
         self._write(job=job["id"], started_at=self._record.started_at or utc_now(), message="")
         return job

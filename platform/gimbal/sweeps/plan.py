@@ -2,7 +2,8 @@
 
 A trial's process may start minutes or, after `--resume`, days after the driver read the user's
 files. So trials read nothing but the sweep's own folder: `base.yaml` is the base config as it was
-when the sweep began, complete with defaults.
+when the sweep began, complete with defaults. The workload travels by its import path with the code
+that the driver sends: a node of a cluster need not have it installed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gimbal.experiment.attempt import AttemptFolder
-from gimbal.experiment.loading import load_experiment
+from gimbal.experiment.loading import load_settings
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.sweep_record import SweepFolder
@@ -33,6 +34,7 @@ class SweepPlan:
 
     Attributes:
         folder: The sweep's folder.
+        workload: Gives the stages.
         name: The sweep's name.
         metric: See `SweepSpec.metric`.
         train_stage: The one training stage, if there is exactly one.
@@ -42,6 +44,7 @@ class SweepPlan:
     """
 
     folder: Path
+    workload: Workload[Any]
     name: str
     metric: str
     train_stage: str | None
@@ -51,13 +54,19 @@ class SweepPlan:
 
     @classmethod
     def of(
-        cls, folder: SweepFolder, spec: SweepSpec, stages: list[Stage], command: tuple[str, ...]
+        cls,
+        folder: SweepFolder,
+        spec: SweepSpec,
+        workload: Workload[Any],
+        stages: list[Stage],
+        command: tuple[str, ...],
     ) -> SweepPlan:
         """Make the plan of a sweep whose config was checked."""
         trained = [stage.name for stage in stages if isinstance(stage, TrainStage)]
         only = trained[0] if len(trained) == 1 else None
         return cls(
             folder=folder.path.absolute(),
+            workload=workload,
             name=spec.name,
             metric=spec.metric,
             train_stage=only,
@@ -80,6 +89,7 @@ class SweepPlan:
         """Return the folder of one start of a trial; numbers begin at 1."""
         return AttemptFolder(self.folder / ATTEMPTS_FOLDER / trial.id / str(number))
 
-    def load(self, trial: Trial) -> tuple[Workload[Any], ExperimentSettings]:
-        """Return a trial's workload and settings."""
-        return load_experiment(self.base, trial_overrides(trial, self.name, self.folder.name))
+    def load(self, trial: Trial) -> ExperimentSettings:
+        """Return a trial's settings."""
+        changes = trial_overrides(trial, self.name, self.folder.name)
+        return load_settings(self.workload, self.base, changes)

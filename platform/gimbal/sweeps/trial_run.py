@@ -8,9 +8,11 @@ run goes on from its checkpoint.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,19 +87,22 @@ class TrialRun:
                 return self._left(began)
             except GateFailed as error:
                 return self._failed(error, began, gate=True)
-            except (GimbalError, OSError) as error:
+            except Exception as error:  # the border of the process: a workload's bug ends its trial
                 return self._failed(error, began)
             else:
                 return self._finished(result, began)
 
     def _run(self) -> RunResult:
-        workload, settings = self.plan.load(self.trial)
+        settings = self.plan.load(self.trial)
         options = RunOptions(command=self.plan.command)
         with TrialLog(self.attempt.log, self._begun) as log:
             try:
-                return run_experiment(workload, settings, options, log)
+                return run_experiment(self.plan.workload, settings, options, log)
             except GimbalError as error:
                 log.notice(str(error))
+                raise
+            except Exception:
+                log.notice(traceback.format_exc())
                 raise
 
     def _begun(self, run_dir: str) -> None:
@@ -106,11 +111,13 @@ class TrialRun:
     def _finished(self, result: RunResult, began: float) -> TrialRecord:
         value = metric_of(result.metrics, self.plan.metric)
         self._spent(began)
-        if value is None:
+        if value is None or not math.isfinite(value):
+            none = f"the run reported no number {self.plan.metric}"
             return self._write(
                 status=TrialStatus.FAILED,
+                step=self._step(),
                 ended_at=utc_now(),
-                message=f"the run reported no number {self.plan.metric}",
+                message=none if value is None else f"{self.plan.metric} is {value}",
             )
         return self._write(
             status=TrialStatus.FINISHED,
@@ -129,7 +136,7 @@ class TrialRun:
             metric=value,
             step=self._step(),
             ended_at=utc_now(),
-            message=error.message if isinstance(error, GimbalError) else str(error),
+            message=_words_of(error),
         )
 
     def _left(self, began: float | None) -> TrialRecord:
@@ -161,7 +168,11 @@ class TrialRun:
     def _outlive_former(self) -> None:
         """Wait until the process of an earlier start is gone: two may not work in one run."""
         waited = 0.0
-        while self._record.run_dir is not None and waited < _FORMER_S:
+        while (
+            self._record.run_dir is not None
+            and waited < _FORMER_S
+            and not self.attempt.stop_path.exists()
+        ):
             try:
                 state = RunFolder(Path(self._record.run_dir)).state()
             except GimbalError:
@@ -190,6 +201,12 @@ class TrialRun:
         self._record = self._record.model_copy(update=changes)
         self._sweep.write_trial(self._record)
         return self._record
+
+
+def _words_of(error: Exception) -> str:
+    if isinstance(error, GimbalError):
+        return error.message
+    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
 def first_record(trial: Trial) -> TrialRecord:

@@ -65,7 +65,7 @@ def job(job_id: str, state: str, run: str | None = None, detail: str = "") -> di
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_process, "_POLL_S", 0.0)
-    monkeypatch.setattr(SweepPlan, "load", lambda self, trial: (type("W", (), {"name": "w"}), None))
+    monkeypatch.setattr(SweepPlan, "load", lambda self, trial: None)
 
 
 @pytest.fixture
@@ -74,6 +74,7 @@ def plan(tmp_path: Path) -> SweepPlan:
     folder.mkdir(parents=True)
     return SweepPlan(
         folder=folder,
+        workload=type("W", (), {"name": "w"})(),
         name="s",
         metric="score.value",
         train_stage=None,
