@@ -31,8 +31,9 @@ from gimbal.sweeps.plan import BASE_FILE
 from gimbal.sweeps.spec import SweepFile, SweepSpec
 
 _CLAIM = ".claim"
-_MAY_CHANGE = ("base", "samples", "concurrent", "budget_s")
-"""Keys a resumed sweep may give anew: none of them changes a trial."""
+_MAY_CHANGE = ("base", "set", "samples", "concurrent", "budget_s")
+"""Keys a resumed sweep may give anew: none of them changes a trial. What `set` changes in the base
+config is found there."""
 _MAY_CHANGE_IN_BASE = ("platform", "resources")
 _SHOWN = 5
 
@@ -185,8 +186,10 @@ def _forget_failures(folder: SweepFolder) -> None:
 
 
 def _require_unchanged(folder: SweepFolder, spec: SweepSpec, base: ExperimentSettings) -> None:
+    then = read_yaml(folder.spec_file).data
     changes = [
-        *_changes(read_yaml(folder.spec_file).data, to_plain(spec), _MAY_CHANGE),
+        *_changes(then, to_plain(spec), _MAY_CHANGE),
+        *_reordered(then.get("space", {}), spec.space),
         *_changes(read_yaml(folder.path / BASE_FILE).data, to_plain(base), _MAY_CHANGE_IN_BASE),
     ]
     if changes:
@@ -197,6 +200,13 @@ def _require_unchanged(folder: SweepFolder, spec: SweepSpec, base: ExperimentSet
             "take that back, or start a new sweep: drop --resume (finished stages are not run "
             "again)",
         )
+
+
+def _reordered(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a sentence where the same keys stand in another order, which draws other points."""
+    if list(then) == list(now) or set(then) != set(now):
+        return []
+    return [f"space: the order of keys {', '.join(then)} → {', '.join(now)}"]
 
 
 def _changes(

@@ -54,14 +54,17 @@ class TrialQueue:
         self._spec = spec
         self._known = {record.number: record for record in known}
         listed = points_of(spec, axes)
-        self._points = listed if listed is not None else _points_tried(known, len(spec.seeds))
         self._total = len(listed) if listed is not None else spec.samples or 0
+        tried = _points_tried(known, len(spec.seeds))
+        self._points = dict(enumerate(listed)) if listed is not None else tried
         self._guide = None if listed is not None else _Guide(spec, axes, self._points)
         for record in known:
             if record.status.is_terminal:
                 curve = (curves or {}).get(record.number, {})
                 how = Ended(status=record.status, metric=record.metric, curve=curve)
                 self.ended(record.number, how)
+        if self._guide is not None:
+            self._guide.reopen()
         self._trials = self._remaining()
 
     @property
@@ -72,7 +75,8 @@ class TrialQueue:
     @property
     def left(self) -> int:
         """Trials that have not ended."""
-        return self.total - sum(r.status.is_terminal for r in self._known.values())
+        ended = (r for r in self._known.values() if r.status.is_terminal)
+        return self.total - sum(record.number < self.total for record in ended)
 
     def next(self) -> Trial | None:
         """Return the next trial, or None when there is none left."""
@@ -84,27 +88,30 @@ class TrialQueue:
             self._guide.ended(number, how)
 
     def _remaining(self) -> Iterator[Trial]:
-        seeds = len(self._spec.seeds)
-        index = 0
-        while index < self._total:
-            if index == len(self._points):  # only a search has points still to invent
-                self._points.append(self._guide.ask() if self._guide else {})
-            for trial in trials_of(self._points, self._spec.seeds)[index * seeds :][:seeds]:
+        for index in range(self._total):
+            if index not in self._points and self._guide is not None:
+                self._points[index] = self._guide.ask()
+            for trial in trials_of(index, self._points[index], self._spec.seeds):
                 known = self._known.get(trial.number)
                 if known is None or not known.status.is_terminal:
                     yield trial
-            index += 1
 
 
 class _Guide:
     """Keeps TPE informed of whole points: their mean over the seeds."""
 
-    def __init__(self, spec: SweepSpec, axes: Sequence[Axis], points: list[Point]) -> None:
+    def __init__(self, spec: SweepSpec, axes: Sequence[Axis], points: dict[int, Point]) -> None:
         self._seeds = len(spec.seeds)
         self._sign = 1.0 if spec.mode == "max" else -1.0
-        self._tpe = Tpe(axes, spec.search_seed)
+        self._tpe = Tpe(axes, spec.search_seed, tried=len(points))
         self._points = points
         self._ended: dict[int, list[Ended]] = {}
+
+    def reopen(self) -> None:
+        """Count the points of earlier starts that have not ended as running."""
+        for index, point in sorted(self._points.items()):
+            if len(self._ended.get(index, ())) < self._seeds:
+                self._tpe.reopen(point)
 
     def ask(self) -> Point:
         return self._tpe.ask()
@@ -121,9 +128,9 @@ class _Guide:
         self._tpe.tell(self._points[index], mean, stopped[0] if stopped else None)
 
 
-def _points_tried(known: Sequence[TrialRecord], seeds: int) -> list[Point]:
-    """Return the points that earlier starts invented, in their order."""
+def _points_tried(known: Sequence[TrialRecord], seeds: int) -> dict[int, Point]:
+    """Return the points that earlier starts invented, by their place in the sweep."""
     points: dict[int, Point] = {}
     for record in known:
         points.setdefault(record.number // seeds, record.overrides)
-    return [points[index] for index in sorted(points)]
+    return points

@@ -13,18 +13,17 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gimbal.errors import ConfigError
 from gimbal.experiment.nearest import did_you_mean
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Point = dict[str, Any]
 """The value of each dotted key."""
 
 MAX_POINTS = 100_000
+_LONGEST_NAME = 400
+_LONGEST_VALUE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +86,23 @@ class Axis:
             return (low,)
         return (low, high - 1) if self.kind in ("randint", "lograndint") else (low, high)
 
+    def settle(self, value: Any) -> Any:
+        """Return a drawn value as YAML keeps it: short, and never outside of the axis.
+
+        Six digits tell points apart; a value on a grid of steps keeps its place there.
+        """
+        value = value.item() if hasattr(value, "item") else value
+        if not isinstance(value, float) or self.kind == "choice":
+            return value
+        if self.kind == "normal":
+            return float(f"{value:.6g}")
+        low, high, *step = self.arguments
+        if step:
+            value = float(f"{round(value / step[0]) * step[0]:.12g}")
+        elif low <= float(f"{value:.6g}") <= high:
+            value = float(f"{value:.6g}")
+        return min(max(value, float(low)), float(high))
+
     def domain(self) -> Any:
         """Return Ray Tune's distribution."""
         from ray import tune
@@ -145,9 +161,15 @@ def _problem(kind: Kind, arguments: Any) -> str:
         return f"needs numbers above 0, not {low}"
     if low >= high:
         return f"needs low < high, not {low} and {high}"
-    if step and not 0 < step[0] <= high - low:
-        return f"needs a step between 0 and high - low, not {step[0]}"
+    if step and step[0] <= 0:
+        return f"needs a step above 0, not {step[0]}"
+    if step and not all(_is_multiple(bound, step[0]) for bound in (low, high)):
+        return f"needs a low and a high that are multiples of the step {step[0]}"
     return ""
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    return math.isclose(value / step, round(value / step), abs_tol=1e-9)
 
 
 def _is_number(value: Any, *, whole: bool) -> bool:
@@ -193,17 +215,11 @@ def draw(axes: Sequence[Axis], count: int, seed: int) -> list[Point]:
     import numpy as np
 
     chance = np.random.RandomState(seed % 2**32)
-    domains = [(axis.key, axis.domain()) for axis in axes]
+    domains = [(axis, axis.domain()) for axis in axes]
     return [
-        {key: _plain(domain.sample(random_state=chance)) for key, domain in domains}
+        {axis.key: axis.settle(domain.sample(random_state=chance)) for axis, domain in domains}
         for _ in range(count)
     ]
-
-
-def _plain(value: np.generic | Any) -> Any:
-    """Return a value as YAML keeps it, with as many digits as tell points apart."""
-    value = value.item() if hasattr(value, "item") else value
-    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def name_of(point: Mapping[str, Any], seed: int | None = None) -> str:
@@ -216,8 +232,12 @@ def name_of(point: Mapping[str, Any], seed: int | None = None) -> str:
         f"{last if lasts.count(last) == 1 else key}={_shown(value)}"
         for (key, value), last in zip(point.items(), lasts, strict=True)
     ]
-    return " ".join(words + ([] if seed is None else [f"seed={seed}"]))
+    return _cut(" ".join(words), _LONGEST_NAME) + ("" if seed is None else f" seed={seed}")
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else _cut(str(value), _LONGEST_VALUE)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -29,19 +29,22 @@ class Tpe:
     Args:
         axes: The space.
         seed: Of the suggestions.
+        tried: Points that earlier starts suggested; the same seed suggests others after them.
 
     Raises:
         ConfigError: An axis has a distribution that TPE does not know.
     """
 
-    def __init__(self, axes: Sequence[Axis], seed: int) -> None:
+    def __init__(self, axes: Sequence[Axis], seed: int, tried: int = 0) -> None:
+        import numpy as np
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._axes = axes
         self._distributions = {axis.key: _distribution(axis) for axis in axes}
         # `constant_liar`: trials that still run keep concurrent ones from the same spot.
-        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        start = int(np.random.SeedSequence([seed, tried]).generate_state(1)[0])
+        sampler = optuna.samplers.TPESampler(seed=start, constant_liar=True)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._open: dict[str, optuna.Trial] = {}
 
@@ -51,6 +54,11 @@ class Tpe:
         point = {axis.key: _value(axis, trial.params[axis.key]) for axis in self._axes}
         self._open[_name(point)] = trial
         return point
+
+    def reopen(self, point: Point) -> None:
+        """Learn that a point an earlier start suggested is still to end."""
+        self._study.enqueue_trial(self._parameters(point))
+        self._open[_name(point)] = self._study.ask(self._distributions)
 
     def tell(self, point: Point, value: float | None, curve: Curve | None = None) -> None:
         """Learn how a point ended, whether it was asked for here or by an earlier start.
@@ -119,13 +127,15 @@ def _distribution(axis: Axis) -> BaseDistribution:
 
 
 def _value(axis: Axis, parameter: Any) -> Any:
-    if axis.kind == "choice":
-        return axis.arguments[parameter]
-    if axis.kind == "qloguniform":
-        step = axis.arguments[2]
-        parameter = round(parameter / step) * step
-    return float(f"{parameter:.6g}") if isinstance(parameter, float) else parameter
+    return axis.arguments[parameter] if axis.kind == "choice" else axis.settle(parameter)
 
 
 def _parameter(axis: Axis, value: Any) -> Any:
-    return axis.arguments.index(value) if axis.kind == "choice" else value
+    """Return what stands for a value in Optuna, which wants steps counted exactly from the low."""
+    if axis.kind == "choice":
+        texts = [repr(choice) for choice in axis.arguments]  # 1, 1.0 and true are equal in Python
+        return texts.index(repr(value))
+    if axis.kind == "quniform":
+        low, _, step = axis.arguments
+        return low + round((value - low) / step) * step
+    return value

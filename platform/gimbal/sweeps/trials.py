@@ -48,11 +48,12 @@ class Trial:
         return name_of(self.point, self.seed if self.many_seeds else None)
 
 
-def trials_of(points: Sequence[Point], seeds: Sequence[int]) -> list[Trial]:
-    """Return every point with every seed."""
+def trials_of(index: int, point: Point, seeds: Sequence[int]) -> list[Trial]:
+    """Return a point, the sweep's `index`th from 0, with every seed."""
+    first = index * len(seeds)
     return [
         Trial(number=number, point=point, seed=seed, many_seeds=len(seeds) > 1)
-        for number, (point, seed) in enumerate((p, s) for p in points for s in seeds)
+        for number, seed in enumerate(seeds, first)
     ]
 
 
