@@ -6,11 +6,12 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from gimbal.errors import StorageError
 from gimbal.experiment.attempt import AttemptFolder, StopFile
 from gimbal.experiment.sweep_record import SweepFolder, TrialRecord, TrialStatus
 from gimbal.sweeps.queue import Ended, TrialQueue
 from gimbal.sweeps.scheduler import JUDGE, STEP
-from gimbal.sweeps.trainable import ATTEMPT, RECORD, TRIAL
+from gimbal.sweeps.trainable import ATTEMPT, TRIAL
 from gimbal.sweeps.trial_run import first_record
 
 
@@ -33,7 +34,7 @@ class QueueSearch(Searcher):
         trial = self._queue.next()
         if trial is None:
             return Searcher.FINISHED  # type: ignore[return-value]  # Ray's own signature lacks it
-        if self._sweep.trial(trial.id) is None:
+        if self._record(trial.id) is None:
             self._sweep.write_trial(first_record(trial))
         self._numbers[trial_id] = trial.number
         return {TRIAL: trial.id}
@@ -51,15 +52,22 @@ class QueueSearch(Searcher):
         curve = self._curves.pop(trial_id, {})
         if number is None or not result:
             return
-        if RECORD in result:
-            record = TrialRecord.model_validate(result[RECORD])
-            if record.status.is_terminal:
-                how = Ended(status=record.status, metric=record.metric, curve=curve)
-                self._queue.ended(number, how)
+        # The file first: a trial may end by itself while Tune decides to stop it.
+        record = self._record(str(result.get(TRIAL)))
+        if record is not None and record.status.is_terminal:
+            how = Ended(status=record.status, metric=record.metric, curve=curve)
+            self._queue.ended(number, how)
             return
         stop = AttemptFolder(result[ATTEMPT]).read("stop", StopFile) if ATTEMPT in result else None
         if stop is not None and stop.why == "early":
             self._queue.ended(number, Ended(status=TrialStatus.STOPPED, curve=curve))
+
+    def _record(self, trial_id: str) -> TrialRecord | None:
+        """Return a trial's record; a damaged one counts as none, and its trial begins anew."""
+        try:
+            return self._sweep.trial(trial_id)
+        except StorageError:
+            return None
 
     def save(self, checkpoint_path: str) -> None:
         """Keep nothing; see the class."""

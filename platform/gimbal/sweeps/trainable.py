@@ -20,6 +20,7 @@ from gimbal.sweeps.job_process import JobProcess
 from gimbal.sweeps.plan import SweepPlan
 from gimbal.sweeps.processes import ActorProcess, TrialProcess
 from gimbal.sweeps.scheduler import JUDGE, STEP
+from gimbal.sweeps.space import name_of
 from gimbal.sweeps.trials import Trial
 from ray import tune
 
@@ -32,6 +33,8 @@ _REPORT_S = 2.0
 
 class SweepTrial(tune.Trainable):
     """Watches one trial; used again for the next one when it ended."""
+
+    _ended: TrialRecord | None
 
     def setup(
         self, config: dict[str, Any], plan: SweepPlan | None = None, door: JobDoor | None = None
@@ -47,15 +50,15 @@ class SweepTrial(tune.Trainable):
         """Return what is new, at the latest after `_REPORT_S`."""
         deadline = time.monotonic() + _REPORT_S
         while time.monotonic() < deadline:
-            record = self._process.ended(_LOOK_S)
-            if record is not None:
-                self._over = True
-                self._step = record.step
-                return self._report({RECORD: record.model_dump(mode="json"), "done": True})
-            point = self._next_point()
+            if self._ended is None:
+                self._ended = self._process.ended(_LOOK_S)
+            point = self._next_point()  # of a trial that ended too: it sets the others' standard
             if point is not None:
                 self._step, value = point
                 return self._report({JUDGE: value})
+            if self._ended is not None:
+                self._step = self._ended.step
+                return self._report({RECORD: self._ended.model_dump(mode="json"), "done": True})
         return self._report({})
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -81,7 +84,7 @@ class SweepTrial(tune.Trainable):
         if record is None:
             raise ValueError(f"the sweep's folder has no trial {config[TRIAL]}")
         self._trial = trial_of(record)
-        self._over = False
+        self._ended = None
         self._step = record.step
         self._reported: set[int] = set()
         self._attempt: AttemptFolder = self._process.start(self._trial, record)
@@ -107,7 +110,7 @@ class SweepTrial(tune.Trainable):
 
     def _leave(self) -> None:
         """Ask the trial to leave where it has not ended, and wait for it."""
-        if self._over or self._process.ended(0.0) is not None:
+        if self._ended is not None or self._process.ended(0.0) is not None:
             return
         if not self._attempt.stop_path.exists():
             stop = StopFile(why="preempt", at=time.time(), words="the sweep was stopped")
@@ -121,5 +124,5 @@ def trial_of(record: TrialRecord) -> Trial:
         number=record.number,
         point=record.overrides,
         seed=record.seed,
-        many_seeds=record.name.endswith(f"seed={record.seed}"),
+        many_seeds=record.name != name_of(record.overrides),
     )
