@@ -139,14 +139,14 @@ def _again(command: list[str]) -> str:
 def _report(outcome: SweepOutcome, *, as_json: bool) -> None:
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
     record, best = outcome.record, outcome.best
     if best is not None:
         point = "  ".join(f"{key}={value}" for key, value in best.config.items())
         console.print(f"best    {record.metric} = {best.metric:.4g}  at {point}", soft_wrap=True)
         console.print(f"        {best.trial.run_dir}", soft_wrap=True)
     if record.message:
-        console.print(f"sweep   {record.status}: {record.message}", soft_wrap=True, markup=False)
+        console.print(f"sweep   {record.status}: {record.message}", soft_wrap=True)
     console.print(f"sweep   {outcome.folder.path}", soft_wrap=True)
     if outcome.comparison:
         console.print(f"page    {outcome.comparison}", soft_wrap=True)
