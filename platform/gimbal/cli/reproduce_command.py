@@ -75,7 +75,7 @@ def reproduce(
         print_json(_as_json(result, str(folder.path.absolute()), rtol))
     if not result.matches and result.comparison is not None:
         raise Drift(
-            f"{len(result.comparison.differences)} of {result.comparison.numbers} numbers differ",
+            f"the run did not come out again: {len(result.comparison.differences)} differences",
             f"look at both: {folder.path} and {result.run_dir}",
         )
 

@@ -34,7 +34,8 @@ _NOT_INHERITED = (
 )
 _PLATFORM = Path("platform/gimbal")
 _SOURCE_ROOTS = ("platform", "workloads")
-_PROBE_S = 300.0
+_PROBE_S = 3600.0
+"""It hashes every outside file, on whatever disk they lie."""
 _STOP_S = 60.0
 
 
@@ -88,12 +89,13 @@ class OtherCode:
                 env=self.environment(),
                 check=False,
             )
+        except (subprocess.TimeoutExpired, OSError) as error:
+            raise _does_not_start(str(error)) from error
+        try:
             answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        except (subprocess.TimeoutExpired, OSError, ValueError, IndexError) as error:
-            raise CannotTell(
-                f"the recorded code does not start here: {error}",
-                "look into the worktree with --keep",
-            ) from error
+        except (ValueError, IndexError) as error:
+            said = done.stderr.strip().splitlines()
+            raise _does_not_start(said[-1] if said else f"status {done.returncode}") from error
         return answer
 
     def run(self, arguments: Sequence[str], on_start: Callable[[ProcessIdentity], None]) -> int:
@@ -133,6 +135,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
+def _does_not_start(why: str) -> CannotTell:
+    return CannotTell(
+        f"the recorded code does not start here: {why}",
+        "install what it needs (provenance.json lists the packages it had)",
+    )
+
+
 def require_same_code(answer: Mapping[str, Any], code: RecordedCode) -> None:
     """Refuse code that is not the run's.
 
@@ -142,10 +151,7 @@ def require_same_code(answer: Mapping[str, Any], code: RecordedCode) -> None:
     if answer["digest"] == code.digest:
         return
     if not answer["digest"]:
-        raise CannotTell(
-            f"the recorded code does not start here: {answer['problem']}",
-            "install what it needs (provenance.json lists the packages it had)",
-        )
+        raise _does_not_start(answer["problem"])
     untracked = [name for repository in code.repositories for name in repository.untracked]
     inside = ", ".join(f"{name} from {place}" for name, place in answer["folders"].items())
     if untracked:
@@ -161,6 +167,23 @@ def require_same_code(answer: Mapping[str, Any], code: RecordedCode) -> None:
         "some source is a submodule, is ignored by git or belongs to an installed package of "
         "another version: restore it, or compare with `gimbal verify`",
     )
+
+
+def require_same_workload(answer: Mapping[str, Any], recorded: str) -> None:
+    """Refuse a run that a command of the workload's own made, with stages of its own.
+
+    Args:
+        answer: What `OtherCode.probe` returned.
+        recorded: The class that gave the run's stages; empty: not recorded.
+
+    Raises:
+        CannotTell: `gimbal run` would take other stages.
+    """
+    if recorded and answer["workload"] and answer["workload"] != recorded:
+        raise CannotTell(
+            f"the run's stages came from {recorded}, which a command of the workload's own used",
+            "give that command again (run.json has it), and compare with `gimbal compare`",
+        )
 
 
 def require_same_files(answer: Mapping[str, Any], recorded: Mapping[str, Sequence[str]]) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 
 def main() -> None:
-    """Answer with `digest` and `folders` of the code, and the outside `files` of each stage."""
+    """Answer with the code's `digest` and `folders`, the `workload`'s class and outside `files`."""
     asked = json.load(sys.stdin)
-    answer: dict[str, Any] = {"problem": "", "digest": "", "folders": {}, "files": {}}
+    answer: dict[str, Any] = dict.fromkeys(("problem", "digest", "workload"), "")
+    answer |= {"folders": {}, "files": {}}
     try:
         _describe(asked, answer)
     except Exception as error:  # the code of another commit may fail in any way
@@ -32,6 +33,7 @@ def _describe(asked: dict[str, Any], answer: dict[str, Any]) -> None:
     if answer["digest"] != asked["digest"]:
         return
     workload, settings = load_experiment(asked["config"], asked["overrides"])
+    answer["workload"] = f"{type(workload).__module__}:{type(workload).__qualname__}"
     answer["files"] = {
         stage.name: [[str(path), *_content(path)] for path in stage.external_files()]
         for stage in workload.stages(settings)

@@ -16,7 +16,12 @@ from gimbal.experiment.freshness import package_folders
 from gimbal.experiment.run_finding import list_runs
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.reproduction.numbers import DEFAULT_RTOL
-from gimbal.reproduction.other_code import OtherCode, require_same_code, require_same_files
+from gimbal.reproduction.other_code import (
+    OtherCode,
+    require_same_code,
+    require_same_files,
+    require_same_workload,
+)
 from gimbal.reproduction.place import Place, claimed_place
 from gimbal.reproduction.recomputing import library_drift, part_differences
 from gimbal.reproduction.recorded_code import RecordedRepository, textual
@@ -180,6 +185,7 @@ def _run_again(recipe: Recipe, place: Place, trees: tuple[Path, ...], say: Sayin
     overrides = recipe.overrides(place.runs)
     answer = code.probe(config, overrides)
     require_same_code(answer, recipe.code)
+    require_same_workload(answer, recipe.run.workload_class)
     require_same_files(answer, recipe.outside_files)
     say("the code, the config and the outside files are those of the run")
     arguments = ["run", str(config), *overrides, *recipe.options()]
@@ -188,5 +194,9 @@ def _run_again(recipe: Recipe, place: Place, trees: tuple[Path, ...], say: Sayin
         raise StageFailed(
             f"the reproduced run ended with status {status}; it is in {place.runs}",
             "mend what it says above, then run the same command again: it continues",
+        )
+    if not list_runs(place.runs):
+        raise StageFailed(
+            f"the recorded code left no run in {place.runs}", "look at it with --keep"
         )
     return status != 0

@@ -177,6 +177,24 @@ def test_an_evaluation_of_another_run_names_the_run_to_reproduce(run: Path) -> N
 
 
 @pytest.mark.slow
+def test_a_run_of_a_workloads_own_command_is_refused(lab: Lab, run: Path) -> None:
+    edit_json(run / "provenance.json", lambda r: r.update(workload="study_workload:Judging"))
+    code, _, err = reproduced(lab, run)
+    assert code == 8
+    assert "stages came from study_workload:Judging" in err
+    assert worktrees(lab) == 1
+
+
+@pytest.mark.slow
+def test_code_that_does_not_start_is_named(lab: Lab, run: Path, tmp_path: Path) -> None:
+    """The workload's package is gone from this environment."""
+    shutil.rmtree(lab.desk / "site")
+    code, _, err = reproduced(lab, run)
+    assert code == 3
+    assert "there is no workload 'study'" in err
+
+
+@pytest.mark.slow
 def test_a_commit_that_is_nowhere_says_so(lab: Lab, run: Path) -> None:
     edit_json(run / "provenance.json", lambda r: repositories(r)[0].update(commit="0" * 40))
     code, _, err = reproduced(lab, run)
