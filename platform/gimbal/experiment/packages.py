@@ -67,5 +67,8 @@ def _top_level(distribution: metadata.Distribution) -> Iterator[str]:
 
 @functools.cache
 def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
-    content = distribution.metadata  # parsed anew at each access
-    return content["Name"], content["Version"]
+    """Return the two fields from the head of the metadata, whose body may be a long readme."""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    head = text.partition("\n\n")[0].splitlines()
+    fields = dict(line.split(": ", 1) for line in head if line.startswith(("Name: ", "Version: ")))
+    return fields["Name"], fields["Version"]
