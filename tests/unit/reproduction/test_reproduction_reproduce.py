@@ -128,6 +128,7 @@ def test_uncommitted_changes_and_untracked_sources_come_along(tmp_path: Path) ->
     assert worktrees(lab) == 1
 
 
+@pytest.mark.slow
 def test_an_outside_file_that_changed_is_refused_by_name(lab: Lab, run: Path) -> None:
     (lab.desk / "outside.txt").write_text("something else")
     code, _, err = reproduced(lab, run)
