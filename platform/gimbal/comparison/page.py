@@ -14,7 +14,7 @@ from string import Template
 from gimbal.comparison import tables
 from gimbal.comparison.model import Comparison
 from gimbal.comparison.payload import payload
-from gimbal.experiment.files import atomic_write_bytes
+from gimbal.experiment.files import atomic_write_bytes, ensure_folder
 from gimbal.pages.markup import Html, el, join, script_json
 from gimbal.pages.one_file import content_policy, script_safe
 
@@ -28,6 +28,7 @@ def write_page(comparison: Comparison, path: Path) -> Path:
     Raises:
         StorageError: It cannot be written.
     """
+    ensure_folder(path.parent)
     return atomic_write_bytes(path, render(comparison, path.parent).encode())
 
 
