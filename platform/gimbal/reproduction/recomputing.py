@@ -26,7 +26,12 @@ from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
 from gimbal.reproduction.findings import Finding, decides, open_question
-from gimbal.reproduction.stored_run import StoredRun, StoredStage, start_folder
+from gimbal.reproduction.stored_run import (
+    StoredRun,
+    StoredStage,
+    makers_of_given,
+    start_folder,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +95,9 @@ def _settings_words(error: ConfigError) -> str:
 
 def _given_words(run: StoredRun) -> str:
     command = " ".join((run.state.command if run.state else [])[1:3])
+    makers = makers_of_given(run) or "another run"
     return (
-        f"{', '.join(run.given)} came from another run (the run was made by `gimbal {command}`): "
+        f"{', '.join(run.given)} came from {makers} (the run was made by `gimbal {command}`): "
         "verify that run as well"
     )
 

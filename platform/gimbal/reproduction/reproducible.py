@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gimbal.errors import CannotTell, StorageError
-from gimbal.experiment.files import read_json
+from gimbal.errors import CannotTell
 from gimbal.experiment.run_folder import RunFolder
-from gimbal.experiment.stage_store import STAGE_FILE, STORE_FOLDER
 from gimbal.experiment.yaml_reading import read_yaml
 from gimbal.reproduction.recorded_code import RecordedCode, recorded_code
-from gimbal.reproduction.stored_run import StoredRun, read_run, start_folder
-
-_PRINT_DIGITS = 16
+from gimbal.reproduction.stored_run import (
+    StoredRun,
+    makers_of_given,
+    read_run,
+    start_folder,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,23 +82,11 @@ def recipe_of(folder: RunFolder) -> Recipe:
             "only a finished run with whole records can; `gimbal verify` names all that is wrong",
         )
     if run.given:
+        makers = makers_of_given(run) or "its command names it"
         raise CannotTell(
             f"run {folder.id} read {', '.join(run.given)} from another run, by a command of its "
             "workload's own",
-            f"reproduce the run that made them ({_makers(run)}), then give that command again",
+            f"reproduce the run that made them ({makers}), then give that command again",
         )
     start = start_folder(run) or Path.cwd()
     return Recipe(run=run, code=recorded_code(run.provenance), folder=start)
-
-
-def _makers(run: StoredRun) -> str:
-    """Return the runs that made the stages which a run was given, as far as they are known."""
-    store = run.folder.path.absolute().parents[1] / STORE_FOLDER
-    data = (run.provenance or {}).get("data", {})
-    found: dict[str, None] = {}
-    for name in run.given:
-        digest = str(data.get(name, ""))[:_PRINT_DIGITS]
-        for path in store.glob(f"*.{name}/{digest}-g*") if digest else ():
-            with contextlib.suppress(StorageError, KeyError, TypeError):
-                found[Path(read_json(path / STAGE_FILE)["provenance"]).name] = None
-    return ", ".join(found) or "its command names it"

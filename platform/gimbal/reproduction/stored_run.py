@@ -21,8 +21,9 @@ from gimbal.experiment.files import read_json
 from gimbal.experiment.fingerprint import Fingerprint
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.run_state import RunState, RunStatus, StageStatus
-from gimbal.experiment.stage_store import STAGE_FILE, StageRecord
+from gimbal.experiment.stage_store import STAGE_FILE, STORE_FOLDER, StageRecord
 
+_PRINT_DIGITS = 16
 _ENDED = (StageStatus.FINISHED, StageStatus.SKIPPED)
 
 
@@ -108,6 +109,19 @@ def read_run(folder: RunFolder) -> StoredRun:
         stages={name: stage for name, stage in stages.items() if stage is not None},
         problems=tuple(problems.found),
     )
+
+
+def makers_of_given(run: StoredRun) -> str:
+    """Return the ids of the runs that made what a run was given, as far as they are known."""
+    store = run.folder.path.absolute().parents[1] / STORE_FOLDER
+    data = (run.provenance or {}).get("data", {})
+    found: dict[str, None] = {}
+    for name in run.given:
+        digest = str(data.get(name, ""))[:_PRINT_DIGITS]
+        for path in store.glob(f"*.{name}/{digest}-g*") if digest else ():
+            with contextlib.suppress(StorageError, KeyError, TypeError):
+                found[Path(read_json(path / STAGE_FILE)["provenance"]).name] = None
+    return ", ".join(found)
 
 
 def start_folder(run: StoredRun) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -203,7 +204,7 @@ def test_stages_given_by_another_run_are_said_not_to_be_checked(run: Path, here:
     edit_json(run / "run.json", forget)
     edit_json(run / "provenance.json", lambda r: r.update(workload="study_workload:Judging"))
     verdict = verified(run)
-    assert "learn came from another run" in "\n".join(words(verdict, Weight.OPEN))
+    assert f"learn came from {run.name} (" in "\n".join(words(verdict, Weight.OPEN))
     assert words(verdict, Weight.DECIDES) == ["code: study_workload.py changed (judge)"]
 
 
@@ -220,3 +221,25 @@ def test_the_report_is_one_json_object_with_every_class(run: Path, here: Path) -
         {"what": "code: study_workload.py changed", "stages": ["rows", "learn", "judge"]}
     ]
     assert {"open", "noted", "same", "run_dir"} <= report.keys()
+
+
+@pytest.mark.slow
+def test_the_command_says_it_in_words_json_and_exit_status(lab: Lab, run: Path) -> None:
+    code, out, err = lab.call("verify", run.name)
+    assert (code, err) == (0, "")
+    assert "nothing that decides numbers differs: 3 stages have the same fingerprint" in out
+    (lab.desk / "outside.txt").write_text("something else")
+    code, out, err = lab.call("verify", run.name, "--json")
+    assert code == 7
+    assert json.loads(out)["decides"] == [
+        {"what": "content of settings.file changed", "stages": ["rows"]}
+    ]
+    assert "decides numbers: content of settings.file changed (rows)" in err
+    (lab.desk / "outside.txt").write_text("outside")
+    (run / "provenance.json").write_text("{")
+    code, out, err = lab.call("verify", run.name)
+    assert code == 8
+    assert "cannot be told" in out
+    code, out, err = lab.call("verify", "nothing")
+    assert (code, out) == (2, "")
+    assert "there is no run 'nothing'" in err
