@@ -23,16 +23,27 @@ Curve = Mapping[int, float]
 """The scheduler's metric by optimizer step, larger is better."""
 
 
+def require_known(axes: Sequence[Axis]) -> None:
+    """Refuse a space that TPE cannot search.
+
+    Raises:
+        ConfigError: An axis has a distribution that TPE does not know.
+    """
+    for axis in axes:
+        if axis.kind == "normal":
+            raise ConfigError(
+                f"{axis.where}: tpe knows no normal distribution",
+                f"write {axis.key}: {{uniform: [low, high]}}, or choose search: random",
+            )
+
+
 class Tpe:
     """Suggests points and learns from their results.
 
     Args:
-        axes: The space.
+        axes: The space, all of it known to TPE.
         seed: Of the suggestions.
         tried: Points that earlier starts suggested; the same seed suggests others after them.
-
-    Raises:
-        ConfigError: An axis has a distribution that TPE does not know.
     """
 
     def __init__(self, axes: Sequence[Axis], seed: int, tried: int = 0) -> None:
@@ -112,11 +123,6 @@ def _distribution(axis: Axis) -> BaseDistribution:
 
     if axis.kind == "choice":
         return CategoricalDistribution(tuple(range(len(axis.arguments))))
-    if axis.kind == "normal":
-        raise ConfigError(
-            f"{axis.where}: tpe knows no normal distribution",
-            f"write {axis.key}: {{uniform: [low, high]}}, or choose search: random",
-        )
     low, high, *step = axis.arguments
     log = "log" in axis.kind
     if axis.kind.endswith("randint"):

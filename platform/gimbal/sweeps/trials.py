@@ -16,6 +16,7 @@ from gimbal.experiment.workload import Workload
 from gimbal.pipeline import ray_session
 from gimbal.sweeps.space import Axis, Point, draw, grid, name_of
 from gimbal.sweeps.spec import SweepFile, SweepSpec
+from gimbal.sweeps.tpe import require_known
 
 _CHECKED = 1000
 """Points checked one by one; of a larger sweep, the ends of every axis have to speak for all."""
@@ -79,6 +80,7 @@ def check(sweep: SweepFile) -> tuple[Workload[Any], ExperimentSettings]:
     ray_session.prepare(base.platform.ray)  # drawing points imports Ray
     points = points_of(sweep.spec, sweep.axes)
     if points is None:
+        require_known(sweep.axes)
         points = _corners(sweep.axes)
     for axis in sweep.axes:  # each by itself first: its message names one line
         for value in axis.extremes():

@@ -19,9 +19,15 @@ class Data(Settings):
     meshes: str | None = None
 
 
+class Train(TrainSettings):
+    steps: int = 100
+    global_batch: int = 4
+    validate_every: int | None = 10
+
+
 class SweepToyConfig(ExperimentSettings):
     data: Data = Data()
-    train: TrainSettings = TrainSettings(steps=100, global_batch=4, validate_every=10)
+    train: Train = Train()
     trains: bool = True
 
 
