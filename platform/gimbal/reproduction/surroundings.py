@@ -99,10 +99,10 @@ def _code(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]
     digests = [str(code.get("digest"))[:_DIGITS] for code in (then, now)]
     if digests[0] != digests[1]:
         yield f"code digest: {digests[0]} → {digests[1]}"
-    for words, one in (("was made from", then), ("is here", now)):
+    for words, one in (("the run's tree was dirty", then), ("the tree here is dirty", now)):
         for repository in repositories_of(one):
             if repository.get("dirty"):
-                yield f"a dirty tree {words}: {repository.get('root')}"
+                yield f"{words}: {repository.get('root')}"
     commits = [{r.get("commit") for r in repositories_of(code)} for code in (then, now)]
     if commits[0] != commits[1]:
         yield f"commit: {_commits(commits[0])} → {_commits(commits[1])}"
