@@ -20,6 +20,7 @@ from gimbal.errors import ConfigError, StageFailed
 from gimbal.experiment.attempt import (
     AttemptFolder,
     GpuContended,
+    GrantFile,
     OutcomeFile,
     Preempted,
     RunFile,
@@ -182,7 +183,10 @@ def test_contention_interrupts_a_run_and_does_not_fail_it(
 
 def test_the_service_and_not_the_run_decides_what_a_lost_worker_means(tmp_path: Path) -> None:
     assert resources_of(Resources(), None).max_worker_failures == 3
-    assert resources_of(Resources(), AttemptFolder(tmp_path)).max_worker_failures == 0
+    attempt = AttemptFolder(tmp_path)
+    assert resources_of(Resources(), attempt).max_worker_failures == 3, "a trial has no service"
+    attempt.write("grant", GrantFile(job="job-a", attempt=1))
+    assert resources_of(Resources(), attempt).max_worker_failures == 0
 
 
 @pytest.mark.parametrize(
