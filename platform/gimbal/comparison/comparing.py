@@ -8,13 +8,13 @@ for those shown, or the best of many equals would look better than some of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gimbal.comparison import protocols
 from gimbal.comparison.grouping import Group, group_runs
-from gimbal.comparison.measuring import SeedRow, difference, measure, pairs, seed_rows
+from gimbal.comparison.measuring import difference, measure, pairs
 from gimbal.comparison.metrics import Metric, choose_metric, further_metrics
 from gimbal.comparison.model import (
     Comparison,
@@ -26,6 +26,7 @@ from gimbal.comparison.model import (
     ProtocolDifference,
 )
 from gimbal.comparison.records import RunRecord, load_run
+from gimbal.comparison.seed_rows import Pairs, SeedRow, seed_rows
 from gimbal.comparison.side_by_side import best_so_far, detail, run_lines
 from gimbal.comparison.testing import corrected, p_values
 from gimbal.comparison.verdict import verdict
@@ -91,8 +92,9 @@ def compare_records(runs: Sequence[RunRecord], question: Question) -> Comparison
         )
         for number, group in enumerate(groups)
     ]
+    swaps = _swaps(rows, reference)
     if reference is not None:
-        lines = _with_differences(lines, rows, reference, tests)
+        lines = _with_differences(lines, rows, reference, swaps, tests)
     line = _metric_line(metric, runs)
     result = Comparison(
         title=question.title or _title(runs),
@@ -108,7 +110,7 @@ def compare_records(runs: Sequence[RunRecord], question: Question) -> Comparison
         protocol_differences=found,
         across_protocols=across,
         best_so_far=best_so_far(runs, metric),
-        detail=detail(runs, rows, reference),
+        detail=detail(runs, swaps),
     )
     return result.model_copy(update={"verdict": verdict(result)})
 
@@ -181,7 +183,11 @@ def _others(
 
 
 def _with_differences(
-    lines: Sequence[GroupLine], rows: Sequence[list[SeedRow]], reference: int, tests: int
+    lines: Sequence[GroupLine],
+    rows: Sequence[list[SeedRow]],
+    reference: int,
+    swaps: Mapping[int, Pairs],
+    tests: int,
 ) -> list[GroupLine]:
     base = rows[reference]
     found: dict[int, Difference] = {}
@@ -195,12 +201,20 @@ def _with_differences(
             notes[number] = OTHER_PROTOCOL if alone else NO_COMMON_SEED
         else:
             found[number] = gap
-    swaps = {n: pairs(rows[n], base) for n in found}
     found = corrected(found, p_values(swaps), tests)
     return [
         line.model_copy(update={"difference": found.get(i), "note": line.note or notes.get(i, "")})
         for i, line in enumerate(lines)
     ]
+
+
+def _swaps(rows: Sequence[list[SeedRow]], reference: int | None) -> dict[int, Pairs]:
+    """Return what the paired tests swap, for every group that may be tested."""
+    if reference is None:
+        return {}
+    others = {n: group for n, group in enumerate(rows) if group and n != reference}
+    found = {n: pairs(group, rows[reference]) for n, group in others.items()}
+    return {n: swap for n, swap in found.items() if swap is not None}
 
 
 def _metric_line(metric: Metric | None, runs: Sequence[RunRecord]) -> MetricLine | None:

@@ -17,7 +17,6 @@ METRICS_FILE = "metrics.jsonl"
 MAX_POINTS = 160
 MAX_BYTES = 32 << 20
 """A longer file is read from its beginning only so far."""
-_NUMBERS = (float, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +45,25 @@ def _read_file(path: Path) -> dict[str, Curve]:
     found: dict[str, dict[int, float]] = {}
     for record in _records(data):
         step, values = record.get("step"), record.get("values")
-        if not isinstance(step, int) or not isinstance(values, dict):
-            continue
-        for key, value in values.items():
-            if value.__class__ in _NUMBERS and -math.inf < value < math.inf:
-                if key not in found:
-                    found[key] = {}
-                found[key][step] = value
-    return {key: _thinned(points) for key, points in found.items()}
+        if isinstance(step, int) and isinstance(values, dict):
+            for key, value in values.items():
+                if key in found:
+                    found[key][step] = value
+                else:
+                    found[key] = {step: value}
+    curves = {key: _thinned(_numbers(points)) for key, points in found.items()}
+    return {key: curve for key, curve in curves.items() if curve.steps}
+
+
+def _numbers(points: dict[int, Any]) -> dict[int, float]:
+    """Leave out what is no finite number; most curves hold nothing else."""
+    if set(map(type, points.values())) <= {float, int} and all(map(math.isfinite, points.values())):
+        return points
+    return {
+        step: value
+        for step, value in points.items()
+        if type(value) in (float, int) and math.isfinite(value)
+    }
 
 
 def _records(data: bytes) -> list[dict[str, Any]]:

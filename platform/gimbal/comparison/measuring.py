@@ -9,57 +9,25 @@ samples' chance with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
 from gimbal.comparison import statistics as st
-from gimbal.comparison.metrics import Metric
 from gimbal.comparison.model import Difference, Measured
-from gimbal.comparison.records import RunRecord
+from gimbal.comparison.seed_rows import (
+    Pairs,
+    SampleTable,
+    SeedRow,
+    common_samples,
+    common_seeds,
+    one_protocol,
+)
 
 ONE_SEED = "one seed: no interval"
 OVER_SAMPLES = "samples"
 OVER_BOTH = "samples and seeds"
 OVER_SEEDS = "seeds"
-Pair = tuple[float, float]
-"""What a sample adds above and below the line."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeedRow:
-    """One seed of a group: its newest finished run.
-
-    Attributes:
-        samples: By sample; None: the metric is known for the whole run only.
-        protocol: Equal for equal protocols.
-    """
-
-    seed: int
-    run: int
-    value: float
-    samples: Mapping[str, Pair] | None
-    protocol: str
-
-
-def seed_rows(
-    runs: Sequence[RunRecord], positions: Sequence[int], metric: Metric, protocols: Sequence[str]
-) -> list[SeedRow]:
-    """Return the rows of a group, by seed."""
-    rows: dict[int, SeedRow] = {}
-    for position in sorted(positions, key=lambda i: str(runs[i].started_at or "")):
-        run = runs[position]
-        value = metric.value(run)
-        if value is not None and run.status == "finished":
-            rows[run.seed] = SeedRow(
-                seed=run.seed,
-                run=position,
-                value=value,
-                samples=_pairs(run, metric),
-                protocol=protocols[position],
-            )
-    return [rows[seed] for seed in sorted(rows)]
 
 
 def measure(rows: Sequence[SeedRow]) -> Measured | None:
@@ -87,47 +55,33 @@ def difference(rows: Sequence[SeedRow], reference: Sequence[SeedRow]) -> Differe
     Its p is that of a t test that counts the spread between seeds; None where a group has one.
     """
     everything = [*rows, *reference]
-    if any(row.samples is None for row in everything):
+    if any(row.table is None for row in everything):
         return _over_seeds(rows, reference)
     if one_protocol(everything):
         return _crossed(rows, reference)
     return _nested(*common_seeds(rows, reference))
 
 
-def pairs(rows: Sequence[SeedRow], reference: Sequence[SeedRow]) -> dict[str, tuple[Pair, Pair]]:
-    """Return what is swapped by the paired test, by sample: seeds averaged, or side by side."""
+def pairs(rows: Sequence[SeedRow], reference: Sequence[SeedRow]) -> Pairs | None:
+    """Return what the paired test swaps: seeds averaged, or side by side."""
     everything = [*rows, *reference]
-    if any(row.samples is None for row in everything):
-        return {}
+    if any(row.table is None for row in everything):
+        return None
     if one_protocol(everything):
         ids = common_samples(everything)
-        return {i: (_mean_pair(rows, i), _mean_pair(reference, i)) for i in ids}
-    ours, theirs = common_seeds(rows, reference)
-    return {
-        f"seed {a.seed} · {i}": ((a.samples or {})[i], (b.samples or {})[i])
-        for a, b in zip(ours, theirs, strict=True)
-        for i in common_samples([a, b])
-    }
-
-
-def one_protocol(rows: Sequence[SeedRow]) -> bool:
-    """Return whether all were evaluated by one protocol."""
-    return len({row.protocol for row in rows}) == 1
-
-
-def common_samples(rows: Sequence[SeedRow]) -> list[str]:
-    """Return the samples that all rows have; none where one has no samples."""
-    first, *others = (row.samples or {} for row in rows)
-    return [sample for sample in first if all(sample in other for other in others)]
-
-
-def common_seeds(
-    rows: Sequence[SeedRow], reference: Sequence[SeedRow]
-) -> tuple[list[SeedRow], list[SeedRow]]:
-    """Return the rows of seeds that both have with one protocol, in the same order."""
-    theirs = {(row.seed, row.protocol): row for row in reference}
-    ours = [row for row in rows if (row.seed, row.protocol) in theirs]
-    return ours, [theirs[row.seed, row.protocol] for row in ours]
+        return _averaged(rows, reference, ids) if ids else None
+    parts = [
+        (ours.seed, _averaged([ours], [theirs], common_samples([ours, theirs])))
+        for ours, theirs in zip(*common_seeds(rows, reference), strict=True)
+    ]
+    if not parts:
+        return None
+    ids = tuple(f"seed {seed} · {sample}" for seed, part in parts for sample in part.ids)
+    return Pairs(
+        ids,
+        first=np.concatenate([part.first for _, part in parts]),
+        second=np.concatenate([part.second for _, part in parts]),
+    )
 
 
 def _crossed(rows: Sequence[SeedRow], reference: Sequence[SeedRow]) -> Difference | None:
@@ -137,7 +91,7 @@ def _crossed(rows: Sequence[SeedRow], reference: Sequence[SeedRow]) -> Differenc
     value = _total(rows, ids) - _total(reference, ids)
     if len(ids) < 2:
         return Difference(value=value, basis="one sample: no interval", samples=1)
-    draws = _draws(rows, ids) - _draws(reference, ids)
+    draws = _difference_draws(rows, reference, ids)
     seeds = _seed_parts(rows, reference, ids)
     shifts = [st.seed_shift(part, stream) for stream, part in enumerate(seeds)]
     low, high = st.percentiles(st.stretched(draws, value, len(ids)) + sum(shifts))
@@ -153,7 +107,7 @@ def _crossed(rows: Sequence[SeedRow], reference: Sequence[SeedRow]) -> Differenc
 
 
 def _seed_parts(
-    rows: Sequence[SeedRow], reference: Sequence[SeedRow], ids: Sequence[str]
+    rows: Sequence[SeedRow], reference: Sequence[SeedRow], ids: tuple[str, ...]
 ) -> list[st.Floats]:
     """Return what seeds make of it: one part where they are paired, else one a group."""
     ours, theirs = common_seeds(rows, reference)
@@ -204,32 +158,37 @@ def _zip(ours: Sequence[SeedRow], theirs: Sequence[SeedRow]) -> list[tuple[SeedR
     return list(zip(ours, theirs, strict=True))
 
 
-def _table(rows: Sequence[SeedRow], ids: Sequence[str]) -> tuple[st.Floats, st.Floats]:
-    """Return what is above and below the line, both [rows, samples]."""
-    cells = [[(row.samples or {})[sample] for sample in ids] for row in rows]
-    both = np.asarray(cells, dtype=np.float64).reshape(len(rows), len(ids), 2)
-    return both[..., 0], both[..., 1]
+def _tables(rows: Sequence[SeedRow], ids: tuple[str, ...]) -> list[SampleTable]:
+    return [row.table.of(ids) for row in rows if row.table is not None]
 
 
-def _draws(rows: Sequence[SeedRow], ids: Sequence[str]) -> st.Floats:
-    return st.resampled(*_table(rows, ids))
+def _above_and_below(rows: Sequence[SeedRow], ids: tuple[str, ...]) -> tuple[st.Floats, st.Floats]:
+    """Return both [rows, samples]."""
+    tables = _tables(rows, ids)
+    return np.stack([table.above for table in tables]), np.stack([t.below for t in tables])
 
 
-def _total(rows: Sequence[SeedRow], ids: Sequence[str]) -> float:
-    above, below = (part.sum(axis=1) for part in _table(rows, ids))
-    return float(np.mean(above / np.where(below > 0, below, np.nan)))
+def _averaged(rows: Sequence[SeedRow], reference: Sequence[SeedRow], ids: tuple[str, ...]) -> Pairs:
+    first, second = (
+        np.stack([part.mean(axis=0) for part in _above_and_below(group, ids)], axis=1)
+        for group in (rows, reference)
+    )
+    return Pairs(ids, first=first, second=second)
 
 
-def _mean_pair(rows: Sequence[SeedRow], sample: str) -> Pair:
-    found = [(row.samples or {})[sample] for row in rows]
-    return sum(a for a, _ in found) / len(found), sum(b for _, b in found) / len(found)
+def _draws(rows: Sequence[SeedRow], ids: tuple[str, ...]) -> st.Floats:
+    return st.resampled(*_above_and_below(rows, ids))
 
 
-def _pairs(run: RunRecord, metric: Metric) -> dict[str, Pair] | None:
-    measured = metric.measured(run)
-    if measured is None:
-        return None
-    over = measured.over
-    if over is None:
-        return {sample: (value, 1.0) for sample, value in measured.values.items()}
-    return {s: (value, over[s]) for s, value in measured.values.items() if s in over}
+def _difference_draws(
+    rows: Sequence[SeedRow], reference: Sequence[SeedRow], ids: tuple[str, ...]
+) -> st.Floats:
+    ours, theirs = _above_and_below(rows, ids), _above_and_below(reference, ids)
+    line = ours[1][0]
+    if (ours[1] == line).all() and (theirs[1] == line).all():
+        return st.resampled(ours[0].mean(axis=0) - theirs[0].mean(axis=0), line)
+    return st.resampled(*ours) - st.resampled(*theirs)
+
+
+def _total(rows: Sequence[SeedRow], ids: tuple[str, ...]) -> float:
+    return float(np.mean([table.total for table in _tables(rows, ids)]))

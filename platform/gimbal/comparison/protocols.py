@@ -10,8 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gimbal.comparison.configs import flat
 from gimbal.comparison.model import ProtocolDifference
-from gimbal.comparison.records import RunRecord, flat
+from gimbal.comparison.records import RunRecord
 from gimbal.errors import ConfigError
 
 _SHOWN = 60

@@ -6,12 +6,13 @@ made while some of them still run, and must not fail because one folder is broke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from gimbal.comparison.configs import read_config
 from gimbal.comparison.curves import Curve, read_curves
 from gimbal.comparison.final_numbers import FinalNumbers
 from gimbal.errors import GimbalError
@@ -19,7 +20,6 @@ from gimbal.experiment.files import read_json
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.run_state import RunState, RunStatus, StageStatus
 from gimbal.experiment.samples import SAMPLES_FILE, Samples, read_samples
-from gimbal.experiment.yaml_reading import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,23 +122,11 @@ def load_run(path: Path) -> RunRecord:
     )
 
 
-def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield `(dotted key, leaf)` of nested mappings and of lists that hold any."""
-    if isinstance(tree, dict) and tree:
-        for key, value in tree.items():
-            yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(tree, list) and any(isinstance(item, dict | list) for item in tree):
-        yield from flat({str(i): item for i, item in enumerate(tree)}, prefix)
-    else:
-        yield prefix, tree
-
-
 def _config(folder: RunFolder) -> tuple[dict[str, Any], str]:
     try:
-        tree = read_yaml(folder.config_file).data
+        return read_config(folder.config_file), ""
     except GimbalError as error:
         return {}, error.message
-    return (dict(flat(tree)), "") if isinstance(tree, dict) else ({}, "config.yaml is empty")
 
 
 def _samples(folder: RunFolder, state: RunState) -> tuple[dict[str, Samples], str]:

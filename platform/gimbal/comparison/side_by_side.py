@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gimbal.comparison.grouping import Group
-from gimbal.comparison.measuring import SeedRow, pairs
 from gimbal.comparison.metrics import Metric
 from gimbal.comparison.model import BestSoFar, Detail, RunLine
 from gimbal.comparison.records import RunRecord
+from gimbal.comparison.seed_rows import Pairs
 
 
 def run_lines(
@@ -55,30 +55,11 @@ def best_so_far(runs: Sequence[RunRecord], metric: Metric | None) -> tuple[BestS
     return tuple(found)
 
 
-def detail(
-    runs: Sequence[RunRecord], rows: Sequence[Sequence[SeedRow]], reference: int | None
-) -> Detail:
-    """Return the curves of all runs and the differences of all samples."""
+def detail(runs: Sequence[RunRecord], swaps: Mapping[int, Pairs]) -> Detail:
+    """Return the curves of all runs, and each group's difference sample by sample."""
     curves: dict[str, dict[int, tuple[tuple[int, ...], tuple[float, ...]]]] = {}
     for position, run in enumerate(runs):
         for name, curve in run.curves.items():
             curves.setdefault(name, {})[position] = (curve.steps, curve.values)
-    if reference is None:
-        return Detail(curves=curves)
-    found = {
-        number: _gaps(group, rows[reference])
-        for number, group in enumerate(rows)
-        if group and number != reference
-    }
-    return Detail(curves=curves, pairs={n: gaps for n, gaps in found.items() if gaps})
-
-
-def _gaps(rows: Sequence[SeedRow], reference: Sequence[SeedRow]) -> dict[str, float]:
-    """Return each sample's share in the difference: their mean is the difference itself."""
-    swaps = pairs(rows, reference)
-    if not swaps:
-        return {}
-    below = sum(ours[1] + theirs[1] for ours, theirs in swaps.values()) / (2 * len(swaps))
-    if below <= 0:
-        return {}
-    return {sample: (ours[0] - theirs[0]) / below for sample, (ours, theirs) in swaps.items()}
+    gaps = {number: pairs.gaps() for number, pairs in swaps.items()}
+    return Detail(curves=curves, pairs={number: found for number, found in gaps.items() if found})

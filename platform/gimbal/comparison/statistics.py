@@ -61,7 +61,10 @@ def resampled(values: ArrayLike, over: ArrayLike | None = None) -> Floats:
     weights = sample_weights(numerators.shape[1])
     if (below == below[0]).all():  # the mean of the rows' ratios is the ratio of the mean
         numerators, below = numerators.mean(axis=0, keepdims=True), below[:1]
-    sums, totals = weights @ numerators.T, weights @ below.T
+    sums = weights @ numerators.T
+    if (below == below[0, 0]).all():
+        return np.asarray(sums.mean(axis=1) / (below[0, 0] * below.shape[1]))
+    totals = weights @ below.T
     ratios = sums / np.where(totals > 0, totals, np.nan)
     return np.asarray(ratios.mean(axis=1))
 

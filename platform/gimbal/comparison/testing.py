@@ -7,23 +7,21 @@ from collections.abc import Mapping
 import numpy as np
 
 from gimbal.comparison import statistics as st
-from gimbal.comparison.measuring import Pair
 from gimbal.comparison.model import Difference
+from gimbal.comparison.seed_rows import Pairs
 
 ALPHA = 0.05
-Swaps = Mapping[str, tuple[Pair, Pair]]
 
 
-def p_values(swaps: Mapping[int, Swaps]) -> dict[int, float]:
+def p_values(swaps: Mapping[int, Pairs]) -> dict[int, float]:
     """Return each group's p value; groups with equally many samples are tested in one go."""
     by_count: dict[int, list[int]] = {}
     for number, pairs in swaps.items():
-        if pairs:
-            by_count.setdefault(len(pairs), []).append(number)
+        by_count.setdefault(len(pairs.ids), []).append(number)
     found: dict[int, float] = {}
     for numbers in by_count.values():
-        table = np.asarray([list(swaps[n].values()) for n in numbers], dtype=np.float64)
-        first, second = table[:, :, 0], table[:, :, 1]
+        first = np.stack([swaps[n].first for n in numbers])
+        second = np.stack([swaps[n].second for n in numbers])
         p = st.swap_tests(first[..., 0], second[..., 0], first[..., 1], second[..., 1])
         found.update(zip(numbers, p, strict=True))
     return found

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from gimbal.comparison import statistics as st
-from gimbal.comparison.measuring import SeedRow, difference, measure, pairs
+from gimbal.comparison.measuring import difference, measure, pairs
+from gimbal.comparison.seed_rows import SampleTable, SeedRow
 from gimbal.comparison.testing import corrected, p_values
 
 NUMBERS = np.random.default_rng(3).normal(size=(2, 60))
@@ -94,8 +95,10 @@ def test_the_t_results_agree_with_scipys() -> None:
 def rows(table: np.ndarray) -> list[SeedRow]:
     """Lay out values [seeds, samples] as the rows of a group."""
     return [
-        SeedRow(seed=seed, run=seed, value=float(values.mean()), protocol="p",
-                samples={str(i): (float(v), 1.0) for i, v in enumerate(values)})
+        SeedRow(
+            seed=seed, run=seed, value=float(values.mean()), protocol="p",
+            table=SampleTable(tuple(map(str, range(len(values)))), values, np.ones(len(values))),
+        )
         for seed, values in enumerate(table)
     ]  # fmt: skip
 
