@@ -40,23 +40,31 @@ class EarlyStopping(ASHAScheduler):
             max_t=steps,
             grace_period=settings.grace_steps,
             reduction_factor=settings.reduction,
-            stop_last_trials=False,  # what is left after training is what the sweep is about
+            stop_last_trials=False,
         )
         self._settings = settings
+        self._steps = steps
         for number, curve in enumerate(earlier):
             ended: Any = _Ended(f"earlier-{number}")
             nobody: Any = None  # ASHA asks its controller nothing
             self.on_trial_add(nobody, ended)
             for step, value in sorted(curve.items()):
-                super().on_trial_result(nobody, ended, {STEP: step, JUDGE: value})
+                self._decide(nobody, ended, {STEP: step, JUDGE: value})
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Decide, and leave word for the trial where it is to stop."""
-        decision: str = super().on_trial_result(tune_controller, trial, result)
+        decision = self._decide(tune_controller, trial, result)
         if decision == TrialScheduler.STOP and not result.get("done"):
             words = self._words(result)
             stop = StopFile(why="early", at=time.time(), words=words)
             AttemptFolder(result["attempt"]).write("stop", stop)
+        return decision
+
+    def _decide(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Let a trial that is trained to its end go on: its result is what the sweep is about."""
+        if result[STEP] >= self._steps:
+            return TrialScheduler.CONTINUE
+        decision: str = super().on_trial_result(tune_controller, trial, result)
         return decision
 
     def _words(self, result: dict[str, Any]) -> str:

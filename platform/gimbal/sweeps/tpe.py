@@ -129,19 +129,22 @@ def _distribution(axis: Axis) -> BaseDistribution:
         whole = step[0] if step else 1
         last = high if axis.kind.startswith("q") else high - 1
         return IntDistribution(low, last, log=log, step=1 if log else whole)
-    return FloatDistribution(low, high, log=log, step=step[0] if step and not log else None)
+    if step and not log:  # Optuna would count the steps in floats and leave out the last one
+        return IntDistribution(round(low / step[0]), round(high / step[0]))
+    return FloatDistribution(low, high, log=log)
 
 
 def _value(axis: Axis, parameter: Any) -> Any:
-    return axis.arguments[parameter] if axis.kind == "choice" else axis.settle(parameter)
+    if axis.kind == "choice":
+        return axis.arguments[parameter]
+    return axis.settle(parameter * axis.arguments[2] if axis.kind == "quniform" else parameter)
 
 
 def _parameter(axis: Axis, value: Any) -> Any:
-    """Return what stands for a value in Optuna, which wants steps counted exactly from the low."""
+    """Return what stands for a value in Optuna: the place in a list, the count of steps."""
     if axis.kind == "choice":
         texts = [repr(choice) for choice in axis.arguments]  # 1, 1.0 and true are equal in Python
         return texts.index(repr(value))
     if axis.kind == "quniform":
-        low, _, step = axis.arguments
-        return low + round((value - low) / step) * step
+        return round(value / axis.arguments[2])
     return value
