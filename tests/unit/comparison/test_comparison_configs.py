@@ -25,7 +25,7 @@ TREES = some.recursive(
 )
 
 
-@given(some.dictionaries(NAMES, TREES, min_size=1, max_size=4))
+@given(tree=some.dictionaries(NAMES, TREES, min_size=1, max_size=4))
 @settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
