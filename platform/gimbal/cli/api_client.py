@@ -25,9 +25,17 @@ class ServiceUnreachable(GimbalError):
 
 
 class Refused(GimbalError):
-    """The service refused the request."""
+    """The service refused the request.
+
+    Attributes:
+        status: The HTTP status; 0 where the answer was none of a service.
+    """
 
     exit_code = 8
+
+    def __init__(self, message: str, remedy: str = "", status: int = 0) -> None:
+        super().__init__(message, remedy)
+        self.status = status
 
 
 class ApiClient:
@@ -132,7 +140,7 @@ class ApiClient:
     def _require(self, response: httpx.Response) -> None:
         if response.is_success:
             return
-        raise Refused(*_problem(response))
+        raise Refused(*_problem(response), response.status_code)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -75,7 +75,8 @@ def sweep(
 
     Exit status:
       0 at least one trial finished, 2 a file or option is wrong, 3 no trial finished,
-      6 disk, 70 a bug, 130 interrupted (--resume continues)
+      6 disk, 70 a bug, 130 interrupted (--resume continues);
+      with --submit also 7 no service answers, 8 the service refuses
     """
     if retry_failed and not resume:
         raise typer.BadParameter("goes with --resume only", param_hint="--retry-failed")
@@ -95,7 +96,7 @@ def sweep(
     with _stoppable() as asked, ConsoleSweepObserver() as observer:
         outcome = run_sweep(request, observer, asked)
     _report(outcome, as_json=as_json)
-    if asked.is_set():
+    if asked.is_set() and outcome.record.status == "interrupted":
         raise Interrupted(
             "interrupted; every trial keeps its checkpoint", f"go on: {_again(sys.argv)}"
         )

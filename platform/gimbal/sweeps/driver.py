@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gimbal.errors import GimbalError
+from gimbal.errors import ConfigError
 from gimbal.experiment.provenance import leave_origin
-from gimbal.experiment.run_state import utc_now
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.stage import Stage
-from gimbal.experiment.sweep_record import SweepFolder, SweepStatus, TrialRecord, TrialStatus
+from gimbal.experiment.sweep_record import SweepFolder, TrialRecord, TrialStatus
 from gimbal.experiment.workload import Workload
 from gimbal.pipeline import ray_session
 from gimbal.pipeline.code import identify_code
 from gimbal.pipeline.recording import runs_folder
 from gimbal.sweeps.doors import JobDoor
 from gimbal.sweeps.events import SilentSweepObserver, SweepObserver
-from gimbal.sweeps.opening import Opened, alive, create, resume
+from gimbal.sweeps.opening import Opened, create, resume
 from gimbal.sweeps.outcome import SweepOutcome, best_of
 from gimbal.sweeps.plan import SweepPlan
 from gimbal.sweeps.queue import TrialQueue
 from gimbal.sweeps.room import room_for
 from gimbal.sweeps.spec import SweepFile, read_sweep
+from gimbal.sweeps.standing import Standing
 from gimbal.sweeps.telling import TrialTeller
 from gimbal.sweeps.tracked import SweepTracking
 from gimbal.sweeps.trials import check
@@ -105,28 +103,30 @@ class _Driver:
         self.opened = opened
         self.folder: SweepFolder = opened.folder
         self.observer = observer
-        self.began = time.monotonic()
 
     def go(self, request: SweepRequest, asked: threading.Event) -> SweepOutcome:
         """Run what is left and sum it up."""
         if self.opened.ended:
+            if not self.folder.comparison.exists():
+                self._compare()
             return self._outcome()
-        spent_before = self.folder.record().spent_s
-        leaving = Leaving(deadline=self._deadline(spent_before), asked=asked)
+        standing = Standing(self.folder, self.spec.budget_s)
+        leaving = standing.leaving(asked)
         with (
-            alive(self.folder),
-            self._recorded(leaving, spent_before),
+            standing.kept(leaving, self._left),
             SweepTracking.of(self.folder, self.spec, self.base, self.observer) as tracking,
         ):
             plan = SweepPlan.of(self.folder, self.spec, self.workload, self.stages, request.command)
             known = self.folder.trials()
+            _require_door(known, request.door)
             curves = earlier_curves(plan, known)
             queue = TrialQueue(self.spec, self.sweep.axes, known, curves)
             if queue.left and not leaving.now:
                 scheduler = self._scheduler(list(curves.values()))
                 self._run(plan, queue, leaving, scheduler=scheduler, door=request.door)
-            tracking.ended(self.folder.trials(), self._best())
-        return self._outcome(compare=True)
+            self._compare()
+            tracking.ended(self.folder.trials(), self._best(), whole=self._left() == 0)
+        return self._outcome()
 
     def _run(
         self,
@@ -186,70 +186,45 @@ class _Driver:
         steps = [stage.train.steps for stage in self.stages if isinstance(stage, TrainStage)]
         return steps[0] if len(steps) == 1 else None
 
-    def _deadline(self, spent_s: float) -> float | None:
-        budget = self.spec.budget_s
-        return None if budget is None else self.began + max(budget - spent_s, 0.0)
-
-    @contextlib.contextmanager
-    def _recorded(self, leaving: Leaving, spent_before: float) -> Iterator[None]:
-        """Record how the block ended, whatever ends it."""
-        try:
-            yield
-        except BaseException as error:
-            message = error.message if isinstance(error, GimbalError) else type(error).__name__
-            self._end(SweepStatus.INTERRUPTED, spent_before, message)
-            raise
-        unfinished = [t for t in self.folder.trials() if not t.status.is_terminal]
-        if leaving.asked.is_set():
-            self._end(SweepStatus.INTERRUPTED, spent_before, "stopped by the user")
-        elif leaving.budget_over and (unfinished or not self._all_begun()):
-            self._end(SweepStatus.STOPPED, spent_before, f"{self.spec.budget_s:g} s are used up")
-        elif unfinished or not self._all_begun():
-            count = len(unfinished)
-            message = (
-                f"{count} {'trial' if count == 1 else 'trials'} lost their processes too often"
-            )
-            self._end(SweepStatus.INTERRUPTED, spent_before, message)
-        else:
-            self._end(SweepStatus.FINISHED, spent_before, "")
-
-    def _all_begun(self) -> bool:
-        return TrialQueue(self.spec, self.sweep.axes, self.folder.trials()).left == 0
-
-    def _end(self, status: SweepStatus, spent_before: float, message: str) -> None:
-        with contextlib.suppress(GimbalError):
-            update = {
-                "status": status,
-                "owner": None,
-                "ended_at": utc_now(),
-                "spent_s": spent_before + time.monotonic() - self.began,
-                "message": message,
-            }
-            self.folder.write(self.folder.record().model_copy(update=update))
+    def _left(self) -> int:
+        """Return how many trials have not ended."""
+        return TrialQueue(self.spec, self.sweep.axes, self.folder.trials()).left
 
     def _best(self) -> Any:
         return best_of(self.folder.trials(), self.spec.mode, self.spec.seeds)
 
-    def _outcome(self, *, compare: bool = False) -> SweepOutcome:
-        trials: tuple[TrialRecord, ...] = tuple(self.folder.trials())
-        finished = any(trial.status is TrialStatus.FINISHED for trial in trials)
-        if compare and finished:
-            self._compare()
+    def _outcome(self) -> SweepOutcome:
         page = self.folder.comparison
         return SweepOutcome(
             folder=self.folder,
             record=self.folder.record(),
-            trials=trials,
+            trials=tuple(self.folder.trials()),
             best=self._best(),
             comparison=str(page.absolute()) if page.exists() else None,
         )
 
     def _compare(self) -> None:
-        """Write the page; a page that cannot be made costs no result."""
+        """Write the page."""
+        if not any(trial.status is TrialStatus.FINISHED for trial in self.folder.trials()):
+            return
         try:
             from gimbal.comparison.page import write_page
             from gimbal.comparison.sweeps import compare_sweep
 
             write_page(compare_sweep(self.folder), self.folder.comparison)
-        except (GimbalError, OSError) as error:
+        except Exception as error:  # whatever breaks in the page must not cost hours of results
             self.observer.notice(f"the trials could not be compared: {error}")
+
+
+def _require_door(known: Sequence[TrialRecord], door: JobDoor | None) -> None:
+    """Refuse to run trials here whose jobs the service may still run.
+
+    Raises:
+        ConfigError: There are such.
+    """
+    jobs = [trial.job for trial in known if trial.job and not trial.status.is_terminal]
+    if jobs and door is None:
+        raise ConfigError(
+            f"{len(jobs)} trials of this sweep are jobs of the service ({jobs[0]}, …)",
+            "go on with --submit",
+        )

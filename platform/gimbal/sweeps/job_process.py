@@ -19,8 +19,8 @@ from gimbal.experiment.attempt import AttemptFolder, StopFile
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.run_state import utc_now
 from gimbal.experiment.sweep_record import SweepFolder, TrialRecord, TrialStatus
-from gimbal.sweeps.curves import last_step
-from gimbal.sweeps.doors import JobDoor
+from gimbal.sweeps.curves import TrainingTail
+from gimbal.sweeps.doors import JobDoor, NoSuchJob, ServiceAway
 from gimbal.sweeps.plan import SweepPlan
 from gimbal.sweeps.processes import LEAVE_S
 from gimbal.sweeps.trial_run import metric_of
@@ -52,6 +52,7 @@ class JobProcess:
         """See `TrialProcess`; nothing is asked of the service yet, which may be away."""
         self._trial, self._record = trial, record
         self._followed = False
+        self._tail = TrainingTail(self._plan.train_stage, None)
         # Without a job on record the same number gives the same key: an earlier driver may have
         # died between submitting and writing it down.
         number = record.attempts + 1 if record.job else max(record.attempts, 1)
@@ -68,24 +69,36 @@ class JobProcess:
         self._asked_s = time.monotonic()
         try:
             return self._take(self._job())
-        except GimbalError as error:
+        except ServiceAway as error:
             self._write(status=TrialStatus.DELAYED, message=error.message)
             return None
+        except GimbalError as error:
+            message = f"the service refuses it: {error.message}"
+            return self._write(status=TrialStatus.FAILED, message=message, ended_at=utc_now())
 
     def _job(self) -> dict[str, Any]:
         """Return the trial's job, submitting it where there is none worth following."""
-        if self._record.job is not None:
-            job = self._door.get(self._record.job)
-            if self._followed or job["state"] in (_PENDING, _RUNNING, _SUCCEEDED):
-                self._followed = True
-                return job
-            self._write(job=None)
+        known = self._known_job()
+        if known is not None:
+            self._followed = True
+            return known
         settings = self._plan.load(self._trial)
         key = f"{self._plan.folder.name}.{self._trial.id}.{self._record.attempts}"
         job = self._door.submit(self._plan.workload.name, settings, key)
         self._followed = True
         self._write(job=job["id"], started_at=self._record.started_at or utc_now(), message="")
         return job
+
+    def _known_job(self) -> dict[str, Any] | None:
+        """Return the job on record if it is worth following, else strike it off."""
+        if self._record.job is None:
+            return None
+        with contextlib.suppress(NoSuchJob):
+            job = self._door.get(self._record.job)
+            if self._followed or job["state"] in (_PENDING, _RUNNING, _SUCCEEDED):
+                return job
+        self._write(job=None)
+        return None
 
     def leave(self) -> None:
         """See `TrialProcess`."""
@@ -152,9 +165,8 @@ class JobProcess:
         return f"the run reported no number {self._plan.metric}"
 
     def _step(self) -> int:
-        if self._plan.train_stage is None or self._record.run_dir is None:
-            return 0
-        return last_step(Path(self._record.run_dir), self._plan.train_stage)
+        self._tail.look(self._record.run_dir)
+        return self._tail.step
 
     def _write(self, **changes: Any) -> TrialRecord:
         changed = self._record.model_copy(update=changes)

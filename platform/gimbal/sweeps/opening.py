@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from filelock import FileLock, Timeout
 from gimbal.errors import ConfigError
 from gimbal.experiment.files import atomic_write_text, ensure_folder, storage_errors
 from gimbal.experiment.plain import to_plain
-from gimbal.experiment.process_identity import HEARTBEAT_S, this_process
+from gimbal.experiment.process_identity import this_process
 from gimbal.experiment.run_state import utc_now
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.sweep_record import (
@@ -116,25 +115,6 @@ def resume(
             f"another process is resuming {folder.path} just now", "wait for it"
         ) from None
     return Opened(folder=folder, resumed=True)
-
-
-@contextlib.contextmanager
-def alive(folder: SweepFolder) -> Iterator[None]:
-    """Show other hosts that this process drives the sweep, until the block ends."""
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(HEARTBEAT_S):
-            with contextlib.suppress(OSError):
-                folder.heartbeat.touch()
-
-    thread = threading.Thread(target=beat, name="sweep-heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _write_inputs(

@@ -63,8 +63,10 @@ class ActorProcess:
             # DEFAULT leaves Tune's placement group; see the docstring of `trainable`.
             make = ray.remote(num_cpus=0, scheduling_strategy="DEFAULT")(TrialActor)
             self._actor = make.remote()
+        attempt = self._plan.attempt(trial, number)
+        attempt.stop_path.unlink(missing_ok=True)  # of a start that died before it wrote a word
         self._running = self._actor.run.remote(self._plan, trial, number)
-        return self._plan.attempt(trial, number)
+        return attempt
 
     def ended(self, timeout_s: float) -> TrialRecord | None:
         """See `TrialProcess`.

@@ -61,11 +61,11 @@ class SweepTracking:
             tracker.finish(tracking._status)
             tracker.close(_FLUSH_S)
 
-    def ended(self, trials: Sequence[TrialRecord], best: Best | None) -> None:
-        """Record how the sweep ended and what it found."""
+    def ended(self, trials: Sequence[TrialRecord], best: Best | None, *, whole: bool) -> None:
+        """Record what the sweep found, and whether all of its trials ended."""
         counts = {str(s): sum(t.status is s for t in trials) for s in TrialStatus}
         self._tracker.tags({f"trials.{name}": count for name, count in counts.items() if count})
         if best is not None:
             self._tracker.metrics({self._metric: best.metric})
             self._tracker.tags({"best.trial": best.trial.name, "best.run_dir": best.trial.run_dir})
-        self._status = "finished" if all(t.status.is_terminal for t in trials) else "killed"
+        self._status = "finished" if whole else "killed"

@@ -9,12 +9,14 @@ time.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
-from pathlib import Path
 from typing import Any
 
 from gimbal.experiment.attempt import AttemptFolder, StopFile
 from gimbal.experiment.sweep_record import SweepFolder, TrialRecord
+from gimbal.sweeps.curves import TrainingTail
 from gimbal.sweeps.doors import JobDoor
 from gimbal.sweeps.job_process import JobProcess
 from gimbal.sweeps.plan import SweepPlan
@@ -43,6 +45,8 @@ class SweepTrial(tune.Trainable):
         if plan is None:
             raise ValueError("a trial needs the plan of its sweep")
         self._plan = plan
+        with contextlib.suppress(OSError):  # a node that lacks the folder has absolute paths only
+            os.chdir(plan.started_in)
         self._process: TrialProcess = JobProcess(plan, door) if door else ActorProcess(plan)
         self._begin(config)
 
@@ -87,22 +91,20 @@ class SweepTrial(tune.Trainable):
         self._ended = None
         self._step = record.step
         self._reported: set[int] = set()
+        self._tail = TrainingTail(self._plan.train_stage, self._plan.judged)
         self._attempt: AttemptFolder = self._process.start(self._trial, record)
 
     def _next_point(self) -> tuple[int, float] | None:
         """Return the earliest validation that was not reported."""
-        judged, run_dir = self._plan.judged, self._run_dir()
-        if judged is None or run_dir is None:
+        if self._plan.judged is None:
             return None
-        for step, value in judged.curve(run_dir).items():
+        record = SweepFolder(self._plan.folder).trial(self._trial.id)
+        self._tail.look(record.run_dir if record is not None else None)
+        for step, value in self._tail.points.items():
             if step not in self._reported:
                 self._reported.add(step)
                 return step, value
         return None
-
-    def _run_dir(self) -> Path | None:
-        record = SweepFolder(self._plan.folder).trial(self._trial.id)
-        return Path(record.run_dir) if record is not None and record.run_dir is not None else None
 
     def _report(self, more: dict[str, Any]) -> dict[str, Any]:
         facts = {TRIAL: self._trial.id, STEP: self._step, ATTEMPT: str(self._attempt.path)}

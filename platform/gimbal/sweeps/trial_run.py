@@ -32,6 +32,7 @@ from gimbal.experiment.stage import lookup
 from gimbal.experiment.sweep_record import SweepFolder, TrialRecord, TrialStatus
 from gimbal.pipeline.runner import RunOptions, RunResult, run_experiment
 from gimbal.sweeps.curves import last_step
+from gimbal.sweeps.neighbours import forget_failures, neighbour_of
 from gimbal.sweeps.plan import SweepPlan
 from gimbal.sweeps.trial_log import TrialLog
 from gimbal.sweeps.trials import Trial
@@ -78,17 +79,16 @@ class TrialRun:
             began = time.monotonic()
             try:
                 result = self._run()
-            except GpuContended as error:
-                self._spent(began)
-                if not self._delay(error, delays):
-                    return self._left(began=None)
-                delays += 1
             except Preempted:
                 return self._left(began)
-            except GateFailed as error:
-                return self._failed(error, began, gate=True)
             except Exception as error:  # the border of the process: a workload's bug ends its trial
-                return self._failed(error, began)
+                neighbour = self._neighbour(error)
+                if neighbour is None:
+                    return self._failed(error, began, gate=isinstance(error, GateFailed))
+                self._spent(began)
+                if not self._delay(neighbour, delays):
+                    return self._left(began=None)
+                delays += 1
             else:
                 return self._finished(result, began)
 
@@ -104,6 +104,12 @@ class TrialRun:
             except Exception:
                 log.notice(traceback.format_exc())
                 raise
+
+    def _neighbour(self, error: Exception) -> str | None:
+        """Return who is on the GPU, if that is why the run ended."""
+        if isinstance(error, GpuContended):
+            return error.message
+        return neighbour_of(self.attempt) if isinstance(error, GimbalError) else None
 
     def _begun(self, run_dir: str) -> None:
         self._write(run_dir=run_dir, status=TrialStatus.RUNNING, message="")
@@ -152,11 +158,12 @@ class TrialRun:
             message=stop.words if stop else "",
         )
 
-    def _delay(self, error: GpuContended, delays: int) -> bool:
+    def _delay(self, neighbour: str, delays: int) -> bool:
         """Wait for a card; return False when the trial was asked to leave meanwhile."""
         longest = min(_FIRST_DELAY_S * 2**delays, _LONGEST_DELAY_S)
         wait_s = self.chance(longest / 2, longest)
-        self._write(status=TrialStatus.DELAYED, message=error.message)
+        self._write(status=TrialStatus.DELAYED, message=neighbour)
+        forget_failures(self.attempt)
         waited = 0.0
         while waited < wait_s:
             if self.attempt.stop_path.exists():
@@ -198,8 +205,11 @@ class TrialRun:
         self._record = self._record.model_copy(update={"seconds": seconds})
 
     def _write(self, **changes: Any) -> TrialRecord:
+        """Change the record; the file only as long as no later start of the trial has it."""
         self._record = self._record.model_copy(update=changes)
-        self._sweep.write_trial(self._record)
+        there = self._sweep.trial(self.trial.id)
+        if there is None or there.attempts <= self.number:
+            self._sweep.write_trial(self._record)
         return self._record
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gimbal.experiment.attempt import StopFile
-from gimbal.experiment.sweep_record import SweepFolder, TrialRecord, TrialStatus
+from gimbal.experiment.sweep_record import SweepFolder, TrialRecord
 from gimbal.sweeps.doors import JobDoor
 from gimbal.sweeps.plan import SweepPlan
 from gimbal.sweeps.queue import TrialQueue
@@ -114,7 +114,7 @@ def _ask_all_to_leave(plan: SweepPlan, leaving: Leaving) -> None:
     """Leave word for every running trial why it stops, before Tune takes its process away."""
     folder = SweepFolder(plan.folder)
     for record in folder.trials():
-        if record.status not in (TrialStatus.RUNNING, TrialStatus.DELAYED):
+        if record.status.is_terminal or not record.attempts:
             continue
         from gimbal.sweeps.trainable import trial_of
 

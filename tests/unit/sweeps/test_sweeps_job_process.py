@@ -14,16 +14,13 @@ from gimbal.experiment.attempt import StopFile
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.sweep_record import SweepFolder, TrialRecord, TrialStatus
 from gimbal.sweeps import job_process
+from gimbal.sweeps.doors import NoSuchJob, ServiceAway
 from gimbal.sweeps.job_process import JobProcess
 from gimbal.sweeps.plan import SweepPlan
 from gimbal.sweeps.trial_run import first_record
 from gimbal.sweeps.trials import Trial
 
 TRIAL = Trial(number=0, point={"lr": 0.1}, seed=0, many_seeds=False)
-
-
-class Away(GimbalError):
-    """The service does not answer."""
 
 
 class Service:
@@ -34,6 +31,7 @@ class Service:
         self.keys: dict[str, str] = {}
         self.cancelled: list[str] = []
         self.away = False
+        self.refuses = False
 
     def submit(self, workload: str, settings: ExperimentSettings, key: str) -> dict[str, Any]:
         self._answer()
@@ -44,6 +42,8 @@ class Service:
 
     def get(self, job_id: str) -> dict[str, Any]:
         self._answer()
+        if job_id not in self.jobs:
+            raise NoSuchJob(f"there is no job {job_id}")
         return self.jobs[job_id]
 
     def cancel(self, job_id: str) -> None:
@@ -52,8 +52,10 @@ class Service:
         self.jobs[job_id] |= {"state": "STOPPED"}
 
     def _answer(self) -> None:
+        if self.refuses:
+            raise GimbalError("there is no workload 'w'")
         if self.away:
-            raise Away("no service answers")
+            raise ServiceAway("no service answers")
 
 
 def job(job_id: str, state: str, run: str | None = None, detail: str = "") -> dict[str, Any]:
@@ -232,3 +234,22 @@ def test_a_service_with_another_runs_folder_is_named(plan: SweepPlan, service: S
     assert record is not None
     assert record.status is TrialStatus.FAILED
     assert "platform.runs_dir" in record.message
+
+
+def test_a_job_that_the_service_forgot_is_submitted_anew(plan: SweepPlan, service: Service) -> None:
+    assert begun(plan, service).ended(0) is None
+    service.jobs.clear()
+    service.keys.clear()
+    process = begun(plan, service)
+    assert process.ended(0) is None
+    assert on_disk(plan).job == "job-0"
+
+
+def test_what_the_service_refuses_is_failed_and_not_asked_for_ever(
+    plan: SweepPlan, service: Service
+) -> None:
+    service.refuses = True
+    record = begun(plan, service).ended(0)
+    assert record is not None
+    assert record.status is TrialStatus.FAILED
+    assert "there is no workload 'w'" in record.message
