@@ -45,10 +45,6 @@ class Moves(_NotKept, Callback):
     def __init__(self, on_moved: Callable[[str], None]) -> None:
         self._on_moved = on_moved
 
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial's processes are there."""
-        self._tell(trial)
-
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
