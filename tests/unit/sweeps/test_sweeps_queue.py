@@ -9,11 +9,11 @@ from typing import Any
 
 import optuna
 import pytest
-from conftest import record_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
+from conftest import record_of
 from gimbal.experiment.sweep_record import TrialRecord, TrialStatus
 from gimbal.sweeps.queue import Ended, TrialQueue
 from gimbal.sweeps.space import Axis, draw, read_axis

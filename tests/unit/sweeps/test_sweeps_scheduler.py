@@ -69,7 +69,7 @@ def test_the_words_show_the_number_as_the_training_reports_it(tmp_path: Path) ->
 def test_no_trial_is_stopped_before_the_grace_or_at_its_end(tmp_path: Path) -> None:
     lab = Lab(EarlyStopping(asha(grace_steps=50), steps=100), tmp_path)
     lab.feed("good", curve(1.0))
-    early = {step: -9.0 for step in (1, 20, 49)}
+    early = dict.fromkeys((1, 20, 49), -9.0)
     assert lab.feed("weak at first", {**early, 50: 2.0}) == [CONTINUE] * 4
     assert lab.feed("weak at the end", {50: 3.0, 99: -9.0, 100: -9.0, 101: -9.0}) == [CONTINUE] * 4
 
