@@ -1,10 +1,11 @@
 """The source files a module can run: its static import closure among first-party code.
 
-First-party is what lies beside the module (its own source root) and beside `gimbal`; in a folder of
-installed packages only what the same distribution installed. Imports inside functions count, those
-under `TYPE_CHECKING` do not. What `import_module` is given counts; where its last name is computed
-(`f"{__package__}.{name}"`), every module of that package does. Files are named relative to their
-root, so that the result is the same on every machine.
+First-party is what lies beside the module (its own source root) and beside `gimbal`, and in a
+worker whatever its driver sent; in a folder of installed packages only what the same distribution
+installed. Imports inside functions count, those under `TYPE_CHECKING` do not. What `import_module`
+is given counts; where its last name is computed (`f"{__package__}.{name}"`), every module of that
+package does. Files are named relative to their root, so that the result is the same on every
+machine.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from gimbal.errors import ConfigError
+from gimbal.experiment.freshness import shipped_packages
 from gimbal.experiment.source_imports import ANY, read_source
 
 BOOKKEEPING = (
@@ -77,7 +79,8 @@ class _Modules:
     """Finds first-party modules by name; looks at each folder once in its life."""
 
     def __init__(self, starts: Sequence[str]) -> None:
-        self._tops = frozenset(name.partition(".")[0] for name in (*starts, "gimbal"))
+        names = (*starts, "gimbal", *shipped_packages())
+        self._tops = frozenset(name.partition(".")[0] for name in names)
         roots = filter(None, map(_root, sorted(self._tops)))
         self._roots = tuple(dict.fromkeys(str(root) for root in roots))
         self._listings: dict[str, frozenset[str]] = {}

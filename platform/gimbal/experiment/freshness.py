@@ -26,6 +26,8 @@ from gimbal.errors import StaleCode
 
 SUBMITTED_CODE = "GIMBAL_SUBMITTED_CODE"
 """Environment variable naming the submitted tree, for drivers started by other means."""
+SHIPPED_VARIABLE = "GIMBAL_SHIPPED_PACKAGES"
+"""In a worker: names of the first-party packages its driver sent, joined by commas."""
 _RESTARTED = "GIMBAL_RESTARTED_FOR"
 _RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _SOURCE_ROOTS = ("platform", "workloads")
@@ -142,12 +144,21 @@ def code_digest(packages: Sequence[str]) -> str:
 def worker_runtime_env(packages: Sequence[str] = ("gimbal",)) -> dict[str, Any]:
     """Return the Ray runtime environment that gives workers this process's code.
 
-    Ray uploads the packages' folders and puts them before anything installed, on every node.
+    Ray uploads the packages' folders and puts them before anything installed, on every node. Each
+    then lies in a folder of its own, so the workers are told which belong together.
 
     Args:
         packages: Top-level packages the workers import: `gimbal` and the workload's.
     """
-    return {"py_modules": [str(folder) for folder in package_folders(packages).values()]}
+    return {
+        "py_modules": [str(folder) for folder in package_folders(packages).values()],
+        "env_vars": {SHIPPED_VARIABLE: ",".join(sorted(packages))},
+    }
+
+
+def shipped_packages() -> tuple[str, ...]:
+    """Return the first-party packages a driver shipped to this process, if it is a worker."""
+    return tuple(filter(None, os.environ.get(SHIPPED_VARIABLE, "").split(",")))
 
 
 def require_same_code(

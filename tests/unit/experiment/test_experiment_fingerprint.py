@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from gimbal.errors import ConfigError
 from gimbal.experiment import code_closure
+from gimbal.experiment.code_closure import code_hashes
 from gimbal.experiment.fingerprint import Fingerprint, explain, stage_fingerprint
 from gimbal.experiment.stage import Gate, Stage
 
@@ -253,3 +254,23 @@ def _timed(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
+
+
+def test_packages_a_driver_sent_each_lie_alone_and_still_count_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial computes its fingerprints in a worker: they must be those of the driver."""
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    for name, text in (("sent_user", "import sent_library\n"), ("sent_library", "x = 1\n")):
+        for folder in (together / name, alone / name / name):
+            folder.mkdir(parents=True)
+            (folder / "__init__.py").write_text(text)
+    with monkeypatch.context() as driver:
+        driver.syspath_prepend(str(together))
+        expected = code_hashes("sent_user")
+    assert set(expected) == {"sent_user/__init__.py", "sent_library/__init__.py"}
+    for name in ("sent_user", "sent_library"):
+        monkeypatch.syspath_prepend(str(alone / name))
+    assert code_hashes("sent_user") != expected, "the packages lie in two source roots"
+    monkeypatch.setenv("GIMBAL_SHIPPED_PACKAGES", "gimbal,sent_library,sent_user")
+    assert code_hashes("sent_user") == expected

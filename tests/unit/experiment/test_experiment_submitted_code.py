@@ -227,13 +227,16 @@ def test_a_worker_with_other_code_refuses_naming_both_paths() -> None:
 
 def test_a_workload_of_a_single_file_is_sent_and_compared(toy: Path) -> None:
     file = toy / "toy_workload.py"
-    assert worker_runtime_env(["toy_workload"]) == {"py_modules": [str(file)]}
+    assert worker_runtime_env(["toy_workload"])["py_modules"] == [str(file)]
     before = code_digest(["toy_workload"])
     file.write_text(file.read_text() + "x = 1\n")
     assert code_digest(["toy_workload"]) != before
 
 
 def test_workers_are_sent_the_running_packages() -> None:
-    assert worker_runtime_env() == {"py_modules": [str(PLATFORM / "gimbal")]}
+    assert worker_runtime_env() == {
+        "py_modules": [str(PLATFORM / "gimbal")],
+        "env_vars": {"GIMBAL_SHIPPED_PACKAGES": "gimbal"},
+    }
     with pytest.raises(StaleCode, match="no_such_package"):
         worker_runtime_env(["no_such_package"])
