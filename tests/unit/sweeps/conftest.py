@@ -54,8 +54,6 @@ def sweep_file(toy: Path) -> WriteSweep:
     return write
 
 
-def record_of(
-    trial: Trial, status: TrialStatus = TrialStatus.FINISHED, **more: Any
-) -> TrialRecord:
+def record_of(trial: Trial, status: TrialStatus = TrialStatus.FINISHED, **more: Any) -> TrialRecord:
     """Return a trial's record as an earlier start would have left it."""
     return first_record(trial).model_copy(update={"status": status, "attempts": 1, **more})

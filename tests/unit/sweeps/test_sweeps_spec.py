@@ -50,9 +50,32 @@ def refused(path: Path, toy: Path, *overrides: str, **changes: Any) -> ConfigErr
         ({"space": {"data.share": {"uniform": [0.5, 1.5]}}}, "space", "1"),
         ({"space": {"data.kind": ["plain", "fancier"]}}, "space", "fancy"),
         ({"space": {"train.lr": {"normal": [0, 1]}}}, "space", "0"),
+        ({"space": {"data.count": {"uniform": [16, 64]}}}, "space", "a whole number"),
+        (
+            {"search": "tpe", "space": {"data.count": {"uniform": [16, 64]}}},
+            "space",
+            "a whole number",
+        ),
+        (
+            {"search": "tpe", "space": {"data.count": {"quniform": [16, 64, 0.5]}}},
+            "space",
+            "a whole number",
+        ),
+        ({"space": {"data.count": {"lograndint": [1, 2**70]}}}, "space", "whole numbers up to"),
+        ({"space": {"train.lr": {"uniform": [-1.7e308, 1.7e308]}}}, "space", "can be drawn from"),
+        (
+            {"search": "tpe", "space": {"train.lr": {"uniform": [-1.7e308, 1.7e308]}}},
+            "space",
+            "uniform",
+        ),
+        ({"set": {"train.lr": 0.1}}, "set", "drop one of the two"),
+        ({"set": {"train": {"lr": 0.1}}}, "set", "drop one of the two"),
+        ({"space": {"data": [{"count": 1}], "data.count": [2]}}, "space", "write one axis"),
+        ({"space": {"data.count": [2], "data": [{"count": 1}]}}, "space", "write one axis"),
+        ({"set": {"sweep.id": "a/b"}}, "set", "by the sweep itself"),
         ({"set": {"seed": 3}}, "set", "seeds"),
-        ({"set": {"data.cuont": 3}}, "set", "count"),
-        ({"set": {"data.count": 0}}, "set", "1"),
+        ({"set": {"data.shaer": 3}}, "set", "share"),
+        ({"set": {"data.share": 0}}, "set", "greater than 0"),
         ({"set": {"data..count": 3}}, "set", "names joined by dots"),
         ({"metric": "value"}, "metric", "STAGE.NUMBER"),
         ({"metric": "scroe.value"}, "", "did you mean score"),
@@ -71,6 +94,7 @@ def refused(path: Path, toy: Path, *overrides: str, **changes: Any) -> ConfigErr
         ({"scheduler": {**ASHA, "reduction": 1}}, "scheduler", "1"),
         ({"scheduler": {**ASHA, "grace_steps": 100}}, "", "grace_steps below its steps"),
         ({"scheduler": ASHA, "set": {"train.validate_every": None}}, "", "validate_every"),
+        ({"scheduler": ASHA, "set": {"train.validate_every": 100}}, "", "below its 100 steps"),
         ({"scheduler": ASHA, "set": {"trains": False}}, "", "write scheduler: none"),
         ({"name": "a b"}, "name", "a b"),
         ({"name": "mlruns"}, "", "mlruns"),
@@ -90,14 +114,51 @@ def test_a_wrong_file_is_refused_with_its_line(
 
 def test_a_wrong_override_and_a_wrong_base_are_named(sweep_file: WriteSweep, toy: Path) -> None:
     path = sweep_file()
-    error = refused(path, toy, "data.count=0")
-    assert "override 'data.count=0'" in error.message
+    error = refused(path, toy, "data.share=0")
+    assert "override 'data.share=0'" in error.message
     path = sweep_file(base="data: {cuont: 3}\n")
     error = refused(path, toy)
     assert "base.yaml, line 3" in error.message
-    assert "--samples has no effect" in refused(
-        sweep_file(search="grid", samples=None, space={"train.lr": [1, 2]}), toy, samples=3
-    ).message
+    assert (
+        "--samples has no effect"
+        in refused(
+            sweep_file(search="grid", samples=None, space={"train.lr": [1, 2]}), toy, samples=3
+        ).message
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("seed=7", "list the seeds under `seeds`"),
+        ("experiment=foo", "write `name` in the sweep file"),
+        ("workload=nbv", "write one sweep a workload"),
+        ("sweep.id=a/b", "by the sweep itself"),
+        ("train.lr=0.3", "drop one of the two"),
+        ("train={lr: 0.3}", "drop one of the two"),
+        ("data=null", "drop one of the two"),
+    ],
+)
+def test_an_override_that_would_be_ignored_is_refused(
+    override: str, words: str, sweep_file: WriteSweep, toy: Path
+) -> None:
+    error = refused(sweep_file(), toy, override)
+    assert repr(override) in error.message
+    assert words in error.remedy
+
+
+def test_what_does_not_meet_an_axis_may_be_set(sweep_file: WriteSweep) -> None:
+    sweep = read_sweep(
+        sweep_file(set={"train": {"steps": 50}, "resources.workers": 2}),
+        None,
+        ["data={kind: fancy}", "platform.runs_dir=elsewhere", "train.steps=60"],
+    )
+    assert load_base(sweep)[1].train.steps == 60  # type: ignore[attr-defined]
+
+
+def test_a_wrong_option_is_named_and_no_line_of_the_file(sweep_file: WriteSweep, toy: Path) -> None:
+    error = refused(sweep_file(concurrent=3), toy, concurrent=1001)
+    assert error.message.startswith("option --concurrent")
 
 
 def test_a_file_that_is_no_mapping_or_not_there(toy: Path) -> None:
@@ -111,8 +172,8 @@ def test_a_pair_of_good_values_that_do_not_go_together_is_refused(
 ) -> None:
     """Each value fits the base config; one point of the grid does not."""
     space = {"train.warmup_steps": [0, 150], "train.steps": [100, 200]}
-    keys = {"search": "grid", "samples": None, "set": {"train.steps": 200}}
-    path = sweep_file(space=space, **keys)
+    keys = {"search": "grid", "samples": None}
+    path = sweep_file(base="train: {steps: 200}\n", space=space, **keys)
     error = refused(path, toy)
     assert "warmup" in error.message
 
@@ -139,6 +200,6 @@ def test_every_sweep_that_is_shipped_fits_its_schema(monkeypatch: pytest.MonkeyP
     assert len(files) >= 4
     for file in files:
         sweep = read_sweep(file)
-        _, base = load_base(sweep)
+        _, base = check(sweep)
         assert base.experiment == sweep.spec.name
         assert read_yaml(file).data["metric"] == sweep.spec.metric
