@@ -9,9 +9,10 @@ generator, so the same file gives the same points on every machine and after eve
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ Point = dict[str, Any]
 """The value of each dotted key."""
 
 MAX_POINTS = 100_000
+_LARGEST_WHOLE = 2**63 - 1
+_INNER = 0.618034
+"""Where between its ends a continuous axis is probed: hardly ever at a whole number."""
 _LONGEST_NAME = 400
 _LONGEST_VALUE = 60
 
@@ -81,10 +85,12 @@ class Axis:
         """Return values that must fit the config if every value is to fit."""
         if self.kind == "choice":
             return self.arguments
-        low, high = self.arguments[:2]
+        low, high, *step = self.arguments
         if self.kind == "normal":
-            return (low,)
-        return (low, high - 1) if self.kind in ("randint", "lograndint") else (low, high)
+            return (low, self.settle(low + _INNER * high))
+        if KINDS[self.kind].whole:
+            return (low, high if step else high - 1)
+        return (low, self.settle(low + step[0] if step else low + _INNER * (high - low)), high)
 
     def settle(self, value: Any) -> Any:
         """Return a drawn value as YAML keeps it: short, and never outside of the axis.
@@ -110,7 +116,24 @@ class Axis:
         if self.kind == "choice":
             return tune.choice(list(self.arguments))
         make: Callable[..., Any] = getattr(tune, "randn" if self.kind == "normal" else self.kind)
-        return make(*self.arguments)
+        with self.drawing():
+            return make(*self.arguments)
+
+    @contextlib.contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Say on which line stands what a library cannot draw from.
+
+        Raises:
+            ConfigError: The library refused the distribution within the block.
+        """
+        try:
+            yield
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ConfigError(
+                f"{self.where}: {self.key}: nothing can be drawn from {self.kind} "
+                f"{list(self.arguments)}: {error}",
+                f"write {KINDS[self.kind].form} with other numbers",
+            ) from error
 
 
 def read_axis(key: str, value: Any, where: str) -> Axis:
@@ -154,6 +177,8 @@ def _problem(kind: Kind, arguments: Any) -> str:
         return f"takes {kind.numbers} numbers, not {len(arguments)}"
     if not all(_is_number(value, whole=kind.whole) for value in arguments):
         return f"takes {'whole ' if kind.whole else ''}numbers"
+    if kind.whole and max(map(abs, arguments)) > _LARGEST_WHOLE:
+        return f"takes whole numbers up to {_LARGEST_WHOLE}"
     if kind.form.startswith("{normal"):
         return "" if arguments[1] > 0 else "needs a deviation above 0"
     low, high, *step = arguments
@@ -175,7 +200,10 @@ def _is_multiple(value: float, step: float) -> bool:
 def _is_number(value: Any, *, whole: bool) -> bool:
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return False
-    return math.isfinite(value)
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return whole
 
 
 def _key(value: Any) -> str:
@@ -216,10 +244,12 @@ def draw(axes: Sequence[Axis], count: int, seed: int) -> list[Point]:
 
     chance = np.random.RandomState(seed % 2**32)
     domains = [(axis, axis.domain()) for axis in axes]
-    return [
-        {axis.key: axis.settle(domain.sample(random_state=chance)) for axis, domain in domains}
-        for _ in range(count)
-    ]
+
+    def one(axis: Axis, domain: Any) -> Any:
+        with axis.drawing():
+            return axis.settle(domain.sample(random_state=chance))
+
+    return [{axis.key: one(axis, domain) for axis, domain in domains} for _ in range(count)]
 
 
 def name_of(point: Mapping[str, Any], seed: int | None = None) -> str:

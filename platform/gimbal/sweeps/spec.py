@@ -9,8 +9,8 @@
     search: random
     samples: 16
 
-Everything is checked before anything starts: the file, the base config, and every point that will
-be tried, or where a search invents points as it goes, the ends of every axis.
+Everything is checked before anything starts: the file, the base config, the ends of every axis and
+a value between them, and every point of up to 1,000; `tpe` invents its points as it goes.
 """
 
 from __future__ import annotations
@@ -25,19 +25,22 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from gimbal.errors import ConfigError
 from gimbal.experiment.config_errors import explain_validation
 from gimbal.experiment.loading import read_config
-from gimbal.experiment.overrides import Override
+from gimbal.experiment.overrides import Override, parse_override
 from gimbal.experiment.settings import Settings
+from gimbal.sweeps.overlaps import require_apart
 from gimbal.sweeps.space import Axis, read_axis
 
 FIXED = {
     "seed": "list the seeds under `seeds`",
     "sweep": "it is written by the sweep itself",
     "workload": "write one sweep a workload",
-    "experiment": "a sweep's name is the experiment of its trials",
+    "experiment": "a sweep's name is the experiment of its trials: write `name` in the sweep file",
     "resources": "it changes how fast a trial runs, never what it computes",
     "platform": "it changes where a trial runs, never what it computes",
 }
 """Sections that cannot vary within a sweep, and what to do instead."""
+_SETTABLE = ("resources", "platform")
+"""Those of them that may be set for all trials."""
 
 _KEY = re.compile(r"^[^\s.=\[\]{}]+(?:\.[^\s.=\[\]{}]+)*$")
 _METRIC = re.compile(r"^[A-Za-z0-9_-]+(?:\.[^\s.]+)+$")
@@ -136,7 +139,7 @@ class SweepFile:
     """
 
     def __init__(
-        self, spec: SweepSpec, axes: tuple[Axis, ...], fixed: tuple[Override | str, ...]
+        self, spec: SweepSpec, axes: tuple[Axis, ...], fixed: tuple[Override, ...]
     ) -> None:
         self.spec = spec
         self.axes = axes
@@ -167,15 +170,19 @@ def read_sweep(
     try:
         spec = SweepSpec.model_validate(data)
     except ValidationError as error:
-        raise explain_validation(error, SweepSpec, data, tree.origins, str(path)) from error
+        options = {(key,): f"option --{key.replace('_', '-')}" for key in given}
+        origins = {**tree.origins, **options}
+        raise explain_validation(error, SweepSpec, data, origins, str(path)) from error
 
     def where(section: str, key: str) -> str:
         return tree.origins.get((section, key), str(path))
 
     axes = tuple(_axis(key, value, where("space", key)) for key, value in spec.space.items())
     pinned = tuple(_pinned(key, value, where("set", key)) for key, value in spec.set.items())
+    fixed = (*pinned, *(_allowed(parse_override(text)) for text in overrides))
+    require_apart(axes, fixed)
     base = spec.base if spec.base.is_absolute() else path.parent / spec.base
-    return SweepFile(spec.model_copy(update={"base": base}), axes, (*pinned, *overrides))
+    return SweepFile(spec.model_copy(update={"base": base}), axes, fixed)
 
 
 def _name_from(path: Path) -> str:
@@ -193,9 +200,14 @@ def _axis(key: str, value: Any, where: str) -> Axis:
 
 def _pinned(key: str, value: Any, where: str) -> Override:
     _require_key(key, where)
-    if key in ("experiment", "seed", "workload", "sweep"):
-        raise ConfigError(f"{where}: {key} cannot be set for all trials", FIXED[key])
-    return Override(f"{key}={value}", tuple(key.split(".")), value, where)
+    return _allowed(Override(f"{key}={value}", tuple(key.split(".")), value, where))
+
+
+def _allowed(given: Override) -> Override:
+    section = given.keys[0]
+    if section in FIXED and section not in _SETTABLE:
+        raise ConfigError(f"{given.origin}: {section} cannot be set for all trials", FIXED[section])
+    return given
 
 
 def _require_key(key: str, where: str) -> None:

@@ -27,7 +27,7 @@ def require_known(axes: Sequence[Axis]) -> None:
     """Refuse a space that TPE cannot search.
 
     Raises:
-        ConfigError: An axis has a distribution that TPE does not know.
+        ConfigError: An axis has a distribution that TPE does not know, or cannot draw from.
     """
     for axis in axes:
         if axis.kind == "normal":
@@ -35,6 +35,8 @@ def require_known(axes: Sequence[Axis]) -> None:
                 f"{axis.where}: tpe knows no normal distribution",
                 f"write {axis.key}: {{uniform: [low, high]}}, or choose search: random",
             )
+        with axis.drawing():
+            Tpe([axis], seed=0).ask()
 
 
 class Tpe:

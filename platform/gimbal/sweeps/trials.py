@@ -19,7 +19,7 @@ from gimbal.sweeps.spec import SweepFile, SweepSpec
 from gimbal.sweeps.tpe import require_known
 
 _CHECKED = 1000
-"""Points checked one by one; of a larger sweep, the ends of every axis have to speak for all."""
+"""Points checked one by one; of a larger sweep, the probes of every axis have to speak for all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +98,7 @@ def load_base(sweep: SweepFile) -> tuple[Workload[Any], ExperimentSettings]:
 
 
 def settings_of(
-    base: Path, fixed: Sequence[Override | str], changes: Iterable[Override]
+    base: Path, fixed: Sequence[Override], changes: Iterable[Override]
 ) -> ExperimentSettings:
     """Return the settings of one trial.
 
@@ -158,9 +158,14 @@ def _require_training(workload: Workload[Any], base: ExperimentSettings, spec: S
             f"scheduler: asha judges training, and {workload.name} has {len(stages)} train stages",
             "write scheduler: none",
         )
-    every, asha = stages[0].train.validate_every, spec.asha
-    if every is None or (asha is not None and asha.grace_steps >= stages[0].train.steps):
+    train, asha = stages[0].train, spec.asha
+    if train.validate_every is None or train.validate_every >= train.steps:
         raise ConfigError(
             "scheduler: asha has nothing to judge by: the training validates only at its end",
-            f"set {stages[0].name}.validate_every, and grace_steps below its steps",
+            f"set {stages[0].name}.validate_every below its {train.steps} steps",
+        )
+    if asha is not None and asha.grace_steps >= train.steps:
+        raise ConfigError(
+            f"scheduler: asha stops nothing: the training ends after {train.steps} steps",
+            "set grace_steps below its steps",
         )
