@@ -54,7 +54,14 @@ def group_runs(runs: Sequence[RunRecord], axes: Sequence[str] = ()) -> list[Grou
     found: dict[Hashable, list[int]] = {}
     for position, config in configs.items():
         found.setdefault(_print({key: config.get(key) for key in keys}), []).append(position)
-    return [_group(runs, positions, configs[positions[0]], keys) for positions in found.values()]
+    settings = [{key: configs[members[0]].get(key) for key in keys} for members in found.values()]
+    labels = [name_of(each) for each in settings]
+    if len(set(labels)) < len(labels):  # settings that differ in a late digit
+        labels = [name_of(each, digits=17) for each in settings]
+    return [
+        Group(label=label or runs[members[0]].experiment, settings=each, runs=tuple(members))
+        for label, each, members in zip(labels, settings, found.values(), strict=True)
+    ]
 
 
 def differing_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -67,24 +74,24 @@ def differing_keys(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [key for key, seen in values.items() if len(seen) > 1 or key not in everywhere]
 
 
-def name_of(settings: Mapping[str, Any]) -> str:
+def name_of(settings: Mapping[str, Any], *, digits: int = 4) -> str:
     """Return a readable name, such as `temperature=0.05 lr=0.002`.
 
     The last part of a key is enough unless two keys end alike.
     """
     lasts = [key.rpartition(".")[2] for key in settings]
     words = [
-        f"{last if lasts.count(last) == 1 else key}={shown(value)}"
+        f"{last if lasts.count(last) == 1 else key}={shown(value, digits)}"
         for (key, value), last in zip(settings.items(), lasts, strict=True)
     ]
     more = len(words) - _LABELLED
     return " ".join([*words[:_LABELLED], *([f"and {more} more"] if more > 0 else [])])
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, digits: int = 6) -> str:
     """Return a setting in a few characters."""
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.{digits}g}"
     if value is None or isinstance(value, bool | list | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
@@ -108,14 +115,6 @@ def _codes(runs: Sequence[RunRecord], configs: Mapping[int, Mapping[str, Any]]) 
     if all(len(codes) < 2 for codes in seen.values()):
         return {}
     return {position: runs[position].code[:_CODE_DIGITS] for position in configs}
-
-
-def _group(
-    runs: Sequence[RunRecord], positions: list[int], config: Mapping[str, Any], keys: list[str]
-) -> Group:
-    settings = {key: config.get(key) for key in keys}
-    label = name_of(settings) or runs[positions[0]].experiment
-    return Group(label=label, settings=settings, runs=tuple(positions))
 
 
 def _print(value: Any) -> Hashable:

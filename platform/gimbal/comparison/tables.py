@@ -45,7 +45,7 @@ def settings(comparison: Comparison) -> Html | None:
     if len(comparison.groups) < 2 or not comparison.axes:
         return None
     few = len(comparison.groups) <= _SIDE_BY_SIDE
-    heads: list[Child] = [g.label for g in comparison.groups] if few else ["values", "groups"]
+    heads: list[Child] = [g.label for g in comparison.groups] if few else ["values"]
     rows = [_setting(comparison, key, few=few) for key in comparison.axes]
     head = el("tr", el("th", "setting"), [el("th", text) for text in heads])
     return el(
@@ -133,7 +133,8 @@ def _heads(comparison: Comparison, others: Sequence[str]) -> list[Html]:
 
 
 def _head(name: str, *, text: bool = False) -> Html:
-    button = el("button", name, type="button")
+    parts = [part for word in name.split(".") for part in (word, ".", el("wbr"))][:-2]
+    button = el("button", parts, type="button")
     return el("th", button, class_=None if text else "num", scope="col")
 
 
@@ -261,9 +262,9 @@ def _setting(comparison: Comparison, key: str, *, few: bool) -> Html:
     values = [shown(group.settings.get(key)) for group in comparison.groups]
     if few:
         return el("tr", el("th", key), [el("td", value) for value in values])
-    kinds = list(dict.fromkeys(values))
-    counts = " · ".join(f"{kind}: {values.count(kind)}" for kind in kinds)
-    return el("tr", el("th", key), el("td", ", ".join(kinds)), el("td", counts))
+    kinds = {kind: values.count(kind) for kind in values}
+    words = [kind if count == 1 else f"{kind} ({count} groups)" for kind, count in kinds.items()]
+    return el("tr", el("th", key), el("td", ", ".join(words)))
 
 
 def _value_of_run(run: str, value: Any) -> Html:
