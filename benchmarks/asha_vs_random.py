@@ -162,7 +162,7 @@ def replay(
     return found, begun
 
 
-def best_so_far(found: Sequence[tuple[int, float]], at: Sequence[int]) -> np.ndarray:
+def best_so_far(found: Sequence[tuple[int, float]], at: np.ndarray) -> np.ndarray:
     """Return the best result after each number of steps; NaN before the first."""
     return np.array([min((v for spent, v in found if spent <= x), default=np.nan) for x in at])
 
