@@ -15,13 +15,14 @@ seconds are those of all processes of a side, daemons of Ray included.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
 import yaml
 
 import sweep_by_hand
@@ -83,13 +85,16 @@ def by_gimbal(sweep: Path, runs_dir: Path) -> tuple[Times, list[float]]:
     """Run the sweep as a user would; return its times and metrics."""
     command = [sys.executable, "-m", "gimbal.cli.main", "sweep", str(sweep), "--json"]
     command += [f"platform.runs_dir={runs_dir}"]
-    began, before = time.time(), _cpu_s()
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    began = time.time()
+    with CpuSeconds() as cpu:
+        output = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
     ended = time.time()
     trials = sorted(json.loads(output.stdout)["trials"], key=lambda trial: trial["number"])
     first = min(_first_step(Path(trial["run_dir"])) for trial in trials)
     last = max(datetime.fromisoformat(trial["ended_at"]).timestamp() for trial in trials)
-    times = Times(first - began, last - first, ended - last, _cpu_s() - before)
+    times = Times(first - began, last - first, ended - last, cpu.total)
     return times, [trial["metric"] for trial in trials]
 
 
@@ -97,10 +102,11 @@ def by_hand(
     config: Path, inputs: Mapping[str, Any], points: Sequence[Mapping[str, Any]], out: Path
 ) -> tuple[Times, list[float]]:
     """Run the same points by hand."""
-    began, before = time.time(), _cpu_s()
-    found = sweep_by_hand.loop(config, inputs, points, out)
+    began = time.time()
+    with CpuSeconds() as cpu:
+        found = sweep_by_hand.loop(config, inputs, points, out)
     ended, first, last = time.time(), found["first_step"], found["ended"]
-    times = Times(first - began, last - first, ended - last, _cpu_s() - before)
+    times = Times(first - began, last - first, ended - last, cpu.total)
     return times, [result["gap_closed"]["value"] for result in found["results"]]
 
 
@@ -108,17 +114,36 @@ def _first_step(run_dir: Path) -> float:
     return float(next(iter(read_metrics(run_dir / "stages" / "train" / "metrics.jsonl")))["time_s"])
 
 
-def _cpu_s() -> float:
-    """Return the CPU time of all ended descendants, also of those that lost their parents."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                time.sleep(0.1)
-        except ChildProcessError:
-            break
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+class CpuSeconds:
+    """Adds up the CPU time of every descendant, by looking twice a second until the block ends.
+
+    The kernel's own sum leaves out processes that Ray ends without waiting for them. What a process
+    spends after the last look at it is missed.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, float], float] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> CpuSeconds:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def total(self) -> float:
+        return sum(self._seen.values())
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.5):
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    used = child.cpu_times()
+                    self._seen[child.pid, child.create_time()] = used.user + used.system
 
 
 def rounds(options: argparse.Namespace, folder: Path) -> list[dict[str, Times]]:
