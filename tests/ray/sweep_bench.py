@@ -72,8 +72,7 @@ class SweepBench:
         out, err, status = self.finish(self.start(*arguments, "--json"))
         assert status == code, err
         assert "Traceback" not in err, err
-        (line,) = out.splitlines()
-        result: dict[str, Any] = json.loads(line)
+        result: dict[str, Any] = json.loads(out.splitlines()[-1])  # Ray may warn before it
         return {**result, "err": err}
 
     @staticmethod

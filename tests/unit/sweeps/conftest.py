@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 
-from gimbal.experiment.sweep_record import TrialRecord, TrialStatus
-from gimbal.sweeps.trial_run import first_record
-from gimbal.sweeps.trials import Trial
-
 WriteSweep = Callable[..., Path]
 
 
@@ -52,8 +48,3 @@ def sweep_file(toy: Path) -> WriteSweep:
         return path
 
     return write
-
-
-def record_of(trial: Trial, status: TrialStatus = TrialStatus.FINISHED, **more: Any) -> TrialRecord:
-    """Return a trial's record as an earlier start would have left it."""
-    return first_record(trial).model_copy(update={"status": status, "attempts": 1, **more})

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import record_of
 from filelock import FileLock
+from trial_records import record_of
 
 from gimbal.errors import ConfigError
 from gimbal.experiment.sweep_record import SweepFolder, SweepStatus, TrialStatus

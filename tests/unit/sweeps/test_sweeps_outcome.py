@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from conftest import record_of
+from trial_records import record_of
 from typer.testing import CliRunner
 
 from gimbal.cli.main import build_app
@@ -100,7 +100,7 @@ class Notes(SilentSweepObserver):
     def __init__(self) -> None:
         self.told: list[tuple[str, str | None]] = []
 
-    def trial_moved(self, trial: TrialRecord, steps: int | None) -> None:
+    def trial_moved(self, trial: TrialRecord) -> None:
         self.told.append((str(trial.status), None))
 
     def trial_ended(self, trial: TrialRecord, best: TrialRecord | None) -> None:
@@ -110,7 +110,7 @@ class Notes(SilentSweepObserver):
 def test_each_thing_is_told_once(toy: Path, sweep_file: Any) -> None:
     folder = SweepFolder(toy / "runs" / "s" / "sweep-20261126-000000-abcd")
     notes = Notes()
-    teller = TrialTeller(folder, notes, read_sweep(sweep_file()).spec, steps=10)
+    teller = TrialTeller(folder, notes, read_sweep(sweep_file()).spec)
     teller.moved("00000")
     for status in ("running", "running", "delayed", "running", "finished", "finished"):
         folder.write_trial(trial(0, 1, 0.5 if status == "finished" else None, status=status))
@@ -133,7 +133,7 @@ def test_odd_names_and_messages_are_printed_as_they_are(
         observer.sweep_started(f"runs/{x}", 2, 1, 1)
         record = trial(0, x, 0.5).model_copy(update={"message": x})
         for status in (TrialStatus.RUNNING, TrialStatus.DELAYED, TrialStatus.WAITING):
-            observer.trial_moved(record.model_copy(update={"status": status}), 10)
+            observer.trial_moved(record.model_copy(update={"status": status}))
         for status in (TrialStatus.FINISHED, TrialStatus.STOPPED, TrialStatus.FAILED):
             ended = record.model_copy(update={"status": status})
             observer.trial_ended(ended, ended)

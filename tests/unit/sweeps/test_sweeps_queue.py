@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
+from trial_records import record_of
 
-from conftest import record_of
 from gimbal.experiment.sweep_record import TrialRecord, TrialStatus
 from gimbal.sweeps.queue import Ended, TrialQueue
 from gimbal.sweeps.space import Axis, draw, read_axis
