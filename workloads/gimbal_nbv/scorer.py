@@ -200,7 +200,13 @@ def nbv_loss(
         regret_weight: Weight of the expected regret beside the divergence. The divergence teaches
             the whole ranking, the regret what matters when one view is taken.
     """
-    scores: dict[str, Tensor] = model(batch)
+    return losses_of(model(batch), batch, temperature, regret_weight)
+
+
+def losses_of(
+    scores: Mapping[str, Tensor], batch: Batch, temperature: float = 0.1, regret_weight: float = 3.0
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the losses of given scores; see `nbv_loss`. Only `gains` and `used` are read."""
     losses = {}
     for name, value in scores.items():
         total, count = soft_target_loss(value, batch["gains"], batch["used"], temperature)

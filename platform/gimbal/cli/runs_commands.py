@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gimbal.cli import runs_storage
+from gimbal.cli import lr_command, runs_storage
 from gimbal.cli.options import AsJson, RunsDir
 from gimbal.cli.run_commands import print_json
 
@@ -85,6 +85,7 @@ def sync(runs_dir: RunsDir = Path("runs")) -> None:
     typer.echo(str(deliver(runs_dir, on_warning=lambda words: typer.echo(words, err=True))))
 
 
+app.command("lr")(lr_command.lr)
 app.command("export")(runs_storage.export)
 app.command("rm")(runs_storage.rm)
 

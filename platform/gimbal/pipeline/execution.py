@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ _SHOWN = 3
 """Bad items named on the terminal; the manifest and the report name them all."""
 
 
+def _unsaid(words: str) -> None:
+    """Say nothing."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Execution:
     """Everything but the stage itself that its execution needs."""
@@ -37,6 +42,7 @@ class Execution:
     code: CodeIdentity
     fingerprint: str
     progress: Progress
+    notice: Callable[[str], None] = _unsaid
 
     def run(self, stage: Stage, inputs: StageInputs, out_dir: Path) -> dict[str, Any]:
         """Run a stage into a folder and return its numbers.
@@ -59,6 +65,7 @@ class Execution:
                 out_dir,
                 resources,
                 progress=self.progress,
+                notice=self.notice,
                 expected_digest=self.code.digest,
                 packages=self.code.packages,
                 watch=AttemptWatch.of(resources, attempt),

@@ -6,18 +6,16 @@ finished stages are skipped and the unfinished one goes on from what it has on d
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gimbal.errors import GateFailed
 from gimbal.experiment.attempt import AttemptFolder, GpuContended, Preempted, RunFile
 from gimbal.experiment.content import ContentHashes
-from gimbal.experiment.fingerprint import explain, stage_code, stage_fingerprint
+from gimbal.experiment.fingerprint import stage_code, stage_fingerprint
 from gimbal.experiment.plain import to_plain
-from gimbal.experiment.run_finding import list_runs, resumable
+from gimbal.experiment.run_finding import resumable
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.run_state import StageState, StageStatus
 from gimbal.experiment.settings import ExperimentSettings
@@ -30,18 +28,10 @@ from gimbal.pipeline.code import identify_code
 from gimbal.pipeline.events import Observer, SilentObserver
 from gimbal.pipeline.execution import Execution, damaged_blocks, skipped_items
 from gimbal.pipeline.plan import Plan, make_plan
-from gimbal.pipeline.recording import (
-    recorded,
-    rows_fingerprint,
-    runs_folder,
-    tracked,
-)
+from gimbal.pipeline.recording import recorded, runs_folder, tracked
 from gimbal.pipeline.remembering import RunFacts, RunMemory
-from gimbal.pipeline.tasks import run_here
-from gimbal.training.metrics import METRICS_FILE
-from gimbal.training.stage import TrainStage
+from gimbal.pipeline.stage_ends import check_gates, keep_report, run_always, why_it_runs
 
-REPORT = "report.html"
 HASHES = "hashes.json"
 
 
@@ -220,6 +210,7 @@ class _Run:
             progress=lambda done, total, words: self.observer.stage_progress(
                 stage.name, done, total, words
             ),
+            notice=self.observer.notice,
         )
         inputs = {name: self.outputs[name] for name in stage.inputs}
         child = self.tracker.stage(stage.name, params=to_plain(stage.settings))
@@ -244,22 +235,7 @@ class _Run:
         )
 
     def _why(self, stage: Stage, key: StageKey, forced: bool) -> str:
-        if forced:
-            return "forced"
-        previous = self.store.previous(key, self._earlier_fingerprint(stage.name))
-        if previous is None:
-            return ""
-        changes = explain(previous.record.parts, key.fingerprint.parts)
-        return "; ".join(changes[:3]) + (f"; and {len(changes) - 3} more" if changes[3:] else "")
-
-    def _earlier_fingerprint(self, stage: str) -> str | None:
-        """Return what the newest other run of this experiment used for a stage."""
-        for entry in list_runs(self.runs_dir, self.workload):
-            if entry.experiment == self.settings.experiment and entry.folder.id != self.folder.id:
-                found = entry.state.stages.get(stage) if entry.state else None
-                if found is not None and found.fingerprint is not None:
-                    return found.fingerprint
-        return None
+        return "forced" if forced else why_it_runs(self.store, key, self.folder)
 
     def _accept(self, stage: Stage, stored: StoredStage, *, reused: bool) -> None:
         record = stored.record
@@ -284,56 +260,12 @@ class _Run:
                 metrics=record.metrics,
             ),
         )
-        self._check_gates(stage, stored, reused=reused)
-
-    def _check_gates(self, stage: Stage, stored: StoredStage, *, reused: bool) -> None:
-        tags = {
-            "gimbal.reused": str(reused).lower(),
-            "gimbal.fingerprint": stored.identity,
-            "gimbal.data_fingerprint": rows_fingerprint(stored.path),
-        }
-        metrics = stored.record.metrics
-        child = self.tracker.stage(stage.name, tags=tags)
-        child.metrics(metrics)
-        self.tracker.metrics({stage.name: metrics})  # MLflow's table sorts runs by it
-        if isinstance(stage, TrainStage):
-            child.follow(stored.path / METRICS_FILE)
-            child.checkpoints(stored.path / "checkpoints" / "index.json")
-        failed = None
-        for gate in stage.gates:
-            result = gate.check(metrics)
-            self.observer.gate_checked(stage.name, result)
-            child.gate(result)
-            if not result.passed and failed is None:
-                failed = GateFailed(f"gate {stage.name}/{gate.name}: {result.message}", gate.hint)
-        child.finish("failed" if failed else "reused" if reused else "finished")
-        if failed:
-            raise failed
+        check_gates(stage, stored, self.tracker, self.observer, reused=reused)
 
     def _run_always(self, stage: TaskStage) -> None:
         folder = self.folder.stages / stage.name
-        folder.mkdir(parents=True, exist_ok=True)
-        self.observer.stage_started(stage.name, "")
-        began = time.monotonic()
         inputs = {name: self.outputs[name] for name in stage.inputs}
-        child = self.tracker.stage(stage.name, params=to_plain(stage.settings))
-        try:
-            metrics = run_here(
-                stage,
-                inputs,
-                folder,
-                progress=lambda done, total, words: self.observer.stage_progress(
-                    stage.name, done, total, words
-                ),
-            )
-        except BaseException:
-            child.finish("failed")
-            raise
-        child.metrics(metrics)
-        self.tracker.metrics({stage.name: metrics})
-        child.finish("finished")
-        seconds = time.monotonic() - began
-        self.observer.stage_finished(stage.name, seconds)
+        metrics, seconds = run_always(stage, inputs, folder, self.tracker, self.observer)
         self.outputs[stage.name] = StageOutput(
             name=stage.name, path=folder, fingerprint="", metrics=metrics
         )
@@ -341,8 +273,7 @@ class _Run:
             stage.name,
             StageState(status=StageStatus.FINISHED, seconds=seconds, metrics=metrics),
         )
-        if (folder / REPORT).exists():
-            shutil.copyfile(folder / REPORT, self.folder.report)
+        keep_report(folder, self.folder)
 
     def _waiting(self, name: str, holder: Holder | None) -> None:
         self.observer.stage_waiting(name, holder.run if holder else "another process")

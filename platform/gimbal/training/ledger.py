@@ -8,7 +8,6 @@ every saved step of every attempt means that no kill and no change of workers be
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,8 @@ from gimbal.errors import StorageError
 from gimbal.experiment.files import read_json
 from gimbal.training.ledger_lines import LEDGER_FILE, Begun, Entry, Saved, read_ledger
 from gimbal.training.metrics import METRICS_FILE, read_metrics
-from gimbal.training.schedule import rate_factor
+from gimbal.training.rates import logged_rates, same_rate, scheduled
 
-_SAME = 1e-9
-"""Relative difference at which two rates are the same; all are products of the same doubles."""
 _CARDS = "checkpoints/step-*/checkpoint.json"
 _SUMMARY = "training.json"
 
@@ -167,8 +164,8 @@ class _History:
         """Yield a sentence where a group's rate at a step is not the schedule's."""
         if self.now is None or group not in self.now.peaks:
             return
-        expected = self.now.peaks[group] * rate_factor(self.now.settings(), step - 1)
-        if not math.isclose(rate, expected, rel_tol=_SAME):
+        expected = scheduled(self.now, group, step)
+        if not same_rate(rate, expected):
             yield f"the rate of {group} at step {step} is {rate:g}, by the schedule {expected:g}"
 
 
@@ -215,14 +212,6 @@ def _metrics(stage_dir: Path, history: _History) -> Iterator[str]:
         if step < before:
             yield f"metrics.jsonl goes back from step {before} to step {step}"
         before = step
-        for name, rate in _logged_rates(values, history.now):
+        for name, rate in logged_rates(values, history.now):
             for problem in history.off_schedule(name, rate, step):
                 yield f"metrics.jsonl: {problem}"
-
-
-def _logged_rates(values: Mapping[str, Any], now: Begun) -> Iterator[tuple[str, float]]:
-    """Yield the rates of a line by group; `lr` is the first group's."""
-    groups = {"lr": next(iter(now.peaks)), **{f"lr/{name}": name for name in now.peaks}}
-    for key, group in groups.items():
-        if isinstance(values.get(key), float):
-            yield group, values[key]

@@ -20,6 +20,7 @@ from gimbal.training.guards import DivergenceGuard, NonFiniteGuard
 from gimbal.training.hooks import NoWatch, WorkerWatch
 from gimbal.training.keeping import Keeper, Progress
 from gimbal.training.keyed import seed_torch
+from gimbal.training.lengths import tell_lengths
 from gimbal.training.metrics import METRICS_FILE, MetricsWriter
 from gimbal.training.orders import Plan
 from gimbal.training.schedule import rate_factor, set_rates
@@ -88,6 +89,7 @@ class Loop:
         if self.world.leads:
             self.metrics = MetricsWriter(self.plan.out_dir / METRICS_FILE)
         try:
+            self._tell_lengths()
             self.clock.start(start)
             for step in range(start, self.settings.steps):
                 self.step = step
@@ -101,6 +103,12 @@ class Loop:
             raise
         self._close()
         return summarise(self.plan, self.world, self.progress, self.keeper, self.clock)
+
+    def _tell_lengths(self) -> None:
+        if self.world.leads:
+            self._validation_source = self.task.source("val")
+            validation = len(self._validation_source)
+            tell_lengths(self.plan, self.kit.order.samples, validation)
 
     def _close(self) -> None:
         self.kit.batches.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,17 @@ from gimbal.experiment.files import atomic_write_json, ensure_folder, read_json
 from gimbal.experiment.settings import Resources
 from gimbal.experiment.stage import Progress, StageInputs
 from gimbal.training.hooks import FreshCode, WorkerHook, WorkerWatch
+from gimbal.training.lengths import LENGTHS_FILE, in_one_line
 from gimbal.training.metrics import METRICS_FILE, MetricsTail, read_metrics
 from gimbal.training.orders import Orders, Plan, packed
 from gimbal.training.reservation import Reservation
 from gimbal.training.stage import TrainStage
 
 SUMMARY_FILE = "training.json"
+
+
+def _unsaid(words: str) -> None:
+    """Say nothing."""
 
 
 def run_training(
@@ -32,6 +37,7 @@ def run_training(
     resources: Resources,
     *,
     progress: Progress,
+    notice: Callable[[str], None] = _unsaid,
     expected_digest: str | None = None,
     packages: Sequence[str] = ("gimbal",),
     hooks: Sequence[WorkerHook] = (),
@@ -49,6 +55,7 @@ def run_training(
         resources: Workers and their size; never changes the result.
         progress: Called with steps done, all steps and a few words; with several workers from a
             thread, one call at a time.
+        notice: Told the lengths of the splits before the first step.
         expected_digest: `freshness.code_digest(packages)` of this process; workers whose code
             differs refuse to train. None: not checked.
         packages: What `expected_digest` is a digest of.
@@ -59,10 +66,12 @@ def run_training(
     Returns:
         `steps`, `loss`, `val` (the last validation), `best` (`step`, `metric`, `value`, `path`),
         `first_step_s` (from this call to the end of the first step), `step_ms` (median),
-        `samples_per_s`, `resumed_from`, `set_aside`, `skipped`, `workers`, `device`, `gradients`.
+        `samples_per_s`, `resumed_from`, `set_aside`, `skipped`, `workers`, `device`, `gradients`,
+        `data` (see `lengths.lengths_of`).
 
     Raises:
-        StageFailed: If a guard stopped the run or its workers failed.
+        StageFailed: If a guard stopped the run, its workers failed, or there are not
+            `expected_samples`.
         Preempted: If the watch was asked to leave; the last step done has its checkpoint.
         ConfigError: If out_dir holds another run, or the settings do not fit the task.
         StorageError: If a file could not be written.
@@ -70,14 +79,17 @@ def run_training(
     started_at = time.time()
     out_dir = Path(ensure_folder(out_dir)).resolve()
     first = [FreshCode(expected_digest, _own_place(), tuple(packages))] if expected_digest else []
-    follow = _Follow(out_dir, stage, progress, started_at)
+    follow = _Follow(out_dir, stage, progress, started_at, notice)
     orders = _orders(stage, inputs, out_dir, resources, [*first, *hooks], started_at)
     orders = replace(orders, watch=watch)
     finished = _finished(orders.plan)
     if finished is not None:
         return finished
+    (out_dir / LENGTHS_FILE).unlink(missing_ok=True)  # told anew by the workers
     follow()
     numbers = _trained(orders, resources, follow, reservation)
+    follow.tell_lengths()
+    numbers["data"] = read_json(out_dir / LENGTHS_FILE)
     # A run that lost workers restarted its own clock; the first line of all tells the truth.
     lines = (float(line["time_s"]) for line in read_metrics(out_dir / METRICS_FILE))
     begun = next((at for at in lines if at >= started_at), None)
@@ -145,9 +157,17 @@ class _Follow:
     """Turns new lines of metrics.jsonl into progress."""
 
     def __init__(
-        self, out_dir: Path, stage: TrainStage, progress: Progress, started_at: float
+        self,
+        out_dir: Path,
+        stage: TrainStage,
+        progress: Progress,
+        started_at: float,
+        notice: Callable[[str], None],
     ) -> None:
         self._started_at = started_at
+        self._lengths: Path | None = out_dir / LENGTHS_FILE
+        self._notice = notice
+        self._name = stage.name
         self._tail = MetricsTail(out_dir / METRICS_FILE)
         self._steps = stage.train.steps
         self._progress = progress
@@ -158,8 +178,15 @@ class _Follow:
         """Report something besides steps."""
         self._progress(0, self._steps, words)
 
+    def tell_lengths(self) -> None:
+        """Say how long the splits are, once, as soon as the workers know it."""
+        if self._lengths is not None and self._lengths.exists():
+            self._notice(f"{self._name}: {in_one_line(read_json(self._lengths))}")
+            self._lengths = None
+
     def __call__(self) -> None:
         """Report what is new."""
+        self.tell_lengths()
         lines = [
             line
             for line in self._tail.new()

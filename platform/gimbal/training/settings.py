@@ -27,6 +27,7 @@ HOUSEKEEPING = frozenset(
         "divergence_factor",
         "divergence_patience",
         "log_every",
+        "expected_samples",
         "compile",
     }
 )
@@ -88,6 +89,9 @@ class TrainSettings(Settings):
     """Steps the smoothed loss must stay that high; long enough for a spike to pass."""
     log_every: PositiveInt = 10
     """Steps between lines of metrics.jsonl; ten keeps the curve smooth and the file small."""
+    expected_samples: PositiveInt | None = None
+    """Training samples there must be, or not one step is taken; none: any number, which is said
+    before the first step."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

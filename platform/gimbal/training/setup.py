@@ -14,6 +14,7 @@ from gimbal.errors import StageFailed
 from gimbal.training.batches import Batches
 from gimbal.training.exact import ExactGradient
 from gimbal.training.keyed import depends_on_share, seed_torch
+from gimbal.training.lengths import require_expected
 from gimbal.training.optimizers import build_optimizer, checked_groups
 from gimbal.training.order import SampleOrder
 from gimbal.training.orders import Plan
@@ -89,6 +90,7 @@ def _data(task: TrainTask, plan: Plan, world: World) -> tuple[SampleOrder, Batch
         raise StageFailed(
             "the training split is empty", "check the data stage: it kept no item of that split"
         )
+    require_expected(len(source), plan.settings)
     order = SampleOrder(len(source), plan.settings.global_batch, plan.seed)
     together = flag(task, "uses_global_statistics")
     batches = Batches(source, order, world, largest=plan.largest, empty_batches=together)
