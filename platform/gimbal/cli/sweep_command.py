@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +44,18 @@ def sweep(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest sweep of this name.")
     ] = False,
+    sweep_id: Annotated[
+        str | None,
+        typer.Option(
+            "--sweep",
+            metavar="SWEEP-ID",
+            help="With --resume: this sweep, not the newest (see `gimbal runs sweeps`).",
+        ),
+    ] = None,
+    allow_drift: Annotated[
+        bool,
+        typer.Option("--allow-drift", help="With --resume: go on although the code changed."),
+    ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="With --resume: try failed trials again.")
     ] = False,
@@ -75,21 +87,24 @@ def sweep(
 
     Exit status:
       0 at least one trial finished, 2 a file or option is wrong, 3 no trial finished,
-      6 disk, 70 a bug, 130 interrupted (--resume continues);
+      6 disk, 7 the code is not what a sweep to resume ran with, 70 a bug,
+      130 interrupted (--resume continues);
       with --submit also 7 no service answers, 8 the service refuses
     """
-    if retry_failed and not resume:
-        raise typer.BadParameter("goes with --resume only", param_hint="--retry-failed")
+    _require_resume(
+        resume, {"--sweep": sweep_id, "--retry-failed": retry_failed, "--allow-drift": allow_drift}
+    )
     from gimbal.cli.sweep_progress import ConsoleSweepObserver
     from gimbal.sweeps.driver import SweepRequest, run_sweep
+    from gimbal.sweeps.opening import Resumption
 
     door = _door(server) if submit else None
+    how = Resumption(sweep_id=sweep_id, retry_failed=retry_failed, allow_drift=allow_drift)
     request = SweepRequest(
         file=file,
         changes={"samples": samples, "concurrent": concurrent, "budget_s": budget_s},
         overrides=tuple(overrides or ()),
-        resume=resume,
-        retry_failed=retry_failed,
+        resume=how if resume else None,
         command=tuple(sys.argv),
         door=door,
     )
@@ -104,6 +119,12 @@ def sweep(
         raise typer.Exit(_NOTHING_FINISHED)
 
 
+def _require_resume(resume: bool, options: Mapping[str, object]) -> None:
+    for option, given in options.items():
+        if given and not resume:
+            raise typer.BadParameter("goes with --resume only", param_hint=option)
+
+
 def _door(server: str | None) -> ServiceDoor:
     from gimbal.cli.sweep_door import ServiceDoor
 
@@ -114,16 +135,22 @@ def _door(server: str | None) -> ServiceDoor:
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C or SIGTERM into a request, and the second into an interrupt."""
+    """Turn the first Ctrl-C or SIGTERM into a request, and the second into an interrupt.
+
+    A closed terminal counts as Ctrl-C, unless `nohup` asked to go on.
+    """
     asked = threading.Event()
 
     def handler(_signal: int, _frame: FrameType | None) -> None:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        sys.stderr.write("\nstopping: running trials write their checkpoints\n")
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            sys.stderr.write("\nstopping: running trials write their checkpoints\n")
 
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signals.append(signal.SIGHUP)
     before = [signal.signal(number, handler) for number in signals]
     try:
         yield asked

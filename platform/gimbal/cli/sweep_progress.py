@@ -67,7 +67,7 @@ class ConsoleSweepObserver:
         self._total, self._ended = total, total - left
         self._task = self._bar.add_task("trials", total=total, completed=self._ended, words="")
 
-    def trial_moved(self, trial: TrialRecord, steps: int | None) -> None:
+    def trial_moved(self, trial: TrialRecord) -> None:
         """Show who runs, and say why one is delayed."""
         if trial.status is TrialStatus.DELAYED:
             self._print(f"… {escape(trial.name)}  [dim]delayed: {escape(trial.message)}")

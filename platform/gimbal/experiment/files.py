@@ -61,6 +61,16 @@ def storage_errors(path: str | os.PathLike[str], doing: str) -> Iterator[None]:
         raise storage_error(error, path, doing) from error
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a file is there; a name too long for any file is none."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise storage_error(error, path, "read") from error
+
+
 def ensure_folder(path: str | os.PathLike[str]) -> Path:
     """Make a folder and its parents; any number of processes may do so at once.
 

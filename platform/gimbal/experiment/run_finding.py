@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gimbal.errors import ConfigError, GimbalError
-from gimbal.experiment.files import storage_errors
+from gimbal.experiment.files import is_file, storage_errors
 from gimbal.experiment.nearest import nearest
 from gimbal.experiment.plain import to_plain
 from gimbal.experiment.run_folder import RUN_ID, STATE_FILE, RunFolder
@@ -70,7 +70,7 @@ def find(runs_dir: Path, reference: str) -> RunFolder:
         ConfigError: If there is none, or a prefix fits several; near ones are named.
     """
     path = Path(reference)
-    if reference and (path / STATE_FILE).is_file():
+    if reference and is_file(path / STATE_FILE):
         return RunFolder(path)
     entries = list_runs(runs_dir)
     if reference == "latest" and entries:

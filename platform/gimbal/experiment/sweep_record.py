@@ -4,10 +4,11 @@
     sweep.yaml          the sweep file as it runs, with everything the command line changed
     trials/<id>.json    one trial: its place in the space, its run and how it stands
     comparison.html     the trials side by side
-    tune/               Ray Tune's own memory, for `--resume`
+    tune/               Ray Tune's scratch; `--resume` reads the trials' files instead
 
-A trial is an ordinary run beside it, `runs/<experiment>/<run id>/`. Every file has one writer: the
-sweep's driver writes `sweep.json`, the process of a trial writes that trial's file.
+A trial is an ordinary run beside it, `runs/<experiment>/<run id>/`. At any time every file has one
+writer: the sweep's driver writes `sweep.json`, and a trial's file until the trial starts; then the
+process that runs or follows the trial writes it, until the trial ends or leaves.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gimbal.errors import ConfigError, StorageError
-from gimbal.experiment.files import atomic_write_json, ensure_folder, read_json, storage_errors
+from gimbal.experiment.files import (
+    atomic_write_json,
+    ensure_folder,
+    is_file,
+    read_json,
+    storage_errors,
+)
 from gimbal.experiment.nearest import nearest
 from gimbal.experiment.process_identity import ProcessIdentity
 from gimbal.experiment.settings import ExperimentSettings
@@ -77,6 +84,7 @@ class SweepRecord(BaseModel):
         across_protocols: The sweep varies the evaluation protocol on purpose.
         spent_s: Wall-clock seconds over all starts.
         starts: How often it was started.
+        drift: A sentence for each start that went on with other code than before.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -98,6 +106,7 @@ class SweepRecord(BaseModel):
     ended_at: datetime | None = None
     spent_s: float = 0.0
     starts: int = 1
+    drift: tuple[str, ...] = ()
     message: str = ""
 
 
@@ -105,7 +114,7 @@ class TrialRecord(BaseModel):
     """`trials/<id>.json`.
 
     Attributes:
-        id: Ray Tune's id of the trial.
+        id: Name of the file: the trial's number, with leading zeros.
         number: Its place in the sweep, from 0.
         name: Readable: `temperature=0.05 lr=0.002 seed=1`.
         overrides: The values of the axes, by dotted key, without `seed`.
@@ -262,7 +271,7 @@ def find_sweep(runs_dir: Path, reference: str) -> SweepFolder:
     Raises:
         ConfigError: There is none; near names are named.
     """
-    if reference and (Path(reference) / SWEEP_FILE).is_file():
+    if reference and is_file(Path(reference) / SWEEP_FILE):
         return SweepFolder(Path(reference))
     sweeps = list_sweeps(runs_dir)
     wanted = reference.strip("/")

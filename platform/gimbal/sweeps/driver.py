@@ -19,7 +19,7 @@ from gimbal.pipeline.code import identify_code
 from gimbal.pipeline.recording import runs_folder
 from gimbal.sweeps.doors import JobDoor
 from gimbal.sweeps.events import SilentSweepObserver, SweepObserver
-from gimbal.sweeps.opening import Opened, create, resume
+from gimbal.sweeps.opening import Opened, Resumption, create, resume
 from gimbal.sweeps.outcome import SweepOutcome, best_of
 from gimbal.sweeps.plan import SweepPlan
 from gimbal.sweeps.queue import TrialQueue
@@ -41,8 +41,7 @@ class SweepRequest:
         file: The sweep file.
         changes: Keys of the sweep file that the command line changes.
         overrides: `key=value` for the base config.
-        resume: Go on with the newest sweep of that name.
-        retry_failed: When resuming, try trials that failed again.
+        resume: Go on with a sweep of that name; None: begin one.
         command: The command line, for the provenance.
         door: The service to which every trial is submitted; None: trials run on this Ray.
     """
@@ -50,8 +49,7 @@ class SweepRequest:
     file: Path
     changes: Mapping[str, Any] = field(default_factory=dict)
     overrides: Sequence[str] = ()
-    resume: bool = False
-    retry_failed: bool = False
+    resume: Resumption | None = None
     command: tuple[str, ...] = ()
     door: JobDoor | None = None
 
@@ -70,14 +68,15 @@ def run_sweep(
 
     Raises:
         ConfigError: A file, key or value is wrong; nothing was started.
+        Drift: The code is not that with which the sweep to resume began.
         StageFailed: Ray cannot be reached.
         StorageError: The sweep's folder cannot be written.
     """
     sweep = read_sweep(request.file, request.changes, request.overrides)
     workload, base = check(sweep)
     runs_dir = runs_folder(base)
-    if request.resume:
-        opened = resume(sweep, base, runs_dir, retry_failed=request.retry_failed)
+    if request.resume is not None:
+        opened = resume(sweep, base, runs_dir, request.resume)
     else:
         opened = create(sweep, base, runs_dir)
     driver = _Driver(sweep, base, workload, opened, observer or SilentSweepObserver())
@@ -110,6 +109,8 @@ class _Driver:
             if not self.folder.comparison.exists():
                 self._compare()
             return self._outcome()
+        if self.opened.drift:
+            self.observer.notice(self.opened.drift)
         standing = Standing(self.folder, self.spec.budget_s)
         leaving = standing.leaving(asked)
         with (
@@ -152,7 +153,7 @@ class _Driver:
                 concurrent=concurrent,
                 scheduler=scheduler(),
                 leaving=leaving,
-                on_moved=TrialTeller(self.folder, self.observer, self.spec, self._steps()).moved,
+                on_moved=TrialTeller(self.folder, self.observer, self.spec).moved,
                 door=door,
             )
         finally:

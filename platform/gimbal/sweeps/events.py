@@ -13,11 +13,11 @@ class SweepObserver(Protocol):
     def sweep_started(self, folder: str, total: int, left: int, concurrent: int) -> None:
         """The sweep begins or goes on with the trials that are left."""
 
-    def trial_moved(self, trial: TrialRecord, steps: int | None) -> None:
-        """A trial began, or came further; `steps` is how many its training has."""
+    def trial_moved(self, trial: TrialRecord) -> None:
+        """A trial began, is delayed, or goes on."""
 
     def trial_ended(self, trial: TrialRecord, best: TrialRecord | None) -> None:
-        """A trial ended, or left to go on later."""
+        """A trial ended."""
 
     def notice(self, message: str) -> None:
         """Something worth reading that stops nothing."""
@@ -29,7 +29,7 @@ class SilentSweepObserver:
     def sweep_started(self, folder: str, total: int, left: int, concurrent: int) -> None:
         """Ignore."""
 
-    def trial_moved(self, trial: TrialRecord, steps: int | None) -> None:
+    def trial_moved(self, trial: TrialRecord) -> None:
         """Ignore."""
 
     def trial_ended(self, trial: TrialRecord, best: TrialRecord | None) -> None:

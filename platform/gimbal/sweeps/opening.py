@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from gimbal.errors import ConfigError
 from gimbal.experiment.files import atomic_write_text, ensure_folder, storage_errors
+from gimbal.experiment.nearest import nearest
 from gimbal.experiment.plain import to_plain
 from gimbal.experiment.process_identity import this_process
 from gimbal.experiment.run_state import utc_now
@@ -21,13 +22,16 @@ from gimbal.experiment.sweep_record import (
     SweepFolder,
     SweepRecord,
     SweepStatus,
+    TrialRecord,
     TrialStatus,
     list_sweeps,
 )
 from gimbal.experiment.yaml_reading import read_yaml
 from gimbal.experiment.yaml_writing import dump_yaml
+from gimbal.sweeps.code_drift import drift_of
 from gimbal.sweeps.plan import BASE_FILE
 from gimbal.sweeps.spec import SweepFile, SweepSpec
+from gimbal.sweeps.trials import points_of
 
 _CLAIM = ".claim"
 _MAY_CHANGE = ("base", "set", "samples", "concurrent", "budget_s")
@@ -45,11 +49,28 @@ class Opened:
         folder: Its folder.
         resumed: It was begun by another process.
         ended: Every trial of it has ended already; there is nothing to do.
+        drift: Says that it goes on with other code; empty: it does not.
     """
 
     folder: SweepFolder
     resumed: bool
     ended: bool = False
+    drift: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resumption:
+    """How a sweep is taken over.
+
+    Attributes:
+        sweep_id: Which one, `sweep-…` or `name/sweep-…`; None: the newest of its name.
+        retry_failed: Try trials that failed again.
+        allow_drift: Go on although the code has changed; that is recorded.
+    """
+
+    sweep_id: str | None = None
+    retry_failed: bool = False
+    allow_drift: bool = False
 
 
 def create(sweep: SweepFile, base: ExperimentSettings, runs_dir: Path) -> Opened:
@@ -71,21 +92,14 @@ def create(sweep: SweepFile, base: ExperimentSettings, runs_dir: Path) -> Opened
     return Opened(folder=folder, resumed=False)
 
 
-def resume(
-    sweep: SweepFile, base: ExperimentSettings, runs_dir: Path, *, retry_failed: bool
-) -> Opened:
-    """Take over the newest sweep of that name.
+def resume(sweep: SweepFile, base: ExperimentSettings, runs_dir: Path, how: Resumption) -> Opened:
+    """Take over a sweep of that name.
 
     Raises:
         ConfigError: There is none, it still runs, or the files have changed since it began.
+        Drift: The code has changed since, and trials are left to run.
     """
-    name = sweep.spec.name
-    found = [s for s in list_sweeps(runs_dir) if s.path.parent.name == name]
-    if not found:
-        raise ConfigError(
-            f"there is no sweep {name!r} in {runs_dir} to resume", "start one: drop --resume"
-        )
-    folder = found[0]
+    folder = _find(runs_dir, sweep.spec.name, how.sweep_id)
     _require_unchanged(folder, sweep.spec, base)
     try:
         with FileLock(folder.path / _CLAIM, timeout=0, preserve_lock_file=True):
@@ -95,17 +109,21 @@ def resume(
                     f"the sweep {folder.path} is being run by {record.owner}",
                     "wait for it, or stop that process first",
                 )
-            if retry_failed:
-                _forget_failures(folder)
-            if record.status is SweepStatus.FINISHED and _has_everything(folder, sweep.spec):
+            again = _failures(folder) if how.retry_failed else []
+            whole = not again and _has_everything(folder, sweep)
+            if whole and record.status is SweepStatus.FINISHED:
                 return Opened(folder=folder, resumed=True, ended=True)
+            start = record.starts + 1
+            drift = "" if whole else drift_of(folder, start, allowed=how.allow_drift)
+            _forget(folder, again)
             _write_inputs(folder, sweep.spec, base, runs_dir)
             folder.heartbeat.touch()
             update = {
                 "status": SweepStatus.RUNNING,
                 "owner": this_process(),
-                "starts": record.starts + 1,
-                "samples": _samples(sweep.spec),
+                "starts": start,
+                "samples": _samples(sweep),
+                "drift": (*record.drift, drift) if drift else record.drift,
                 "ended_at": None,
                 "message": "",
             }
@@ -114,7 +132,27 @@ def resume(
         raise ConfigError(
             f"another process is resuming {folder.path} just now", "wait for it"
         ) from None
-    return Opened(folder=folder, resumed=True)
+    return Opened(folder=folder, resumed=True, drift=drift)
+
+
+def _find(runs_dir: Path, name: str, sweep_id: str | None) -> SweepFolder:
+    found = [s for s in list_sweeps(runs_dir) if s.path.parent.name == name]
+    if not found:
+        raise ConfigError(
+            f"there is no sweep {name!r} in {runs_dir} to resume", "start one: drop --resume"
+        )
+    if sweep_id is None:
+        return found[0]
+    wanted = sweep_id.removeprefix(f"{name}/")
+    for folder in found:
+        if folder.path.name == wanted:
+            return folder
+    ids = [folder.path.name for folder in found]
+    near = ", ".join((nearest(wanted, ids) or ids)[:_SHOWN])
+    raise ConfigError(
+        f"there is no sweep {sweep_id!r} of {name} in {runs_dir}",
+        f"sweeps of that name: {near}; `gimbal runs sweeps` shows all",
+    )
 
 
 def _write_inputs(
@@ -141,28 +179,32 @@ def _record(sweep_id: str, sweep: SweepFile, base: ExperimentSettings) -> SweepR
         seeds=spec.seeds,
         search=spec.search,
         scheduler=spec.asha.kind if spec.asha else "none",
-        samples=_samples(spec),
+        samples=_samples(sweep),
         across_protocols=spec.across_protocols,
         started_at=utc_now(),
     )
 
 
-def _samples(spec: SweepSpec) -> int:
-    return spec.samples or 0
+def _samples(sweep: SweepFile) -> int:
+    """Return how many points the file asks for."""
+    return sweep.spec.samples or len(points_of(sweep.spec, sweep.axes) or ())
 
 
-def _has_everything(folder: SweepFolder, spec: SweepSpec) -> bool:
+def _has_everything(folder: SweepFolder, sweep: SweepFile) -> bool:
     """Return whether all trials that the file asks for now have ended."""
     trials = folder.trials()
-    wanted = spec.samples * len(spec.seeds) if spec.samples else len(trials)
+    wanted = _samples(sweep) * len(sweep.spec.seeds)
     return len(trials) >= wanted and all(trial.status.is_terminal for trial in trials)
 
 
-def _forget_failures(folder: SweepFolder) -> None:
-    for trial in folder.trials():
-        if trial.status is TrialStatus.FAILED:
-            update = {"status": TrialStatus.WAITING, "ended_at": None, "metric": None}
-            folder.write_trial(trial.model_copy(update=update))
+def _failures(folder: SweepFolder) -> list[TrialRecord]:
+    return [trial for trial in folder.trials() if trial.status is TrialStatus.FAILED]
+
+
+def _forget(folder: SweepFolder, failures: Iterable[TrialRecord]) -> None:
+    for trial in failures:
+        update = {"status": TrialStatus.WAITING, "ended_at": None, "metric": None}
+        folder.write_trial(trial.model_copy(update=update))
 
 
 def _require_unchanged(folder: SweepFolder, spec: SweepSpec, base: ExperimentSettings) -> None:

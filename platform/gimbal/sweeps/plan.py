@@ -18,13 +18,13 @@ from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.sweep_record import SweepFolder
 from gimbal.experiment.workload import Workload
+from gimbal.sweeps.code_drift import code_file
 from gimbal.sweeps.curves import Judged
 from gimbal.sweeps.spec import SweepSpec
 from gimbal.sweeps.trials import Trial, trial_overrides
 from gimbal.training.stage import TrainStage
 
 BASE_FILE = "base.yaml"
-CODE_FILE = "code.json"
 ATTEMPTS_FOLDER = "attempts"
 
 
@@ -41,6 +41,7 @@ class SweepPlan:
         judged: What early stopping looks at; None: nothing is stopped early.
         started_in: The folder that relative paths of the config count from.
         command: The command line, for the provenance of the trials.
+        start: Which start of the sweep this is, from 1.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class SweepPlan:
     judged: Judged | None
     started_in: Path
     command: tuple[str, ...] = ()
+    start: int = 1
 
     @classmethod
     def of(
@@ -73,6 +75,7 @@ class SweepPlan:
             judged=Judged.by(spec.asha, only) if spec.asha and only else None,
             started_in=Path.cwd(),
             command=command,
+            start=folder.record().starts,
         )
 
     @property
@@ -83,7 +86,7 @@ class SweepPlan:
     @property
     def code(self) -> Path:
         """What the driver knows of the code it ships to trials; see `provenance.leave_origin`."""
-        return self.folder / CODE_FILE
+        return self.folder / code_file(self.start)
 
     def attempt(self, trial: Trial, number: int) -> AttemptFolder:
         """Return the folder of one start of a trial; numbers begin at 1."""

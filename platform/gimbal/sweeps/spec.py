@@ -27,6 +27,7 @@ from gimbal.experiment.config_errors import explain_validation
 from gimbal.experiment.loading import read_config
 from gimbal.experiment.overrides import Override, parse_override
 from gimbal.experiment.settings import Settings
+from gimbal.experiment.yaml_reading import KeyPath
 from gimbal.sweeps.overlaps import require_apart
 from gimbal.sweeps.space import Axis, read_axis
 
@@ -170,8 +171,8 @@ def read_sweep(
     try:
         spec = SweepSpec.model_validate(data)
     except ValidationError as error:
-        options = {(key,): f"option --{key.replace('_', '-')}" for key in given}
-        origins = {**tree.origins, **options}
+        options: dict[KeyPath, str] = {(key,): f"option --{key.replace('_', '-')}" for key in given}
+        origins: dict[KeyPath, str] = {**tree.origins, **options}
         raise explain_validation(error, SweepSpec, data, origins, str(path)) from error
 
     def where(section: str, key: str) -> str:

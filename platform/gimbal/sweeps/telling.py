@@ -18,16 +18,12 @@ class TrialTeller:
         folder: The sweep.
         observer: Whom to tell.
         spec: The sweep's settings.
-        steps: Optimizer steps of a trial's training; None: it has no single one.
     """
 
-    def __init__(
-        self, folder: SweepFolder, observer: SweepObserver, spec: SweepSpec, steps: int | None
-    ) -> None:
+    def __init__(self, folder: SweepFolder, observer: SweepObserver, spec: SweepSpec) -> None:
         self._folder = folder
         self._observer = observer
         self._spec = spec
-        self._steps = steps
         self._told: dict[str, tuple[TrialStatus, int]] = {}
         self._lock = threading.Lock()
 
@@ -44,7 +40,7 @@ class TrialTeller:
             if record.status.is_terminal:
                 self._observer.trial_ended(record, self._best())
             else:
-                self._observer.trial_moved(record, self._steps)
+                self._observer.trial_moved(record)
 
     def _best(self) -> TrialRecord | None:
         best = best_of(self._folder.trials(), self._spec.mode, self._spec.seeds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 from filelock import FileLock
 from trial_records import record_of
 
-from gimbal.errors import ConfigError
+from gimbal.errors import ConfigError, Drift
+from gimbal.experiment.provenance import leave_origin
 from gimbal.experiment.sweep_record import SweepFolder, SweepStatus, TrialStatus
 from gimbal.sweeps import opening
-from gimbal.sweeps.opening import Opened
+from gimbal.sweeps.opening import Opened, Resumption
+from gimbal.sweeps.queue import TrialQueue
 from gimbal.sweeps.spec import read_sweep
 from gimbal.sweeps.trials import check, points_of, trials_of
 
@@ -25,9 +28,17 @@ def create(path: Path) -> Opened:
     return opening.create(sweep, check(sweep)[1], Path("runs"))
 
 
-def resume(path: Path, *overrides: str, retry: bool = False, **changes: Any) -> Opened:
+def resume(
+    path: Path,
+    *overrides: str,
+    retry: bool = False,
+    sweep_id: str | None = None,
+    allow_drift: bool = False,
+    **changes: Any,
+) -> Opened:
     sweep = read_sweep(path, changes, overrides)
-    return opening.resume(sweep, check(sweep)[1], Path("runs"), retry_failed=retry)
+    how = Resumption(retry_failed=retry, sweep_id=sweep_id, allow_drift=allow_drift)
+    return opening.resume(sweep, check(sweep)[1], Path("runs"), how)
 
 
 def ended(folder: SweepFolder, status: SweepStatus = SweepStatus.INTERRUPTED) -> None:
@@ -152,3 +163,72 @@ def test_failed_trials_are_tried_again_only_when_asked(sweep_file: WriteSweep) -
     trials = opened.folder.trials()
     assert {trial.status for trial in trials} == {TrialStatus.WAITING}
     assert {trial.metric for trial in trials} == {None}
+
+
+def test_an_older_sweep_is_taken_over_by_its_id(sweep_file: WriteSweep) -> None:
+    first, second = (create(sweep_file()).folder for _ in range(2))
+    ended(first)
+    ended(second)
+    assert resume(sweep_file(), sweep_id=first.path.name).folder.path == first.path
+    ended(first)
+    assert resume(sweep_file(), sweep_id=f"question/{first.path.name}").folder.path == first.path
+    with pytest.raises(ConfigError, match="no sweep 'sweep-1' of question") as error:
+        resume(sweep_file(), sweep_id="sweep-1")
+    assert first.path.name in error.value.remedy
+
+
+def test_a_grid_that_lacks_a_point_or_a_whole_file_is_not_done(sweep_file: WriteSweep) -> None:
+    path = sweep_file(search="grid", samples=None, space={"train.lr": [0.1, 0.2]})
+    opened = create(path)
+    assert opened.folder.record().samples == 2
+    run_all(opened, path)
+    assert resume(path).ended
+    (opened.folder.path / "trials" / "00001.json").write_text("{")
+    found = resume(path)
+    assert not found.ended
+    assert TrialQueue(read_sweep(path).spec, read_sweep(path).axes, found.folder.trials()).left == 1
+
+
+def began_with(folder: SweepFolder, digest: str | None = None) -> None:
+    """Leave word of the code as the first start does, here with another hash."""
+    file = folder.path / "code-1.json"
+    leave_origin(file, ["gimbal"])
+    if digest is not None:
+        file.write_text(json.dumps({**json.loads(file.read_text()), "digest": digest}))
+
+
+def test_the_same_code_goes_on_without_a_word(sweep_file: WriteSweep) -> None:
+    folder = create(sweep_file()).folder
+    began_with(folder)
+    ended(folder)
+    found = resume(sweep_file())
+    assert found.drift == ""
+    assert found.folder.record().drift == ()
+
+
+def test_other_code_is_refused_until_allowed_and_then_recorded(sweep_file: WriteSweep) -> None:
+    folder = create(sweep_file()).folder
+    began_with(folder, "0123456789abcdef")
+    ended(folder)
+    with pytest.raises(Drift, match="the code of gimbal has changed") as error:
+        resume(sweep_file())
+    assert "--allow-drift" in error.value.remedy
+    assert folder.record().starts == 1
+    found = resume(sweep_file(), allow_drift=True)
+    assert found.drift.startswith("start 2: the code of gimbal is ")
+    assert found.drift.endswith("it was 0123456789ab")
+    assert folder.record().drift == (found.drift,)
+    leave_origin(folder.path / "code-2.json", ["gimbal"])
+    ended(folder)
+    assert resume(sweep_file()).drift == "", "this code is on record now"
+
+
+def test_other_code_is_no_matter_where_nothing_is_left_to_run(sweep_file: WriteSweep) -> None:
+    path = sweep_file()
+    opened = create(path)
+    began_with(opened.folder, "0123456789abcdef")
+    run_all(opened, path, TrialStatus.FAILED)
+    assert resume(path).ended
+    with pytest.raises(Drift):
+        resume(path, retry=True)
+    assert {trial.status for trial in opened.folder.trials()} == {TrialStatus.FAILED}
