@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from gimbal.reproduction.worktree import remove as remove_worktree
 
 _GOING = ".removing-"
 _CLAIM = ".claim"
-"""The lock by which `RunFolder.claim` takes a run over."""
+"""The lock by which a run or a sweep is taken over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,13 +54,15 @@ def remove(plan: Removal) -> Removed:
         StorageError: A folder cannot be removed.
     """
     folders = []
-    for path in plan.runs:
-        _remove_run(path)
-        folders.append(path)
-    for path in plan.sweeps:
-        require_sweep_ended(SweepFolder(path))
-        _remove_folder(path)
-        folders.append(path)
+    with contextlib.ExitStack() as claims:
+        for path in plan.sweeps:  # first: a sweep that goes on needs its trials
+            claims.enter_context(_claimed_sweep(path))
+        for path in plan.runs:
+            _remove_run(path)
+            folders.append(path)
+        for path in plan.sweeps:
+            _remove_folder(path)
+            folders.append(path)
     for path in plan.reproductions:
         _remove_reproduction(path)
     stages, kept = [], list(plan.kept)
@@ -70,6 +73,18 @@ def remove(plan: Removal) -> Removed:
         else:
             stages.append(path)
     return Removed(folders=tuple(folders), stages=tuple(stages), kept=tuple(kept))
+
+
+@contextlib.contextmanager
+def _claimed_sweep(path: Path) -> Iterator[None]:
+    """Keep a sweep from being resumed within the block."""
+    with try_lock(path / _CLAIM) as held:
+        if not held:
+            raise GimbalError(
+                f"sweep {path.name} is being resumed just now", "stop it first, then remove it"
+            )
+        require_sweep_ended(SweepFolder(path))
+        yield
 
 
 def _remove_run(path: Path) -> None:

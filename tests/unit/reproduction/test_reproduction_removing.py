@@ -144,6 +144,17 @@ def test_a_sweep_goes_with_its_trials_and_no_other_run(lab: Lab, run: Path) -> N
     assert [entry.folder.id for entry in list_runs(lab.runs)] == ["20991231-235959-eeee"]
 
 
+def test_a_sweep_that_is_resumed_meanwhile_keeps_its_trials(lab: Lab, run: Path) -> None:
+    sweep = make_sweep(lab, run)
+    plan = planned(lab, f"study/{SWEEP}", stages=False)
+    with FileLock(sweep.path / ".claim"), pytest.raises(GimbalError, match="is being resumed"):
+        remove(plan)
+    sweep.write(sweep.record().model_copy(update={"status": SweepStatus.RUNNING}))
+    with pytest.raises(GimbalError, match="is running"):
+        remove(plan)
+    assert run.exists()
+
+
 def test_a_running_sweep_is_refused(lab: Lab, run: Path) -> None:
     sweep = make_sweep(lab, run, SweepStatus.RUNNING)
     with pytest.raises(GimbalError, match="is running"):
