@@ -64,3 +64,60 @@ def _with_objects(result: Any) -> dict[str, Any]:
     full = read_json(Path(result.stages["evaluate"]["path"]) / EVALUATION_FILE)
     evaluate = {**result.metrics["evaluate"], "per_object": full["per_object"]}
     return {**result.metrics, "evaluate": evaluate | {"skipped": full["skipped"]}}
+
+
+@app.command("check")
+def check(
+    run: Annotated[str, typer.Option("--run", help="Run id, folder, experiment or 'latest'.")],
+    runs_dir: Annotated[
+        Path, typer.Option("--runs-dir", envvar="GIMBAL_RUNS_DIR", help="The folder of all runs.")
+    ] = Path("runs"),
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", min=0.0, help="Largest difference that is the same.")
+    ] = 1e-5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare training's validation with the policy as rollouts use it, at the best checkpoint.
+
+    The checkpoint is loaded, every validation state rebuilt from its object and its views, and
+    scored by the policies of rollouts; loss and regret must be what training logged. A policy
+    trained on a GPU may decide a near tie otherwise on a CPU: raise --tolerance then.
+
+    Examples:
+      gimbal nbv check --run latest
+
+      gimbal nbv check --run latest --json | jq '.numbers[].difference'
+
+    Exit status:
+      0 the same, 4 not the same, 2 no such run, 6 damaged files, 8 it cannot be told
+    """
+    from dataclasses import asdict
+
+    from gimbal.cli.run_commands import print_json
+    from gimbal.errors import GateFailed
+    from gimbal.experiment.run_finding import find
+    from gimbal_nbv.checking import check_run
+
+    checked = check_run(find(runs_dir, run))
+    if as_json:
+        numbers = [asdict(n) | {"difference": n.difference} for n in checked.numbers]
+        print_json(
+            {
+                "checkpoint": str(checked.checkpoint),
+                "step": checked.step,
+                "states": checked.states,
+                "tolerance": tolerance,
+                "numbers": numbers,
+            }
+        )
+    else:
+        typer.echo(f"{checked.checkpoint.name}: {checked.states} validation states")
+        typer.echo(f"{'':<14} {'training':>12} {'rollouts':>12} {'difference':>11}")
+        for n in checked.numbers:
+            typer.echo(f"{n.name:<14} {n.trained:12.7f} {n.inferred:12.7f} {n.difference:11.1e}")
+    wrong = [n for n in checked.numbers if not n.difference <= tolerance]
+    if wrong:
+        raise GateFailed(
+            "; ".join(f"{n.name} is {n.inferred:.7g}, in training {n.trained:.7g}" for n in wrong),
+            "the policy is not used as it was trained: gimbal verify RUN names what changed since",
+        )
