@@ -10,6 +10,8 @@ from typing import Any
 from gimbal.sweeps.spec import AshaSettings
 from gimbal.training.metrics import METRICS_FILE, MetricsTail, read_metrics
 
+_VALIDATION = "val/"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
@@ -29,12 +31,20 @@ class Judged:
     def by(cls, asha: AshaSettings, stage: str) -> Judged:
         """Return what a scheduler's settings name."""
         sign = 1.0 if asha.mode == "max" else -1.0
-        return cls(stage=stage, metric=f"val/{asha.metric}", sign=sign)
+        return cls(stage=stage, metric=f"{_VALIDATION}{asha.metric}", sign=sign)
 
     def curve(self, run_dir: Path) -> dict[int, float]:
         """Return the number by optimizer step, larger is better; empty before the first."""
         path = run_dir / "stages" / self.stage / METRICS_FILE
         return dict(filter(None, map(self.point, read_metrics(path))))
+
+    def names(self, run_dir: Path) -> tuple[str, ...]:
+        """Return the names of the first validation's numbers; none before it."""
+        for line in read_metrics(run_dir / "stages" / self.stage / METRICS_FILE):
+            found = tuple(name for name in line["values"] if name.startswith(_VALIDATION))
+            if found:
+                return found
+        return ()
 
     def point(self, line: Mapping[str, Any]) -> tuple[int, float] | None:
         """Return step and number of a line of metrics, or None where it has none."""

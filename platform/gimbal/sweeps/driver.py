@@ -19,6 +19,7 @@ from gimbal.pipeline.code import identify_code
 from gimbal.pipeline.recording import runs_folder
 from gimbal.sweeps.doors import JobDoor
 from gimbal.sweeps.events import SilentSweepObserver, SweepObserver
+from gimbal.sweeps.metric_watch import MetricWatch
 from gimbal.sweeps.opening import Opened, Resumption, create, resume
 from gimbal.sweeps.outcome import SweepOutcome, best_of
 from gimbal.sweeps.plan import SweepPlan
@@ -67,7 +68,8 @@ def run_sweep(
         asked_to_stop: Once set, running trials checkpoint and leave, and the sweep can be resumed.
 
     Raises:
-        ConfigError: A file, key or value is wrong; nothing was started.
+        ConfigError: A file, key or value is wrong and nothing was started; or the first trial
+            shows that nothing reports a metric that the file names.
         Drift: The code is not that with which the sweep to resume began.
         StageFailed: Ray cannot be reached.
         StorageError: The sweep's folder cannot be written.
@@ -127,6 +129,8 @@ class _Driver:
                 self._run(plan, queue, leaving, scheduler=scheduler, door=request.door)
             self._compare()
             tracking.ended(self.folder.trials(), self._best(), whole=self._left() == 0)
+            if leaving.problem is not None:
+                raise leaving.problem
         return self._outcome()
 
     def _run(
@@ -153,12 +157,22 @@ class _Driver:
                 concurrent=concurrent,
                 scheduler=scheduler(),
                 leaving=leaving,
-                on_moved=TrialTeller(self.folder, self.observer, self.spec).moved,
+                on_moved=self._moved(plan, leaving),
                 door=door,
             )
         finally:
             if not connected_before:
                 ray_session.disconnect()
+
+    def _moved(self, plan: SweepPlan, leaving: Leaving) -> Callable[[str], None]:
+        teller = TrialTeller(self.folder, self.observer, self.spec)
+        watch = MetricWatch(plan, leaving)
+
+        def moved(trial_id: str) -> None:
+            watch.moved(trial_id)
+            teller.moved(trial_id)
+
+        return moved
 
     def _room(self, queue: TrialQueue, door: JobDoor | None) -> tuple[int, str]:
         """Return how many trials run at a time; in a service's queue there is always room."""

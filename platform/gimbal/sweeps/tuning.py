@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gimbal.errors import ConfigError
 from gimbal.experiment.attempt import StopFile
 from gimbal.experiment.sweep_record import SweepFolder, TrialRecord
 from gimbal.sweeps.doors import JobDoor
@@ -42,10 +43,12 @@ class Leaving:
     Attributes:
         deadline: Monotonic time at which the budget is used up; None: there is no budget.
         asked: Set when the user wants to stop.
+        problem: What makes going on pointless; see `metric_watch`.
     """
 
     deadline: float | None
     asked: threading.Event
+    problem: ConfigError | None = None
 
     @property
     def budget_over(self) -> bool:
@@ -55,7 +58,7 @@ class Leaving:
     @property
     def now(self) -> bool:
         """Whether to stop."""
-        return self.asked.is_set() or self.budget_over
+        return self.asked.is_set() or self.problem is not None or self.budget_over
 
 
 def run_trials(
@@ -122,6 +125,8 @@ def _ask_all_to_leave(plan: SweepPlan, leaving: Leaving) -> None:
         if not attempt.stop_path.exists():
             why = "cancel" if leaving.asked.is_set() else "budget"
             words = "the sweep was stopped" if why == "cancel" else "the sweep's budget is used up"
+            if leaving.problem is not None:
+                words = leaving.problem.message
             attempt.write("stop", StopFile(why=why, at=time.time(), words=words))
 
 
