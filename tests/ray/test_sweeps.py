@@ -63,6 +63,7 @@ def test_four_trials_at_once_share_the_data_and_one_may_fail(bench: SweepBench) 
     assert result["sweep"] == f"toy/{bench.sweep_dir.name}"
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_trials_all_fail_ends_with_3_and_tries_them_again_when_asked(
     bench: SweepBench,
 ) -> None:
