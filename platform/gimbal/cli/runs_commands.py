@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gimbal.cli import lr_command, runs_storage
+from gimbal.cli import lr_command, runs_storage, runs_sweeps
 from gimbal.cli.options import AsJson, RunsDir
 from gimbal.cli.run_commands import print_json
 
@@ -86,6 +86,7 @@ def sync(runs_dir: RunsDir = Path("runs")) -> None:
 
 
 app.command("lr")(lr_command.lr)
+app.command("sweeps")(runs_sweeps.sweeps)
 app.command("export")(runs_storage.export)
 app.command("rm")(runs_storage.rm)
 
