@@ -48,7 +48,17 @@ def code_hashes(module: str, extra: Iterable[str] = ()) -> dict[str, str]:
     Raises:
         ConfigError: If a starting module has no source file, or a source file cannot be parsed.
     """
-    starts = [module, *extra]
+    starts = (module, *extra)
+    # What a driver sent never changes while this process lives; on a disk of one's own it may.
+    return dict(_sent_hashes(starts) if shipped_packages() else _hashes(starts))
+
+
+@functools.lru_cache(maxsize=64)
+def _sent_hashes(starts: tuple[str, ...]) -> dict[str, str]:
+    return _hashes(starts)
+
+
+def _hashes(starts: tuple[str, ...]) -> dict[str, str]:
     modules = _Modules(starts)
     seen = set(starts)
     for start in starts:

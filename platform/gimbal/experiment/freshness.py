@@ -11,6 +11,7 @@ Submitted code is in use inside a Ray job whose working directory holds `platfor
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -131,6 +132,17 @@ def code_digest(packages: Sequence[str]) -> str:
     Raises:
         StaleCode: If a package cannot be found.
     """
+    names = tuple(sorted(packages))
+    return _sent_digest(names) if shipped_packages() else _digest(names)
+
+
+@functools.lru_cache(maxsize=16)
+def _sent_digest(packages: tuple[str, ...]) -> str:
+    """Remember the digest of code that a driver sent: it stays as it is."""
+    return _digest(packages)
+
+
+def _digest(packages: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for package, place in sorted(package_folders(packages).items()):
         files = sorted(place.rglob("*.py")) if place.is_dir() else [place]

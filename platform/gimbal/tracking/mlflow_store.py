@@ -42,6 +42,8 @@ class MlflowStore:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
+        self._new: set[str] = set()
+        """Runs made here and just now: nothing has to be asked about them."""
         with _translated():
             if (database := uris.database_file(uri)) is not None:
                 _ensure_database(database)
@@ -76,20 +78,25 @@ class MlflowStore:
             run = self._client.create_run(
                 experiment_id, start_time=start_ms, tags={KEY_TAG: key, **tags}, run_name=name
             )
+            self._new.add(str(run.info.run_id))
             return str(run.info.run_id)
 
     def reopen(self, run_id: str) -> None:
-        """See `Store`."""
+        """See `Store`. A new run is open."""
+        if run_id in self._new:
+            return
         with _translated():
             self._client.update_run(run_id, status="RUNNING")
 
     def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
         """See `Store`. What a continued run would change is put into the tag `gimbal.changed`."""
         with _translated():
-            known = self._client.get_run(run_id).data.params if params else {}
+            ask = params and run_id not in self._new
+            known = self._client.get_run(run_id).data.params if ask else {}
             new = [Param(name, value) for name, value in params.items() if name not in known]
             for part in flattening.chunks(new, flattening.MAX_PARAMS_PER_CALL):
                 self._client.log_batch(run_id, params=part)
+            self._new.discard(run_id)
             changed = [f"{n}={v}" for n, v in params.items() if known.get(n, v) != v]
             if changed:
                 text = flattening.cut("; ".join(changed), flattening.MAX_TAG_VALUE)
