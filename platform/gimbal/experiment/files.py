@@ -61,6 +61,16 @@ def storage_errors(path: str | os.PathLike[str], doing: str) -> Iterator[None]:
         raise storage_error(error, path, doing) from error
 
 
+def exists(path: Path) -> bool:
+    """Return whether anything is there; nothing has a name too long for any file."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise storage_error(error, path, "read") from error
+
+
 def is_file(path: Path) -> bool:
     """Return whether a file is there; a name too long for any file is none."""
     try:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from gimbal.errors import ConfigError
 from gimbal.experiment.config_errors import explain_validation
+from gimbal.experiment.files import exists
 from gimbal.experiment.nearest import nearest
 from gimbal.experiment.overrides import Override, parse_override
 from gimbal.experiment.registry import load_workload, workloads
@@ -121,7 +122,7 @@ def read_config(path: Path, overrides: Sequence[str | Override] = ()) -> ConfigT
 
 def _read_layers(path: Path, above: tuple[Path, ...]) -> list[ConfigTree]:
     """Return what a file extends, then the file itself."""
-    if not path.exists():
+    if not exists(path):
         raise _missing(path, above)
     here = path.resolve()
     if here in above:
