@@ -204,7 +204,8 @@ class SweepFolder:
             StorageError: `sweep.json` is missing or damaged.
         """
         record = _read(self.path / SWEEP_FILE, SweepRecord)
-        if record.status is SweepStatus.RUNNING and not self._owner_lives(record):
+        owner = record.owner
+        if record.status is SweepStatus.RUNNING and not (owner and owner.lives(self.heartbeat)):
             return record.model_copy(update={"status": SweepStatus.INTERRUPTED})
         return record
 
@@ -218,15 +219,23 @@ class SweepFolder:
         atomic_write_json(self.path / SWEEP_FILE, record.model_dump(mode="json"))
 
     def trials(self) -> list[TrialRecord]:
-        """Return every trial that has begun, by number; damaged files are left out."""
-        found = []
+        """Return every trial that has a file, by number; `damaged` names those left out."""
+        return self._read_trials()[0]
+
+    def damaged(self) -> list[str]:
+        """Return the names of the trials' files that cannot be read."""
+        return self._read_trials()[1]
+
+    def _read_trials(self) -> tuple[list[TrialRecord], list[str]]:
+        found, damaged = list[TrialRecord](), list[str]()
         with storage_errors(self.path, "read"):
             for path in (self.path / TRIALS_FOLDER).glob("*.json"):
                 try:
                     found.append(_read(path, TrialRecord))
                 except StorageError:
-                    continue
-        return sorted(found, key=lambda trial: (trial.number, trial.id))
+                    damaged.append(path.name)
+        found.sort(key=lambda trial: (trial.number, trial.id))
+        return found, sorted(damaged)
 
     def trial(self, trial_id: str) -> TrialRecord | None:
         """Return one trial, or None where it has not begun."""
@@ -246,9 +255,6 @@ class SweepFolder:
     def heartbeat(self) -> Path:
         """Touched by the driver while it lives, for other hosts."""
         return self.path / ".alive"
-
-    def _owner_lives(self, record: SweepRecord) -> bool:
-        return record.owner is not None and record.owner.lives(self.heartbeat)
 
 
 def list_sweeps(runs_dir: Path) -> list[SweepFolder]:
