@@ -22,6 +22,7 @@ _REMEDIES = {
     errno.EDQUOT: "your quota is used up: free some space, then run the same command again",
     errno.EACCES: "choose a folder you may write to (platform.runs_dir=…) or mend its permissions",
     errno.EPERM: "choose a folder you may write to (platform.runs_dir=…) or mend its permissions",
+    errno.ENAMETOOLONG: "choose a shorter name",
     errno.EROFS: "that file system is read-only: choose another folder (platform.runs_dir=…)",
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gimbal.errors import ConfigError
+from gimbal.errors import ConfigError, StorageError
 from gimbal.experiment.files import atomic_write_text, ensure_folder, storage_errors
 from gimbal.experiment.nearest import nearest
 from gimbal.experiment.plain import to_plain
@@ -39,6 +39,10 @@ _MAY_CHANGE = ("base", "set", "samples", "concurrent", "budget_s")
 config is found there."""
 _MAY_CHANGE_IN_BASE = ("platform", "resources")
 _SHOWN = 5
+_DAMAGED = (
+    "put it back from a copy, or start a new sweep: drop --resume (finished stages are not run "
+    "again)"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,11 +212,11 @@ def _forget(folder: SweepFolder, failures: Iterable[TrialRecord]) -> None:
 
 
 def _require_unchanged(folder: SweepFolder, spec: SweepSpec, base: ExperimentSettings) -> None:
-    then = read_yaml(folder.spec_file).data
+    then = _kept(folder.spec_file)
     changes = [
         *_changes(then, to_plain(spec), _MAY_CHANGE),
-        *_reordered(then.get("space", {}), spec.space),
-        *_changes(read_yaml(folder.path / BASE_FILE).data, to_plain(base), _MAY_CHANGE_IN_BASE),
+        *_reordered(then.get("space"), spec.space),
+        *_changes(_kept(folder.path / BASE_FILE), to_plain(base), _MAY_CHANGE_IN_BASE),
     ]
     if changes:
         listed = "\n  ".join(changes[:_SHOWN])
@@ -224,9 +228,24 @@ def _require_unchanged(folder: SweepFolder, spec: SweepSpec, base: ExperimentSet
         )
 
 
-def _reordered(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _kept(file: Path) -> Mapping[str, Any]:
+    """Return one of the sweep's own two files.
+
+    Raises:
+        StorageError: It is damaged.
+    """
+    try:
+        data = read_yaml(file).data
+    except ConfigError as error:
+        raise StorageError(f"{file} is damaged: {error.message}", _DAMAGED) from error
+    if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):
+        raise StorageError(f"{file} is damaged: it holds no keys", _DAMAGED)
+    return data
+
+
+def _reordered(then: Any, now: Mapping[str, Any]) -> list[str]:
     """Return a sentence where the same keys stand in another order, which draws other points."""
-    if list(then) == list(now) or set(then) != set(now):
+    if not isinstance(then, Mapping) or list(then) == list(now) or set(then) != set(now):
         return []
     return [f"space: the order of keys {', '.join(then)} → {', '.join(now)}"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -79,7 +80,8 @@ def best_of(
     """
     points: dict[str, list[TrialRecord]] = {}
     for trial in trials:
-        if trial.status is TrialStatus.FINISHED and trial.metric is not None:
+        finished = trial.status is TrialStatus.FINISHED
+        if finished and trial.metric is not None and math.isfinite(trial.metric):
             points.setdefault(repr(sorted(trial.overrides.items())), []).append(trial)
     whole = [group for group in points.values() if {t.seed for t in group} >= set(seeds)]
     found = [_best(group, mode) for group in (whole or points.values())]

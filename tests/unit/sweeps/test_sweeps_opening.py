@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 from trial_records import record_of
 
-from gimbal.errors import ConfigError, Drift
+from gimbal.errors import ConfigError, Drift, StorageError
 from gimbal.experiment.provenance import leave_origin
 from gimbal.experiment.sweep_record import SweepFolder, SweepStatus, TrialStatus
 from gimbal.sweeps import opening
@@ -232,3 +232,17 @@ def test_other_code_is_no_matter_where_nothing_is_left_to_run(sweep_file: WriteS
     with pytest.raises(Drift):
         resume(path, retry=True)
     assert {trial.status for trial in opened.folder.trials()} == {TrialStatus.FAILED}
+
+
+def test_a_damaged_file_of_the_sweep_is_named(sweep_file: WriteSweep) -> None:
+    path = sweep_file()
+    folder = create(path).folder
+    ended(folder)
+    for name in ("base.yaml", "sweep.yaml"):  # the later one is looked at first
+        for text in ("", "[1]", "a: ["):
+            (folder.path / name).write_text(text)
+            with pytest.raises(StorageError, match=f"{name} is damaged"):
+                resume(path)
+        (folder.path / name).write_text("space: 3")
+        with pytest.raises(ConfigError, match="have changed"):
+            resume(path)
