@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +47,7 @@ def compare(
         typer.Option("--across-protocols", help="Show differently evaluated runs, untested."),
     ] = False,
     html: Annotated[
-        Path | None, typer.Option("--html", help="Where to write the page; it is told.")
+        Path | None, typer.Option("--html", help="File to write the page to; its folder exists.")
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     as_json: Annotated[
@@ -75,6 +76,8 @@ def compare(
     """
     from gimbal.comparison.page import write_page
 
+    if html is not None:
+        _require_writable_name(html)
     result, default = _compared(
         runs_dir,
         runs or [],
@@ -85,6 +88,28 @@ def compare(
     if as_json:
         print_json({**result.model_dump(mode="json"), "html": str(page.absolute())})
     _print(result, page, to_stderr=as_json)
+
+
+def _require_writable_name(html: Path) -> None:
+    """Refuse a page that would replace something other than a file, before anything is read.
+
+    Raises:
+        ConfigError: A folder, device or pipe is there, or the folder it is to stand in is not.
+    """
+    from gimbal.errors import ConfigError
+
+    remedy = "name a file in a folder that exists, such as --html comparison.html"
+    try:
+        if not html.parent.is_dir():
+            raise ConfigError(f"--html {html}: there is no folder {html.parent}", remedy)
+        mode = html.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"--html {html}: {error.strerror}", remedy) from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device, a pipe or a socket"
+        raise ConfigError(f"--html {html} is {kind}, not a file", remedy)
 
 
 def _question(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +103,31 @@ def test_a_wrong_word_is_an_error_with_status_two(
     assert caught.value.exit_code == 2
     assert caught.value.remedy
     assert not (runs_dir / "comparison.html").exists()
+
+
+def test_the_page_replaces_nothing_but_a_file(runs_dir: Path) -> None:
+    """As root a device would be replaced by the page, and every program on the machine breaks."""
+    pipe = runs_dir / "pipe"
+    os.mkfifo(pipe)
+    (runs_dir / "link").symlink_to(pipe)
+    (runs_dir / "file").write_text("old")
+    kind = "a device, a pipe or a socket"
+    for html, message in (
+        (pipe, kind),
+        (runs_dir / "link", kind),
+        (runs_dir / "made", "is a folder"),
+        (Path(), "is a folder"),
+        (runs_dir / "none" / "page.html", "there is no folder"),
+        (runs_dir / "file" / "page.html", "there is no folder"),
+        (runs_dir / ("x" * 300), "name too long"),
+    ):
+        with pytest.raises(ConfigError, match=f"(?i){message}") as caught:
+            gimbal_compare(runs_dir, sweep="made", html=html)
+        assert caught.value.exit_code == 2
+    assert pipe.is_fifo()
+    assert not (runs_dir / "none").exists()
+    gimbal_compare(runs_dir, sweep="made", html=runs_dir / "file")
+    assert "lr=0.01" in (runs_dir / "file").read_text()
 
 
 def test_other_protocols_are_refused_with_status_two(runs_dir: Path) -> None:
