@@ -32,8 +32,10 @@ from gimbal.experiment.files import (
 )
 from gimbal.experiment.fingerprint import Fingerprint
 from gimbal.experiment.plain import to_plain
-from gimbal.experiment.process_identity import ProcessIdentity, this_process
+from gimbal.experiment.process_identity import this_process
 from gimbal.experiment.run_state import utc_now
+from gimbal.experiment.stage_files import file_hashes
+from gimbal.experiment.stage_holder import Holder, read_holder
 
 STORE_FOLDER = ".stages"
 STAGE_FILE = "stage.json"
@@ -75,6 +77,8 @@ class StageRecord(BaseModel):
     metrics: dict[str, Any]
     gates: list[dict[str, Any]] = []
     seconds: float
+    files: dict[str, str] = {}
+    """SHA-256 of the small files in its folder by name, see `stage_files`; older ones have none."""
     provenance: str = ""
     """The run whose `provenance.json` tells which code and machine built it."""
     finished_at: datetime
@@ -93,15 +97,6 @@ class StoredStage:
         """What later stages take as this input's fingerprint; a forced rerun changes it."""
         fingerprint = self.record.fingerprint
         return fingerprint if self.generation == 0 else f"{fingerprint}-g{self.generation}"
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who builds a stage that another process waits for."""
-
-    process: ProcessIdentity
-    run: str
-    since: datetime
 
 
 OnWait = Callable[[Holder | None, float], None]
@@ -191,7 +186,7 @@ class StageStore:
         gates: Sequence[Mapping[str, Any]] = (),
         provenance: str = "",
     ) -> StoredStage:
-        """Declare a stage finished by writing its `stage.json`.
+        """Declare a stage finished by writing its `stage.json`, with the hashes of its files.
 
         Args:
             key: The stage.
@@ -213,6 +208,7 @@ class StageStore:
             metrics=_numbers(key, metrics),
             gates=[dict(gate) for gate in gates],
             seconds=seconds,
+            files=file_hashes(path),
             provenance=provenance,
             finished_at=utc_now(),
         )
@@ -254,7 +250,7 @@ class StageStore:
                 raise storage_error(error, lock.lock_file, "lock") from error
             if on_wait is not None and waited - told >= _TELL_AGAIN_S:
                 told = waited
-                on_wait(_read_holder(holder), waited)
+                on_wait(read_holder(holder), waited)
             if stop is not None and stop.wait(_POLL_S):
                 raise InterruptedError("stopped while waiting for another run's stage")
             if stop is None:
@@ -287,12 +283,3 @@ def _read_record(path: Path) -> StageRecord | None:
     except (StorageError, ValidationError):
         return None
     return record if record.format == _FORMAT else None
-
-
-def _read_holder(file: Path) -> Holder | None:
-    try:
-        value = read_json(file)
-        process = ProcessIdentity.model_validate(value["process"])
-        return Holder(process, str(value["run"]), datetime.fromisoformat(value["since"]))
-    except (StorageError, ValidationError, ValueError, KeyError, TypeError):
-        return None

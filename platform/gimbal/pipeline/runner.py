@@ -20,7 +20,8 @@ from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.run_state import StageState, StageStatus
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.experiment.stage import Stage, StageOutput, TaskStage
-from gimbal.experiment.stage_store import Holder, StageKey, StageStore, StoredStage
+from gimbal.experiment.stage_holder import Holder
+from gimbal.experiment.stage_store import StageKey, StageStore, StoredStage
 from gimbal.experiment.workload import Workload
 from gimbal.pipeline import ray_session
 from gimbal.pipeline.attempts import earlier_run, require_not_asked_to_leave

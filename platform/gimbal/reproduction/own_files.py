@@ -1,4 +1,4 @@
-"""Check the files a stored run consists of: rows, checkpoints, ledgers, records.
+"""Check the files a stored run consists of: results, rows, checkpoints, ledgers, records.
 
 Every byte is hashed. A damaged file does not say that the run would come out otherwise, only that
 the record it would be compared with is not whole: so what is found here leaves the question open.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gimbal.errors import GimbalError
 from gimbal.experiment.files import read_json
+from gimbal.experiment.stage_files import altered_files
 from gimbal.reproduction.findings import Finding, decides, open_question
 from gimbal.reproduction.stored_run import StoredRun, StoredStage
 
@@ -23,12 +24,17 @@ def check_own_files(run: StoredRun, stage: StoredStage) -> list[Finding]:
     """Return what is wrong with the files of one stage of a run."""
     if not stage.path.is_dir() or not stage.kept:
         return []
-    found = [*_rows(run, stage)]
+    found = [*_results(stage), *_rows(run, stage)]
     if (stage.path / "checkpoints").is_dir():
         found += [open_question(words, stage.name) for words in _checkpoints(stage.path)]
     if (stage.path / TRAINED).exists():
         found += [open_question(words, stage.name) for words in _ledger(stage.path)]
     return found
+
+
+def _results(stage: StoredStage) -> Iterator[Finding]:
+    for words in altered_files(stage.path, stage.record.files if stage.record else {}):
+        yield open_question(words, stage.name)
 
 
 def _rows(run: StoredRun, stage: StoredStage) -> Iterator[Finding]:

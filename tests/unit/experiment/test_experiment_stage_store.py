@@ -16,7 +16,8 @@ import pytest
 
 from gimbal.errors import StageFailed, StorageError
 from gimbal.experiment.fingerprint import Fingerprint
-from gimbal.experiment.stage_store import Holder, StageKey, StageStore
+from gimbal.experiment.stage_holder import Holder
+from gimbal.experiment.stage_store import StageKey, StageStore
 
 BUILDER = textwrap.dedent("""
     import sys, time

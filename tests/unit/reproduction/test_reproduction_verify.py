@@ -121,6 +121,9 @@ DAMAGES: list[tuple[str, str, Callable[[Path], Any], str]] = [
     ("checkpoint gone", "stages/learn/checkpoints/step-00000002/state.pt", Path.unlink, "read"),
     ("card damaged", "stages/learn/checkpoints/step-00000002/checkpoint.json", truncate, "damaged"),
     ("index damaged", "stages/learn/checkpoints/index.json", truncate, "damaged"),
+    ("samples edited", "stages/judge/samples.json", flip, "was altered after its stage finished"),
+    ("curve cut short", "stages/learn/metrics.jsonl", truncate, "was altered after"),
+    ("result gone", "stages/judge/evaluation.json", Path.unlink, "evaluation.json is gone"),
     ("record gone", "stages/learn/stage.json", Path.unlink, "there is no"),
     ("record cut short", "stages/judge/stage.json", truncate, "damaged"),
     ("provenance gone", "provenance.json", Path.unlink, "is missing"),
@@ -153,6 +156,14 @@ def test_damage_leaves_the_question_open_and_is_named(
 def test_a_record_whose_parts_were_edited_is_not_believed(run: Path, here: Path) -> None:
     edit_json(stage_file(run, "judge", "stage.json"), lambda r: r["parts"].update(seed=5))
     assert "its parts do not give its fingerprint" in str(verified(run).findings)
+
+
+def test_a_record_older_than_the_hashes_of_files_leaves_them_unchecked(
+    run: Path, here: Path
+) -> None:
+    edit_json(stage_file(run, "judge", "stage.json"), lambda r: r.pop("files"))
+    flip(stage_file(run, "judge", "samples.json"))
+    assert verified(run).exit_code == 0
 
 
 def test_numbers_edited_in_one_place_only_are_noticed(run: Path, here: Path) -> None:
