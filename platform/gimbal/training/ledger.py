@@ -15,7 +15,7 @@ from typing import Any
 from gimbal.errors import StorageError
 from gimbal.experiment.files import read_json
 from gimbal.training.ledger_lines import LEDGER_FILE, Begun, Entry, Saved, read_ledger
-from gimbal.training.metrics import METRICS_FILE, read_metrics
+from gimbal.training.metrics import METRICS_FILE, damaged_lines, read_metrics
 from gimbal.training.rates import logged_rates, same_rate, scheduled
 
 _CARDS = "checkpoints/step-*/checkpoint.json"
@@ -204,14 +204,15 @@ def _finished_steps(stage_dir: Path) -> int | None:
 
 def _metrics(stage_dir: Path, history: _History) -> Iterator[str]:
     """Compare the logged rates with the schedule, and their steps with one another."""
+    yield from damaged_lines(stage_dir / METRICS_FILE)
     if history.now is None:
         return
     before = 0
     for record in read_metrics(stage_dir / METRICS_FILE):
-        step, values = int(record["step"]), record["values"]
+        step = record["step"]
         if step < before:
             yield f"metrics.jsonl goes back from step {before} to step {step}"
         before = step
-        for name, rate in logged_rates(values, history.now):
+        for name, rate in logged_rates(record, history.now):
             for problem in history.off_schedule(name, rate, step):
                 yield f"metrics.jsonl: {problem}"

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from gimbal.errors import StorageError
-from gimbal.experiment.files import atomic_write_bytes, storage_error
+from gimbal.experiment.files import atomic_write_bytes, storage_error, storage_errors
 
 METRICS_FILE = "metrics.jsonl"
+_MAX_STEP = 1 << 53
+"""Beyond it a float does not hold every step; no training comes near."""
 
 
 class MetricsWriter:
@@ -107,21 +109,42 @@ class MetricsWriter:
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the whole lines of a metrics file; a torn last line is left out."""
-    if not path.exists():
-        return
-    for line in path.read_bytes().split(b"\n"):
-        record = _parsed(line)
-        if record is not None:
-            yield record
+    """Yield the whole lines of a metrics file; a torn last line and damaged ones are left out.
+
+    Every record has an integer `step` and a mapping `values`.
+
+    Raises:
+        StorageError: The file cannot be read.
+    """
+    yield from filter(None, map(_parsed, _lines(path)))
+
+
+def damaged_lines(path: Path) -> Iterator[str]:
+    """Yield a sentence for each line that `read_metrics` leaves out, but for a torn last one.
+
+    Raises:
+        StorageError: The file cannot be read.
+    """
+    for number, line in enumerate(_lines(path)[:-1], start=1):
+        if _parsed(line) is None:
+            yield f"{path.name} line {number} is damaged: it is no step with its values"
+
+
+def _lines(path: Path) -> list[bytes]:
+    """Return a file's lines and what stands after the last; none if there is no file."""
+    with storage_errors(path, "read"):
+        return path.read_bytes().split(b"\n") if path.exists() else []
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
+    if not isinstance(record, dict) or not isinstance(record.get("values"), dict):
+        return None
+    step = record.get("step")
+    return record if type(step) is int and 0 <= step <= _MAX_STEP else None  # no bool either
 
 
 def cut_back(path: Path, step: int) -> None:
@@ -134,7 +157,7 @@ def cut_back(path: Path, step: int) -> None:
         return
     kept = [
         line
-        for line in path.read_bytes().split(b"\n")
+        for line in _lines(path)
         if (record := _parsed(line)) is not None and record["step"] <= step
     ]
     atomic_write_bytes(path, b"".join(line + b"\n" for line in kept))

@@ -70,8 +70,14 @@ def scheduled(begun: Begun, group: str, step: int) -> float:
     return begun.peaks[group] * rate_factor(begun.settings(), step - 1)
 
 
-def logged_rates(values: Mapping[str, Any], begun: Begun) -> Iterator[tuple[str, float]]:
-    """Yield the rates of a line of metrics by group; `lr` is the first group's."""
+def logged_rates(record: Mapping[str, Any], begun: Begun) -> Iterator[tuple[str, float]]:
+    """Yield the rates of a line of metrics by group; `lr` is the first group's.
+
+    A step that was never done, and a ledger that names no group, have none.
+    """
+    if record["step"] < 1 or not begun.peaks:
+        return
+    values = record["values"]
     groups = {"lr": next(iter(begun.peaks)), **{f"lr/{name}": name for name in begun.peaks}}
     for key, group in groups.items():
         if isinstance(values.get(key), float):
@@ -82,7 +88,7 @@ def rate_trace(stage_dir: Path) -> RateTrace | None:
     """Return a training's learning rates; None: its folder holds no ledger of an attempt.
 
     Raises:
-        StorageError: The ledger cannot be read.
+        StorageError: The ledger or the metrics cannot be read.
     """
     reading = read_ledger(stage_dir)
     begun = [entry for _, entry in reading.entries if isinstance(entry, Begun)] if reading else []
@@ -91,9 +97,9 @@ def rate_trace(stage_dir: Path) -> RateTrace | None:
     now = begun[-1]
     by_step: dict[int, dict[str, float]] = {}
     for record in read_metrics(stage_dir / METRICS_FILE):
-        rates = dict(logged_rates(record["values"], now))
+        rates = dict(logged_rates(record, now))
         if rates:
-            by_step[int(record["step"])] = rates
+            by_step[record["step"]] = rates
     return RateTrace(
         schedule=now.schedule,
         peaks=now.peaks,
