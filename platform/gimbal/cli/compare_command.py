@@ -185,9 +185,11 @@ def _print(result: Comparison, page: Path, *, to_stderr: bool) -> None:
     if any(group.difference and group.difference.settled for group in result.groups):
         console.print("* settled: corrected p below .05, and the interval leaves 0 out")
     for run in result.runs:
-        if run.status != "finished":
+        if run.status != "finished" or run.message:
             words = f"{run.status}: {run.name}" + (f": {run.message}" if run.message else "")
             console.print(words, markup=False, soft_wrap=True)
+    for note in result.notes:
+        console.print(note, markup=False, soft_wrap=True)
     console.print(f"page    {page}", markup=False, soft_wrap=True)
 
 

@@ -143,6 +143,7 @@ class Comparison(_Value):
         tests: Size of the family p values are corrected for.
         axes: The settings that differ between groups.
         across_protocols: Runs of different protocols are shown together, untested.
+        notes: What could not be read or ranked, in sentences.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)

@@ -49,7 +49,7 @@ def render(comparison: Comparison, folder: Path) -> str:
         nav=join([el("a", title, href=f"#{key}") for key, title, html in body if html]),
         warning=tables.protocol_warning(comparison) or "",
         headline=join(comparison.verdict[0]),
-        notes=join([el("li", sentence) for sentence in comparison.verdict[1:]]),
+        notes=join([el("li", sentence) for sentence in _notes(comparison)]),
         body=join([html for _, _, html in body]),
         data=script_json(data),
         scripts=join([Html(f"<script>{text}</script>\n") for text in scripts]),
@@ -135,6 +135,10 @@ def _overline(comparison: Comparison) -> list[str]:
         comparison.title,
         f"{runs} run{'s' if runs > 1 else ''} in {groups} group{'s' if groups > 1 else ''}",
     ]
+
+
+def _notes(comparison: Comparison) -> tuple[str, ...]:
+    return (*comparison.verdict[1:], *comparison.notes)
 
 
 def _asset_if(wanted: bool, name: str) -> Html | None:

@@ -7,14 +7,22 @@ not a failure, and the seconds it waited for a GPU are not its own.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gimbal.comparison.comparing import Question, compare_records
 from gimbal.comparison.model import Comparison
 from gimbal.comparison.records import RunRecord, load_run
+from gimbal.errors import ConfigError
 from gimbal.experiment.run_state import RunStatus
-from gimbal.experiment.sweep_record import SweepFolder, TrialRecord, TrialStatus
+from gimbal.experiment.sweep_record import (
+    SweepFolder,
+    SweepRecord,
+    SweepStatus,
+    TrialRecord,
+    TrialStatus,
+)
 
 
 def compare_sweep(folder: SweepFolder, question: Question | None = None) -> Comparison:
@@ -25,7 +33,8 @@ def compare_sweep(folder: SweepFolder, question: Question | None = None) -> Comp
         question: What to ask; what it leaves open is answered by the sweep file.
 
     Raises:
-        ConfigError: The trials' protocols differ and the sweep does not say `across_protocols`.
+        ConfigError: No trial has finished, or the trials' protocols differ and the sweep does not
+            say `across_protocols`.
         StorageError: `sweep.json` cannot be read.
     """
     sweep = folder.record()
@@ -38,7 +47,30 @@ def compare_sweep(folder: SweepFolder, question: Question | None = None) -> Comp
         across_protocols=asked.across_protocols or sweep.across_protocols,
         axes=sweep.axes,
     )
-    return compare_records(list(_records(folder)), whole)
+    records, damaged = list(_records(folder)), folder.damaged()
+    if not any(run.state == "finished" or run.status is RunStatus.FINISHED for run in records):
+        raise _none_finished(sweep, [run.state for run in records], damaged)
+    result = compare_records(records, whole)
+    notes = [f"trials/{name} is damaged: that trial is left out." for name in damaged]
+    return result.model_copy(update={"notes": (*result.notes, *notes)})
+
+
+def _none_finished(
+    sweep: SweepRecord, standing: Sequence[str], damaged: Sequence[str]
+) -> ConfigError:
+    counts = Counter(standing)
+    goes_on = sweep.status in (SweepStatus.RUNNING, SweepStatus.INTERRUPTED)
+    if goes_on:
+        planned = sweep.samples * max(len(sweep.seeds), 1)
+        counts["waiting"] += max(planned - len(standing) - len(damaged), 0)
+    words = [f"{count} {state}" for state, count in counts.items() if count]
+    words += [f"{name} is damaged" for name in damaged]
+    yet = " yet" if goes_on else ""
+    said = ", ".join(words) or "none has begun"
+    remedy = "ask again once one has"
+    if sweep.status is not SweepStatus.RUNNING:
+        remedy = f"go on with it: gimbal sweep FILE --resume --sweep {sweep.id} (--retry-failed)"
+    return ConfigError(f"no trial of {sweep.name}/{sweep.id} has finished{yet}: {said}", remedy)
 
 
 def _records(folder: SweepFolder) -> Iterator[RunRecord]:
@@ -54,8 +86,13 @@ def _records(folder: SweepFolder) -> Iterator[RunRecord]:
             standing=str(trial.status),
             seconds=trial.seconds or run.seconds,
             ended_at=run.ended_at or trial.ended_at,
-            problem=trial.message or run.problem,
+            problem=_both(trial.message, run.problem),
         )
+
+
+def _both(trial: str, run: str) -> str:
+    """Return what a trial and its run say; often the one repeats the other."""
+    return run if trial in run else f"{trial}; {run}" if run else trial
 
 
 def _run_of(folder: SweepFolder, trial: TrialRecord) -> Path | None:

@@ -150,3 +150,17 @@ def test_a_broken_run_is_named_with_its_reason_and_no_markup_is_read(
     said = capsys.readouterr().out
     assert f"failed: made/{failed.run_id}: [red]lost[/] a worker" in said
     assert f"damaged: made/{RUNS[1].run_id}" in said
+
+
+def test_a_damaged_trial_is_named_everywhere(
+    runs_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = next(runs_dir.glob("made/sweep-*/sweep.json")).with_name("comparison.html")
+    (page.parent / "trials" / "00003.json").write_text("[]")
+    gimbal_compare(runs_dir, sweep="made", as_json=True)
+    said = capsys.readouterr()
+    note = "trials/00003.json is damaged: that trial is left out."
+    assert json.loads(said.out)["notes"] == [note]
+    assert len(json.loads(said.out)["runs"]) == 3
+    assert note in said.err
+    assert note in page.read_text()
