@@ -25,6 +25,7 @@ from gimbal.experiment.fingerprint import (
 from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
+from gimbal.experiment.yaml_reading import read_yaml
 from gimbal.reproduction.findings import Finding, decides, open_question
 from gimbal.reproduction.stored_run import (
     StoredRun,
@@ -49,6 +50,9 @@ class Recomputed:
 
 def recompute(run: StoredRun) -> Recomputed:
     """Fingerprint every stage of a run here; relative paths count from the current folder."""
+    damage = _config_damage(run.folder.config_file)
+    if damage is not None:
+        return Recomputed(findings=(open_question(damage),), equal=())
     try:
         stages = _stages_here(run)
     except ConfigError as error:
@@ -66,6 +70,17 @@ def recompute(run: StoredRun) -> Recomputed:
     if run.given:
         findings.append(open_question(_given_words(run)))
     return Recomputed(findings=tuple(findings), equal=tuple(equal))
+
+
+def _config_damage(path: Path) -> str | None:
+    """Return why a run's config is no record of one; a run writes none without a workload."""
+    try:
+        data = read_yaml(path).data
+    except ConfigError as error:
+        return error.message
+    if isinstance(data, Mapping) and isinstance(data.get("workload"), str):
+        return None
+    return f"{path} is damaged: it names no workload"
 
 
 def _stages_here(run: StoredRun) -> dict[str, Stage]:

@@ -105,6 +105,10 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 
 
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
 def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -126,6 +130,10 @@ DAMAGES: list[tuple[str, str, Callable[[Path], Any], str]] = [
     ("result gone", "stages/judge/evaluation.json", Path.unlink, "evaluation.json is gone"),
     ("record gone", "stages/learn/stage.json", Path.unlink, "there is no"),
     ("record cut short", "stages/judge/stage.json", truncate, "damaged"),
+    ("config gone", "config.yaml", Path.unlink, "config.yaml"),
+    ("config empty", "config.yaml", empty, "is damaged: it names no workload"),
+    ("config no mapping", "config.yaml", lambda path: path.write_text("- 1"), "is damaged"),
+    ("config no YAML", "config.yaml", lambda path: path.write_text("a: ["), "is not valid YAML"),
     ("provenance gone", "provenance.json", Path.unlink, "is missing"),
     ("provenance damaged", "provenance.json", truncate, "damaged"),
     ("state damaged", "run.json", truncate, "damaged"),
