@@ -15,7 +15,7 @@ from pathlib import Path
 from gimbal.comparison import protocols
 from gimbal.comparison.grouping import Group, group_runs
 from gimbal.comparison.measuring import difference, measure, pairs
-from gimbal.comparison.metrics import Metric, choose_metric, further_metrics
+from gimbal.comparison.metrics import Metric, choose_metric, further_metrics, lacking
 from gimbal.comparison.model import (
     Comparison,
     Difference,
@@ -33,6 +33,7 @@ from gimbal.comparison.verdict import verdict
 from gimbal.errors import ConfigError
 
 NO_COMMON_SEED = "no seed in common with the reference, and every seed has its own protocol"
+NO_SAMPLES = "no samples: no interval"
 OTHER_PROTOCOL = "another protocol than the reference's: not tested"
 
 
@@ -85,17 +86,17 @@ def compare_records(runs: Sequence[RunRecord], question: Question) -> Comparison
     reference = _reference(runs, groups, rows, question)
     measured = sum(1 for group in rows if group)
     tests = measured - 1 if question.baseline else measured * (measured - 1) // 2
+    line = _metric_line(metric, runs)
     others = further_metrics(runs, metric) if metric else []
     lines = [
-        _line(number, group, rows[number], runs).model_copy(
-            update={"others": _others(runs, group, others, prints)}
-        )
+        _line(
+            number, group, rows[number], runs, sampled=line is not None and bool(line.sample)
+        ).model_copy(update={"others": _others(runs, group, others, prints)})
         for number, group in enumerate(groups)
     ]
     swaps = _swaps(rows, reference)
     if reference is not None:
         lines = _with_differences(lines, rows, reference, swaps, tests)
-    line = _metric_line(metric, runs)
     result = Comparison(
         title=question.title or _title(runs),
         verdict=(),
@@ -110,6 +111,7 @@ def compare_records(runs: Sequence[RunRecord], question: Question) -> Comparison
         protocol_differences=found,
         across_protocols=across,
         best_so_far=best_so_far(runs, metric),
+        notes=tuple(lacking(runs, metric)) if metric else (),
         detail=detail(runs, swaps),
     )
     return result.model_copy(update={"verdict": verdict(result)})
@@ -159,7 +161,12 @@ def _reference(
 
 
 def _line(
-    number: int, group: Group, rows: Sequence[SeedRow], runs: Sequence[RunRecord]
+    number: int,
+    group: Group,
+    rows: Sequence[SeedRow],
+    runs: Sequence[RunRecord],
+    *,
+    sampled: bool,
 ) -> GroupLine:
     seconds = [s for i in group.runs if (s := runs[i].seconds) is not None]
     stands = dict.fromkeys(str(runs[i].status) for i in group.runs)
@@ -171,8 +178,18 @@ def _line(
         runs=group.runs,
         measured=measure(rows),
         seconds=sum(seconds) / len(seconds) if seconds else None,
-        note="" if rows else f"no number yet: {', '.join(stands)}",
+        note=_no_samples(rows, sampled=sampled) if rows else f"no number yet: {', '.join(stands)}",
     )
+
+
+def _no_samples(rows: Sequence[SeedRow], *, sampled: bool) -> str:
+    """Return what a group's interval lacks where other runs have samples and some of its do not."""
+    bare = [str(row.seed) for row in rows if row.table is None]
+    if not sampled or not bare:
+        return ""
+    if len(rows) == 1:
+        return NO_SAMPLES
+    return f"no samples of seed {', '.join(bare)}: interval over seeds alone"
 
 
 def _others(

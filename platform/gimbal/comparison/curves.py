@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,32 +27,69 @@ class Curve:
     values: tuple[float, ...]
 
 
-def read_curves(stages: Path, names: Sequence[str]) -> dict[str, Curve]:
-    """Return every curve of a run, by `stage/name`; unreadable lines are left out."""
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """The curves of a run.
+
+    Attributes:
+        by_name: By `stage/name`.
+        problem: Which files hold lines that cannot be read; empty: none.
+    """
+
+    by_name: Mapping[str, Curve]
+    problem: str = ""
+
+
+def read_curves(stages: Path, names: Sequence[str], ended: Container[str] = ()) -> Curves:
+    """Return every curve of a run; unreadable lines are left out, and counted.
+
+    Args:
+        stages: The folder of the run's stages.
+        names: The stages to read.
+        ended: Those that are whole; the last line of any other may still be half written.
+    """
     curves: dict[str, Curve] = {}
+    problems = []
     for name in names:
-        for key, curve in _read_file(stages / name / METRICS_FILE).items():
-            curves[f"{name}/{key}"] = curve
-    return curves
+        path = stages / name / METRICS_FILE
+        found, damaged = _read_file(path, may_be_torn=name not in ended)
+        curves |= {f"{name}/{key}": curve for key, curve in found.items()}
+        if damaged:
+            lines = "1 line" if damaged == 1 else f"{damaged} lines"
+            problems.append(f"{path} is damaged: {lines} cannot be read")
+    return Curves(curves, "; ".join(problems))
 
 
-def _read_file(path: Path) -> dict[str, Curve]:
+def _read_file(path: Path, *, may_be_torn: bool) -> tuple[dict[str, Curve], int]:
+    """Return the curves of a file, and how many of its lines are damaged."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES)
     except OSError:
-        return {}
+        return {}, 0
+    if (may_be_torn or len(data) == MAX_BYTES) and not data.endswith(b"\n"):
+        data = data[: data.rfind(b"\n") + 1]
     found: dict[str, dict[int, float]] = {}
+    damaged = 0
     for record in _records(data):
-        step, values = record.get("step"), record.get("values")
-        if isinstance(step, int) and isinstance(values, dict):
-            for key, value in values.items():
-                if key in found:
-                    found[key][step] = value
-                else:
-                    found[key] = {step: value}
+        step, values = _step_and_values(record)
+        if step is None:
+            damaged += 1
+            continue
+        for key, value in values.items():
+            if key in found:
+                found[key][step] = value
+            else:
+                found[key] = {step: value}
     curves = {key: _thinned(_numbers(points)) for key, points in found.items()}
-    return {key: curve for key, curve in curves.items() if curve.steps}
+    return {key: curve for key, curve in curves.items() if curve.steps}, damaged
+
+
+def _step_and_values(record: Any) -> tuple[int | None, dict[str, Any]]:
+    if not isinstance(record, dict):
+        return None, {}
+    step, values = record.get("step"), record.get("values")
+    return (step, values) if isinstance(step, int) and isinstance(values, dict) else (None, {})
 
 
 def _numbers(points: dict[int, Any]) -> dict[int, float]:
@@ -66,20 +103,20 @@ def _numbers(points: dict[int, Any]) -> dict[int, float]:
     }
 
 
-def _records(data: bytes) -> list[dict[str, Any]]:
-    """Parse all lines at once, which is quicker; one by one where a line is torn."""
-    lines = data.strip().split(b"\n")
+def _records(data: bytes) -> list[Any]:
+    """Parse all lines at once, which is quicker; one by one where a line is damaged."""
+    lines = [line for line in data.split(b"\n") if line.strip()]
     try:
         records = json.loads(b"[" + b",".join(lines) + b"]")
-    except ValueError:
-        records = [record for line in lines if (record := _line(line)) is not None]
-    return [record for record in records if isinstance(record, dict)]
+    except (ValueError, RecursionError):
+        return [_line(line) for line in lines]
+    return list(records)
 
 
 def _line(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -7,6 +7,7 @@ than none.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class Metric:
         mode: Whether larger is better.
         samples: Stage and name of its per-sample numbers; None: there are none.
         final: It is looked up among the final numbers; else it is worked out from the samples.
+        stand_in: The final number of the same meaning, for runs whose samples cannot be read.
         unit: Its unit.
         sample: What a sample is.
     """
@@ -38,6 +40,7 @@ class Metric:
     mode: Mode
     samples: tuple[str, str] | None = None
     final: bool = True
+    stand_in: str = ""
     unit: str = ""
     sample: str = ""
 
@@ -49,6 +52,8 @@ class Metric:
     def value(self, run: RunRecord) -> float | None:
         """Return a run's number; None where it has none or it is not finite."""
         found = run.finals.get(self.path) if self.final else _total(self.measured(run))
+        if found is None and self.stand_in:
+            found = run.finals.get(self.stand_in)
         return found if found is not None and math.isfinite(found) else None
 
     def measured(self, run: RunRecord) -> SampleMetric | None:
@@ -65,7 +70,8 @@ def choose_metric(
 
     Args:
         runs: The runs.
-        wanted: A dotted path; none: the first metric of the last stage that wrote samples.
+        wanted: A dotted path; none: of the first metric of each stage that wrote samples, the one
+            most runs have; the last stage's where several are as common.
         mode: Whether the largest or the smallest is best; none: as the samples say.
 
     Raises:
@@ -73,18 +79,26 @@ def choose_metric(
     """
     sampled = {metric.path: metric for metric in sample_metrics(runs)}
     if wanted is None:
-        last = next(reversed([m.samples[0] for m in sampled.values() if m.samples]), None)
-        first = (m for m in sampled.values() if m.samples and m.samples[0] == last)
-        found = next(first, None)
+        found = _headline(runs, sampled)
         if found is None and any(run.finals for run in runs):
             raise _no_headline(runs)
     elif wanted in sampled:
-        found = sampled[wanted]
+        found = _with_stand_in(sampled[wanted], runs)
     else:
         found = _final_metric(runs, wanted, mode, sampled)
     if found is None or mode is None or found.mode == mode:
         return found
-    return _with_mode(found, mode)
+    return dataclasses.replace(found, mode=mode)
+
+
+def lacking(runs: Sequence[RunRecord], metric: Metric) -> list[str]:
+    """Say which finished runs have no such number, and so no rank."""
+    names = [run.name for run in runs if run.state == "finished" and metric.value(run) is None]
+    if not names:
+        return []
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    have = "has" if len(names) == 1 else "have"
+    return [f"{', '.join(names[:_LISTED])}{more} {have} no {metric.path}: not ranked."]
 
 
 def sample_metrics(runs: Sequence[RunRecord]) -> Iterator[Metric]:
@@ -122,6 +136,38 @@ def further_metrics(runs: Sequence[RunRecord], main: Metric) -> list[Metric]:
     return [Metric(path=path, mode=main.mode) for path in list(paths)[:_LISTED]]
 
 
+def _headline(runs: Sequence[RunRecord], sampled: Mapping[str, Metric]) -> Metric | None:
+    """Return the first metric of some stage that most runs share; of equals, the last stage's."""
+    heads = dict.fromkeys(
+        (stage, next(iter(samples.metrics)))
+        for run in runs
+        for stage, samples in run.samples.items()
+        if samples.metrics
+    )
+    stages = list(dict.fromkeys(stage for stage, _ in heads))
+    found = [_with_stand_in(sampled[f"{stage}.{name}"], runs) for stage, name in heads]
+
+    def rank(metric: Metric) -> tuple[int, int]:
+        having = sum(1 for run in runs if metric.value(run) is not None)
+        return having, stages.index(metric.samples[0]) if metric.samples else -1
+
+    return max(found, key=rank, default=None)
+
+
+def _with_stand_in(metric: Metric, runs: Sequence[RunRecord]) -> Metric:
+    """Return a sampled metric with the final number that is its mean, if a run needs one."""
+    whole = [run for run in runs if metric.value(run) is not None]
+    if len(whole) == len(runs):
+        return metric
+    paths = sorted(dict.fromkeys(p for run in whole[:1] for p in run.finals), key=len)
+    same = (
+        path
+        for path in paths
+        if _is_mean(metric, path, [run for run in runs if path in run.finals])
+    )
+    return dataclasses.replace(metric, stand_in=next(same, ""))
+
+
 def _final_metric(
     runs: Sequence[RunRecord], path: str, mode: Mode | None, sampled: Mapping[str, Metric]
 ) -> Metric:
@@ -150,22 +196,13 @@ def _is_mean(metric: Metric, path: str, runs: Sequence[RunRecord]) -> bool:
         return False
     for run in runs:
         mean = metric.value(run)
+        if not math.isfinite(run.finals[path]):
+            continue
         if mean is not None and not math.isclose(
             mean, run.finals[path], rel_tol=_TOLERANCE, abs_tol=_TOLERANCE**2
         ):
             return False
     return any(metric.value(run) is not None for run in runs)
-
-
-def _with_mode(metric: Metric, mode: Mode) -> Metric:
-    return Metric(
-        path=metric.path,
-        mode=mode,
-        samples=metric.samples,
-        final=metric.final,
-        unit=metric.unit,
-        sample=metric.sample,
-    )
 
 
 def _total(measured: SampleMetric | None) -> float | None:
@@ -180,7 +217,8 @@ def _total(measured: SampleMetric | None) -> float | None:
 def _no_headline(runs: Sequence[RunRecord]) -> ConfigError:
     paths = list(dict.fromkeys(path for run in runs for path in run.finals))
     listed = ", ".join(paths[-_LISTED:])
+    damage = "".join(f"\n    {run.name}: {run.problem}" for run in runs if run.problem)
     return ConfigError(
-        "none of these runs says what its headline number is",
+        f"none of these runs says what its headline number is{damage}",
         f"name one: --metric {paths[-1]} --mode max (the last of {len(paths)}: {listed})",
     )

@@ -6,6 +6,7 @@ made while some of them still run, and must not fail because one folder is broke
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,8 @@ from gimbal.experiment.files import read_json
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.run_state import RunState, RunStatus, StageStatus
 from gimbal.experiment.samples import SAMPLES_FILE, Samples, read_samples
+
+_ENDED = (StageStatus.FINISHED, StageStatus.SKIPPED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +105,10 @@ def load_run(path: Path) -> RunRecord:
     config, config_problem = _config(folder)
     samples, samples_problem = _samples(folder, state)
     code, notes = _provenance(folder)
-    problems = [state.message or _stage_message(state), config_problem, samples_problem]
+    ended = [name for name, stage in state.stages.items() if stage.status in _ENDED]
+    curves = read_curves(folder.stages, list(state.stages), ended)
+    said = state.message or _stage_message(state)
+    problems = [said, config_problem, samples_problem, curves.problem]
     return RunRecord(
         path=path,
         experiment=state.experiment,
@@ -113,7 +119,7 @@ def load_run(path: Path) -> RunRecord:
         config=config,
         finals=FinalNumbers(state),
         samples=samples,
-        curves=read_curves(folder.stages, list(state.stages)),
+        curves=curves.by_name,
         seconds=_seconds(state),
         started_at=state.started_at,
         ended_at=state.ended_at,
@@ -131,17 +137,33 @@ def _config(folder: RunFolder) -> tuple[dict[str, Any], str]:
 
 def _samples(folder: RunFolder, state: RunState) -> tuple[dict[str, Samples], str]:
     found: dict[str, Samples] = {}
+    problems = []
     for name, stage in state.stages.items():
         path = folder.stages / name
-        if stage.status not in (StageStatus.FINISHED, StageStatus.SKIPPED):
+        if stage.status not in _ENDED:
             continue
         try:
             samples = read_samples(path) if (path / SAMPLES_FILE).is_file() else None
         except GimbalError as error:
-            return found, error.message
-        if samples is not None:
+            problems.append(error.message)
+            continue
+        if samples is not None and (problem := _not_numbers(samples)):
+            problems.append(f"{path / SAMPLES_FILE} is damaged: {problem}")
+        elif samples is not None:
             found[name] = samples
-    return found, ""
+    return found, "; ".join(problems)
+
+
+def _not_numbers(samples: Samples) -> str:
+    """Say what in it is no finite number; one such sample would spoil every draw."""
+    if not samples.metrics:
+        return "it holds no metric"
+    for name, metric in samples.metrics.items():
+        for part in (metric.values, metric.over or {}):
+            odd = next((key for key, value in part.items() if not math.isfinite(value)), None)
+            if odd is not None:
+                return f"{name} of {odd} is {part[odd]}"
+    return ""
 
 
 def _seconds(state: RunState) -> float | None:

@@ -118,7 +118,7 @@ def common_seeds(
 
 def _table(run: RunRecord, metric: Metric) -> SampleTable | None:
     measured = metric.measured(run)
-    if measured is None:
+    if measured is None or not measured.values:
         return None
     over = measured.over
     if over is None:

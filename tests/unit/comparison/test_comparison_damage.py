@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gimbal.comparison.comparing import NO_SAMPLES, Question, compare
 from gimbal.comparison.sweeps import compare_sweep
 from gimbal.errors import ConfigError
 from gimbal.experiment.run_state import RunStatus
 from gimbal.experiment.sweep_record import SweepStatus, TrialStatus
-from gimbal.testing.stored_runs import MadeRun, make_sweep
+from gimbal.testing.stored_runs import MadeRun, make_run, make_sweep
 
 RUNS = [
     MadeRun(number=i, seed=i, config={"lr": 0.1}, status=RunStatus.FAILED, message="no")
@@ -41,3 +43,70 @@ def test_of_a_sweep_that_is_over_nothing_is_expected_any_more(tmp_path: Path) ->
     with pytest.raises(ConfigError, match="has finished: 3 failed") as caught:
         compare_sweep(make_sweep(tmp_path, runs, ["lr"]))
     assert "--retry-failed" in caught.value.remedy
+
+
+def three(tmp_path: Path, **changes: object) -> list[Path]:
+    """Three configs, the last the best."""
+    runs = [MadeRun(number=i, config={"lr": i}, mean=0.5 + 0.1 * i) for i in range(3)]
+    return [make_run(tmp_path, replace(run, **changes)) for run in runs]  # type: ignore[arg-type]
+
+
+NAN = '{"protocol": {}, "sample": "x", "metrics": {"score": {"better": "higher", "values": %s}}}'
+
+
+@pytest.mark.parametrize("content", ["[]", "", "{}", NAN % '{"a": NaN}'])
+def test_a_run_with_damaged_samples_keeps_its_rank_and_is_named(
+    content: str, tmp_path: Path
+) -> None:
+    paths = three(tmp_path)
+    (paths[2] / "stages/evaluate/samples.json").write_text(content)
+    result = compare(paths)
+    best = result.groups[0]
+    assert (best.label, best.note) == ("lr=2", NO_SAMPLES)
+    assert best.measured is not None
+    assert best.measured.low is None
+    assert "samples.json is damaged" in result.runs[2].message
+    assert result.notes == ()
+
+
+def test_the_ranking_stays_with_the_number_most_runs_have(tmp_path: Path) -> None:
+    paths = three(tmp_path)
+    alone = json.loads((paths[0] / "stages/evaluate/samples.json").read_text())
+    alone["metrics"] = {"other": alone["metrics"]["error"]}
+    (paths[0] / "stages/evaluate/samples.json").write_text(json.dumps(alone))
+    state = json.loads((paths[0] / "run.json").read_text())
+    del state["stages"]["evaluate"]["metrics"]["score"]
+    (paths[0] / "run.json").write_text(json.dumps(state))
+    result = compare(paths)
+    assert result.metric is not None
+    assert result.metric.path == "evaluate.score"
+    assert result.notes == (f"made/{paths[0].name} has no evaluate.score: not ranked.",)
+
+
+def test_damaged_lines_of_a_curve_are_counted_but_not_the_one_being_written(
+    tmp_path: Path,
+) -> None:
+    paths = three(tmp_path)
+    with (paths[0] / "stages/train/metrics.jsonl").open("a") as file:
+        file.write('[1]\nnull\n{"step": 3, "val')
+    with (paths[1] / "stages/train/metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "val')
+    state = json.loads((paths[1] / "run.json").read_text())
+    state["stages"]["train"]["status"] = "running"
+    (paths[1] / "run.json").write_text(json.dumps(state))
+    result = compare(paths)
+    assert "metrics.jsonl is damaged: 3 lines cannot be read" in result.runs[0].message
+    assert "damaged" not in result.runs[1].message
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_a_number_that_is_none_never_wins(odd: float, mode: str, tmp_path: Path) -> None:
+    paths = three(tmp_path, samples=0, finals={"total": 4})
+    state = json.loads((paths[1] / "run.json").read_text())
+    state["stages"]["evaluate"]["metrics"]["total"] = odd
+    (paths[1] / "run.json").write_text(json.dumps(state))
+    result = compare(paths, Question(metric="evaluate.total", mode=mode))  # type: ignore[arg-type]
+    assert [group.measured is None for group in result.groups] == [False, False, True]
+    assert [step.best for step in result.best_so_far] == [4, 4]
+    assert "has no evaluate.total" in result.notes[0]

@@ -316,7 +316,7 @@ def test_long_curves_are_thinned_to_their_ends(tmp_path: Path) -> None:
     stage.mkdir()
     lines = [json.dumps({"step": s, "values": {"loss": s, "odd": None}}) for s in range(1000)]
     (stage / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 1000, "va')
-    curves = read_curves(tmp_path, ["train"])
+    curves = read_curves(tmp_path, ["train"]).by_name
     assert list(curves) == ["train/loss"]
     steps = curves["train/loss"].steps
     assert (len(steps), steps[0], steps[-1]) == (MAX_POINTS, 0, 999)
