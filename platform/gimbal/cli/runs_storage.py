@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from gimbal.reproduction.removing import Removed
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_DAMAGED_WORDS = (
+    "what is damaged was packed as it is: SHA256SUMS certifies only what was packed, not what the "
+    "run once wrote; `gimbal verify RUN` says more"
+)
 
 
 def export(
@@ -31,8 +35,9 @@ def export(
 ) -> None:
     """Pack a run into one archive: config, provenance, numbers, checkpoints, report.
 
-    MANIFEST.json and SHA256SUMS in it hold the hash of every file. The best and the last
-    checkpoint are in it, others are not. Passwords in addresses are cut out.
+    MANIFEST.json and SHA256SUMS in it hold the hash of every file, as it was packed. A damaged
+    checkpoint or result is packed as it is and named, here and in MANIFEST.json. The best and the
+    last checkpoint are in it, others are not. Passwords in addresses are cut out.
 
     Examples:
       gimbal runs export latest
@@ -42,7 +47,7 @@ def export(
       tar xzf nbv.tar.gz && cd 2026* && sha256sum -c SHA256SUMS
 
     Exit status:
-      0 written, 1 it is running or the archive exists, 2 no such run,
+      0 written, whatever is damaged, 1 it is running or the archive exists, 2 no such run,
       6 disk, 8 the run's own state is missing or damaged
     """
     from gimbal.experiment.run_finding import find
@@ -57,6 +62,10 @@ def export(
     words = [f"{stage}: {text}" if stage else text for stage, text in stored.problems]
     for problem in (*words, *packed.left_out):
         typer.echo(f"note {problem}", err=True)
+    for problem in packed.damaged:
+        typer.echo(f"damaged {problem}", err=True)
+    if packed.damaged:
+        typer.echo(f"note {_DAMAGED_WORDS}", err=True)
     if as_json:
         print_json(
             {
@@ -64,6 +73,7 @@ def export(
                 "size_bytes": packed.size_bytes,
                 "files": packed.files,
                 "left_out": list(packed.left_out),
+                "damaged": list(packed.damaged),
                 "problems": words,
             }
         )

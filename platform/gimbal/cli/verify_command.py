@@ -30,7 +30,8 @@ def verify(
     """Say whether this environment would reproduce a run, and name every difference.
 
     The run's stages are fingerprinted anew with the code, libraries, Python and outside files of
-    here, and every byte of the run's own rows and checkpoints is hashed. Nothing is executed.
+    here, and every byte of the run's own rows, checkpoints and small result files is hashed.
+    Nothing is executed.
 
     Examples:
       gimbal verify latest

@@ -3,11 +3,12 @@
     <run id>/config.yaml, provenance.json, run.json, report.html
     <run id>/stages/<stage>/…             every file of a stage's own folder, without its subfolders
     <run id>/stages/<stage>/checkpoints/  the index, the ledger, the best and the last checkpoint
-    <run id>/MANIFEST.json, SHA256SUMS    the hash of every other file
+    <run id>/MANIFEST.json, SHA256SUMS    the hash of every other file, as packed
 
 The same run always gives the same bytes: names are sorted, owners and times are not the disk's.
 Links are followed, but never out of the runs folder. User names and passwords in addresses of the
-config or the command line are cut out of every text file.
+config or the command line are cut out of every text file. What was damaged is packed as it is, and
+MANIFEST.json names it.
 """
 
 from __future__ import annotations
@@ -20,24 +21,23 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from gimbal import __version__
-from gimbal.errors import CannotTell, GimbalError, StorageError
-from gimbal.experiment.files import TEMPORARY_MARK, atomic_writer, read_json, storage_errors
+from gimbal.errors import CannotTell, GimbalError
+from gimbal.experiment.files import TEMPORARY_MARK, atomic_writer, storage_errors
 from gimbal.experiment.provenance import without_credentials
 from gimbal.experiment.run_folder import STATE_FILE
 from gimbal.experiment.run_state import RunStatus
+from gimbal.reproduction.packed_checkpoints import CHECKPOINTS, chosen, damage_in
 from gimbal.reproduction.stored_run import StoredRun, StoredStage
 
 MANIFEST = "MANIFEST.json"
 SUMS = "SHA256SUMS"
 _FORMAT = 1
-_CHECKPOINTS = "checkpoints"
-_INDEX = "index.json"
 _REPORT = "report.html"
 _TEXT = frozenset({".json", ".jsonl", ".yaml", ".yml", ".html", ".txt", ".log"})
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^/\s@\"']*@")
@@ -56,12 +56,14 @@ class Packed:
         files: SHA-256 of every file in it, by its name below the run's folder.
         size_bytes: Of the archive.
         left_out: Files that are not in it, each with the reason.
+        damaged: Checkpoints and results that are in it as they are, but are not what the run wrote.
     """
 
     path: Path
     files: dict[str, str]
     size_bytes: int
     left_out: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class _Contents:
 
     files: dict[str, Path] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    damaged: tuple[str, ...] = ()
 
 
 def export_run(
@@ -110,6 +113,7 @@ def export_run(
         files=hashes,
         size_bytes=out.stat().st_size,
         left_out=tuple(contents.left_out),
+        damaged=contents.damaged,
     )
 
 
@@ -122,12 +126,13 @@ def _about(run: StoredRun, contents: _Contents) -> dict[str, Any]:
         "gimbal": __version__,
         "problems": [f"{stage}: {words}" if stage else words for stage, words in run.problems],
         "left_out": contents.left_out,
+        "damaged": contents.damaged,
     }
 
 
 def contents_of(run: StoredRun, *, data: bool) -> _Contents:
     """Return the files that belong into a run's archive, by their name in it."""
-    contents = _Contents()
+    contents = _Contents(damaged=damage_in(run))
     root = Path(os.path.realpath(run.folder.path)).parents[1]
     for name in ("config.yaml", "provenance.json", STATE_FILE, _REPORT):
         _add(contents, root, name, run.folder.path / name)
@@ -159,7 +164,7 @@ def _files_of(stage: StoredStage, *, data: bool) -> Iterator[tuple[str, Path]]:
             continue
         if not path.is_dir():
             yield path.name, path
-        elif path.name == _CHECKPOINTS:
+        elif path.name == CHECKPOINTS:
             yield from _checkpoints(path)
         elif data:
             yield from _below(path, path.name)
@@ -169,18 +174,8 @@ def _checkpoints(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.iterdir()):
         if path.is_file() and not _is_hidden(path.name):
             yield f"{folder.name}/{path.name}", path
-    for name in _chosen(folder):
+    for name in chosen(folder):
         yield from _below(folder / name, f"{folder.name}/{name}")
-
-
-def _chosen(folder: Path) -> Sequence[str]:
-    """Return the names of the best and the last checkpoint."""
-    try:
-        index = read_json(folder / _INDEX)
-        names = {str(index[key]) for key in ("best", "last") if index.get(key)}
-    except (StorageError, AttributeError, KeyError):
-        names = {max((p.name for p in folder.glob("step-*")), default="")}
-    return sorted(name for name in names if name and "/" not in name and ".." not in name)
 
 
 def _below(folder: Path, name: str) -> Iterator[tuple[str, Path]]:

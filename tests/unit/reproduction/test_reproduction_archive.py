@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reproduction_study import edit_json
+from typer.testing import CliRunner
 
+from gimbal.cli.main import build_app
 from gimbal.errors import CannotTell, GimbalError, StorageError
 from gimbal.experiment.process_identity import this_process
 from gimbal.experiment.run_folder import RunFolder
@@ -157,6 +160,36 @@ def test_a_damaged_stage_is_packed_as_it_is_and_said(run: Path, tmp_path: Path) 
     packed(run, tmp_path / "a.tar.gz")
     inside = unpacked(tmp_path / "a.tar.gz", tmp_path / "x")
     assert "damaged" in json.loads((inside / MANIFEST).read_text())["problems"][0]
+
+
+def test_damaged_checkpoints_and_results_are_named_there_and_in_the_archive(
+    run: Path, tmp_path: Path
+) -> None:
+    assert packed(run, tmp_path / "whole.tar.gz").damaged == ()
+    learn = (run / "stages" / "learn").resolve()
+    (learn / "checkpoints/step-00000001/state.pt").write_bytes(b"other weights")
+    shutil.rmtree(learn / "checkpoints/step-00000002")
+    (run / "stages" / "judge" / "samples.json").write_text("{}")
+    found = packed(run, tmp_path / "a.tar.gz").damaged
+    assert [words.partition(": ")[0] for words in found] == ["learn", "learn", "judge"]
+    for words, said in zip(
+        found, ("state.pt is damaged", "02 is gone", "was altered"), strict=True
+    ):
+        assert said in words
+    inside = unpacked(tmp_path / "a.tar.gz", tmp_path / "x")
+    assert json.loads((inside / MANIFEST).read_text())["damaged"] == list(found)
+
+
+def test_the_command_says_what_its_sums_do_not_certify(run: Path, tmp_path: Path) -> None:
+    state = (run / "stages/learn/checkpoints/step-00000001/state.pt").resolve()
+    state.write_bytes(b"other weights")
+    export = ["runs", "export", str(run), "--json", "--out"]
+    result = CliRunner().invoke(build_app(["runs"]), [*export, str(tmp_path / "a.tar.gz")])
+    assert result.exit_code == 0
+    (words,) = json.loads(result.stdout)["damaged"]
+    assert words.startswith(f"learn: {state} is damaged")
+    assert f"damaged {words}\n" in result.stderr
+    assert "SHA256SUMS certifies only what was packed" in result.stderr
 
 
 def test_a_full_disk_leaves_nothing_behind(
