@@ -84,14 +84,13 @@ def compare_records(runs: Sequence[RunRecord], question: Question) -> Comparison
     order = _ranked(rows, metric)
     groups, rows = [groups[i] for i in order], [rows[i] for i in order]
     reference = _reference(runs, groups, rows, question)
-    measured = sum(1 for group in rows if group)
-    tests = measured - 1 if question.baseline else measured * (measured - 1) // 2
+    tests = _family(rows, question)
     line = _metric_line(metric, runs)
     others = further_metrics(runs, metric) if metric else []
     lines = [
-        _line(
-            number, group, rows[number], runs, sampled=line is not None and bool(line.sample)
-        ).model_copy(update={"others": _others(runs, group, others, prints)})
+        _line(number, group, rows[number], runs, sampled=bool(line and line.sample)).model_copy(
+            update={"others": _others(runs, group, others, prints)}
+        )
         for number, group in enumerate(groups)
     ]
     swaps = _swaps(rows, reference)
@@ -103,7 +102,7 @@ def compare_records(runs: Sequence[RunRecord], question: Question) -> Comparison
         metric=line,
         reference=reference,
         chosen="named" if question.baseline else "best",
-        tests=max(tests, 0),
+        tests=tests,
         axes=tuple(groups[0].settings) if groups else (),
         groups=tuple(lines),
         runs=run_lines(runs, groups, metric),
@@ -131,6 +130,12 @@ def _checked(
     if found and not fair and not question.across_protocols:
         raise protocols.refuse(found)
     return found, bool(found) and not fair
+
+
+def _family(rows: Sequence[Sequence[SeedRow]], question: Question) -> int:
+    """Return how many tests p values are corrected for."""
+    measured = sum(1 for group in rows if group)
+    return max(measured - 1, 0) if question.baseline else measured * (measured - 1) // 2
 
 
 def _ranked(rows: Sequence[Sequence[SeedRow]], metric: Metric | None) -> list[int]:

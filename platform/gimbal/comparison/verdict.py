@@ -62,9 +62,11 @@ def _against(comparison: Comparison, measured: list[GroupLine]) -> list[str]:
         return []
     settled = [g for g in tested if g.difference and g.difference.settled]
     open_ = [g for g in tested if g not in settled]
+    untested = [g for g in measured if g not in tested and g is not reference]
     if comparison.chosen == "best":
         several = any(len(group.seeds) > 1 for group in measured)
-        return _against_best(settled, open_, "chance" if several else "the chance of samples")
+        chance = "chance" if several else "the chance of samples"
+        return [*_against_best(settled, open_, chance, len(untested)), *_untested(untested)]
     better = [g for g in settled if _is_better(comparison, g)]
     worse = [g for g in settled if g not in better]
     parts = [
@@ -73,16 +75,23 @@ def _against(comparison: Comparison, measured: list[GroupLine]) -> list[str]:
         f"not told apart from it: {_names(open_)}" if open_ else "",
     ]
     text = "; ".join(part for part in parts if part)
-    return [text[0].upper() + text[1:] + "."]
+    return [text[0].upper() + text[1:] + ".", *_untested(untested)]
 
 
-def _against_best(settled: list[GroupLine], open_: list[GroupLine], chance: str) -> list[str]:
+def _against_best(
+    settled: list[GroupLine], open_: list[GroupLine], chance: str, untested: int
+) -> list[str]:
+    which = "other group" if not untested else "group it could be tested against"
     if not settled:
-        return [f"No other group can be told from it: the differences are within {chance}."]
+        return [f"No {which} can be told from it: the differences are within {chance}."]
     if not open_:
-        return [f"It is better than every other group, beyond {chance}."]
+        return [f"It is better than every {which}, beyond {chance}."]
     count = f"{len(settled)} other group{'s' if len(settled) > 1 else ''}"
     return [f"It is better than {count} beyond {chance}; not told apart from {_names(open_)}."]
+
+
+def _untested(groups: list[GroupLine]) -> list[str]:
+    return [f"Not tested: {_names(groups)}."] if groups else []
 
 
 def _is_better(comparison: Comparison, group: GroupLine) -> bool:

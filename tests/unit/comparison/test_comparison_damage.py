@@ -69,6 +69,22 @@ def test_a_run_with_damaged_samples_keeps_its_rank_and_is_named(
     assert result.notes == ()
 
 
+def test_a_group_without_a_test_is_not_said_to_be_beaten(tmp_path: Path) -> None:
+    runs = [
+        MadeRun(number=2 * i + seed, seed=seed, config={"lr": i}, mean=0.5 + 0.2 * i)
+        for i in range(3)
+        for seed in range(2 if i != 1 else 1)
+    ]
+    paths = [make_run(tmp_path, run) for run in runs]
+    for path in paths:
+        (path / "stages/evaluate/samples.json").unlink()
+    result = compare(paths, Question(metric="evaluate.score", mode="max"))
+    assert result.verdict[1:] == (
+        "It is better than every group it could be tested against, beyond chance.",
+        "Not tested: lr=1.",
+    )
+
+
 def test_the_ranking_stays_with_the_number_most_runs_have(tmp_path: Path) -> None:
     paths = three(tmp_path)
     alone = json.loads((paths[0] / "stages/evaluate/samples.json").read_text())
