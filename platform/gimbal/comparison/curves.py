@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,12 +95,12 @@ def _step_and_values(record: Any) -> tuple[int | None, dict[str, Any]]:
 
 def _numbers(points: dict[int, Any]) -> dict[int, float]:
     """Leave out what is no finite number; most curves hold nothing else."""
-    if set(map(type, points.values())) <= {float, int} and all(map(math.isfinite, points.values())):
+    if set(map(type, points.values())) <= {float} and all(map(math.isfinite, points.values())):
         return points
     return {
         step: value
         for step, value in points.items()
-        if type(value) in (float, int) and math.isfinite(value)
+        if type(value) in (float, int) and abs(value) <= sys.float_info.max
     }
 
 

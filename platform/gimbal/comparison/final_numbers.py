@@ -64,7 +64,10 @@ def _lookup(tree: Any, parts: list[str]) -> float | None:
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def _numbers(tree: Any, path: str) -> Iterator[tuple[str, float]]:

@@ -126,3 +126,15 @@ def test_a_number_that_is_none_never_wins(odd: float, mode: str, tmp_path: Path)
     assert [group.measured is None for group in result.groups] == [False, False, True]
     assert [step.best for step in result.best_so_far] == [4, 4]
     assert "has no evaluate.total" in result.notes[0]
+
+
+def test_a_whole_number_beyond_every_float_stops_nothing(tmp_path: Path) -> None:
+    paths = three(tmp_path)
+    huge = "1" + "0" * 400
+    with (paths[0] / "stages/train/metrics.jsonl").open("a") as file:
+        file.write(f'{{"step": 999, "values": {{"train/loss": {huge}}}}}\n')
+    text = (paths[0] / "run.json").read_text()
+    (paths[0] / "run.json").write_text(text.replace('"objects": 20', f'"objects": {huge}'))
+    result = compare(paths, Question(metric="evaluate.objects", mode="max"))
+    assert "has no evaluate.objects" in result.notes[0]
+    assert 999 not in result.detail.curves["train/train/loss"][0][0]
