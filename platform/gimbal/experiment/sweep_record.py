@@ -39,6 +39,7 @@ SWEEP_FILE = "sweep.json"
 SPEC_FILE = "sweep.yaml"
 TRIALS_FOLDER = "trials"
 _LISTED = 5
+_REMEDY = "put it back from a copy; the trials are ordinary runs all the same: gimbal runs list"
 
 
 class SweepStatus(StrEnum):
@@ -293,8 +294,8 @@ def find_sweep(runs_dir: Path, reference: str) -> SweepFolder:
 
 def _read(path: Path, kind: type[RecordT]) -> RecordT:
     try:
-        return kind.model_validate(read_json(path))
+        return kind.model_validate(read_json(path, remedy=_REMEDY))
     except ValidationError as error:
         raise StorageError(
-            f"{path} is damaged: {error.error_count()} fields are wrong", "remove the file"
+            f"{path} is damaged: {error.error_count()} fields are wrong", _REMEDY
         ) from error

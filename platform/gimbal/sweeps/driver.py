@@ -107,6 +107,8 @@ class _Driver:
 
     def go(self, request: SweepRequest, asked: threading.Event) -> SweepOutcome:
         """Run what is left and sum it up."""
+        for name in self.folder.damaged():
+            self.observer.notice(f"trials/{name} is damaged: that trial begins anew")
         if self.opened.ended:
             if not self.folder.comparison.exists():
                 self._compare()
