@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from gimbal.experiment.files import read_json
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
 from gimbal.experiment.stage_store import STAGE_FILE
+from gimbal.training.metrics import read_metrics
 from gimbal_nbv.stages.evaluating import EVALUATION_FILE
 
 
@@ -74,7 +74,7 @@ def training_curves(train_dir: Path) -> dict[str, Any] | None:
     path = train_dir / "metrics.jsonl"
     if not path.exists():
         return None
-    records = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    records = list(read_metrics(path))
     steps = sorted({int(record["step"]) for record in records})
     place = {step: index for index, step in enumerate(steps)}
     values: dict[str, list[float | None]] = {}
