@@ -8,6 +8,7 @@ its jobs running; only early stopping and the budget cancel them.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -154,7 +155,9 @@ class JobProcess:
             stages = RunFolder(Path(self._record.run_dir or "")).state().stages
         except GimbalError:
             return None
-        return metric_of({name: stage.metrics for name, stage in stages.items()}, self._plan.metric)
+        metrics = {name: stage.metrics for name, stage in stages.items()}
+        value = metric_of(metrics, self._plan.metric)
+        return value if value is not None and math.isfinite(value) else None
 
     def _no_metric(self) -> str:
         if self._record.run_dir is None or not Path(self._record.run_dir).exists():
@@ -162,7 +165,7 @@ class JobProcess:
                 f"the service keeps its runs elsewhere than {self._folder.runs_dir}: give the "
                 "sweep the service's folder, platform.runs_dir=…"
             )
-        return f"the run reported no number {self._plan.metric}"
+        return f"the run reported no finite number {self._plan.metric}"
 
     def _step(self) -> int:
         self._tail.look(self._record.run_dir)

@@ -22,8 +22,7 @@ from gimbal.sweeps.job_process import JobProcess
 from gimbal.sweeps.plan import SweepPlan
 from gimbal.sweeps.processes import ActorProcess, TrialProcess
 from gimbal.sweeps.scheduler import JUDGE, STEP
-from gimbal.sweeps.space import name_of
-from gimbal.sweeps.trials import Trial
+from gimbal.sweeps.trials import trial_of
 from ray import tune
 
 TRIAL = "trial"
@@ -118,13 +117,3 @@ class SweepTrial(tune.Trainable):
             stop = StopFile(why="preempt", at=time.time(), words="the sweep was stopped")
             self._attempt.write("stop", stop)
         self._process.leave()
-
-
-def trial_of(record: TrialRecord) -> Trial:
-    """Return the trial that a record is about."""
-    return Trial(
-        number=record.number,
-        point=record.overrides,
-        seed=record.seed,
-        many_seeds=record.name != name_of(record.overrides),
-    )

@@ -12,6 +12,7 @@ from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.nearest import did_you_mean
 from gimbal.experiment.overrides import Override
 from gimbal.experiment.settings import ExperimentSettings
+from gimbal.experiment.sweep_record import TrialRecord
 from gimbal.experiment.workload import Workload
 from gimbal.pipeline import ray_session
 from gimbal.sweeps.space import Axis, Point, draw, grid, name_of
@@ -56,6 +57,16 @@ def trials_of(index: int, point: Point, seeds: Sequence[int]) -> list[Trial]:
         Trial(number=number, point=point, seed=seed, many_seeds=len(seeds) > 1)
         for number, seed in enumerate(seeds, first)
     ]
+
+
+def trial_of(record: TrialRecord) -> Trial:
+    """Return the trial that a record is about."""
+    return Trial(
+        number=record.number,
+        point=record.overrides,
+        seed=record.seed,
+        many_seeds=record.name != name_of(record.overrides),
+    )
 
 
 def points_of(spec: SweepSpec, axes: Sequence[Axis]) -> list[Point] | None:

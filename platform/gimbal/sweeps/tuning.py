@@ -22,6 +22,7 @@ from gimbal.sweeps.doors import JobDoor
 from gimbal.sweeps.plan import SweepPlan
 from gimbal.sweeps.queue import TrialQueue
 from gimbal.sweeps.tpe import Curve
+from gimbal.sweeps.trials import trial_of
 
 TUNE_FOLDER = "tune"
 _LOST_TRIALS = 3
@@ -119,8 +120,6 @@ def _ask_all_to_leave(plan: SweepPlan, leaving: Leaving) -> None:
     for record in folder.trials():
         if record.status.is_terminal or not record.attempts:
             continue
-        from gimbal.sweeps.trainable import trial_of
-
         attempt = plan.attempt(trial_of(record), record.attempts)
         if not attempt.stop_path.exists():
             why = "cancel" if leaving.asked.is_set() else "budget"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,16 @@ def test_a_job_that_succeeds_is_a_finished_trial_with_its_metric(
     assert record is not None
     assert (record.status, record.metric) == (TrialStatus.FINISHED, 0.7)
     assert record == on_disk(plan)
+
+
+def test_a_metric_that_is_no_number_is_a_failure(plan: SweepPlan, service: Service) -> None:
+    """As on this Ray: a NaN must neither win nor teach the search anything."""
+    process = begun(plan, service)
+    process.ended(0)
+    service.jobs["job-0"] = job("job-0", "SUCCEEDED", finished_run(plan, math.nan))
+    record = process.ended(0)
+    assert record is not None
+    assert (record.status, record.metric) == (TrialStatus.FAILED, None)
 
 
 def test_a_resumed_driver_finds_the_job_again_and_submits_no_second(

@@ -11,9 +11,8 @@ from gimbal.experiment.sweep_record import SweepFolder
 from gimbal.sweeps.opening import create
 from gimbal.sweeps.plan import SweepPlan
 from gimbal.sweeps.spec import read_sweep
-from gimbal.sweeps.trainable import trial_of
 from gimbal.sweeps.trial_run import first_record
-from gimbal.sweeps.trials import Trial, check, points_of, trials_of
+from gimbal.sweeps.trials import Trial, check, points_of, trial_of, trials_of
 
 WriteSweep = Callable[..., Path]
 
