@@ -1,0 +1,49 @@
+"""What an attention policy reads and what it says.
+
+Everything is in the frame of the first view: z towards its camera, x along that camera's right (see
+`policies.constant.first_frames`). A set shorter than N is padded; `present` says which are real.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PolicyInputs:
+    """A batch of states.
+
+    Attributes:
+        tokens: [B,N,P,D]; those of absent views are zero.
+        present: bool [B,N]; column 0, the first view, is always there.
+        view_directions: Unit vectors from the origin to each view's camera [B,N,3].
+        candidates: Unit vectors to the candidate cameras [B,M,3].
+        used: bool [B,M], candidates already taken.
+        features: Numbers about each candidate [B,M,F], or None.
+    """
+
+    tokens: Tensor
+    present: Tensor
+    view_directions: Tensor
+    candidates: Tensor
+    used: Tensor
+    features: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PolicyOutput:
+    """The answer for a batch of states.
+
+    Attributes:
+        scores: [B,M]; used candidates get -inf. A continuous head scores by the cosine to its
+            direction, so that the best score is the nearest open candidate.
+        direction: Unit vector to the next camera [B,3], or None from a discrete head without
+            refinement.
+        raw: What the last layer said, before any activation: [B,K], or [B,M] of a discrete head.
+    """
+
+    scores: Tensor
+    direction: Tensor | None
+    raw: Tensor

@@ -1,0 +1,1 @@
+"""Reconstructions: depth images and the poses they are declared to have in, surface points out."""

@@ -1,0 +1,1 @@
+"""Tokens: what a feature extractor says about each patch of each view."""
