@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from pykdtree.kdtree import KDTree
@@ -11,6 +13,7 @@ from gimbal_nbv.errors import UnusableObject
 from gimbal_nbv.oracle import OracleMap, pack
 from gimbal_nbv.protocol import SphereProtocol
 from gimbal_nbv.voxels import carve
+from gimbal_vision.cameras import PinholeCameras
 from gimbal_vision.meshes import Mesh, normalise
 from gimbal_vision.rendering.base import Renderer
 from gimbal_vision.rendering.raster import RasterRenderer
@@ -76,9 +79,18 @@ def noisy(depth: Depth, sigma: float, seed: int) -> Depth:
 
 
 def reconstruction_distances(
-    depth: Depth, samples: NDArray[np.float64], protocol: SphereProtocol
+    depth: Depth,
+    samples: NDArray[np.floating[Any]],
+    protocol: SphereProtocol,
+    cameras: PinholeCameras | None = None,
 ) -> tuple[NDArray[np.float16], NDArray[np.float64]]:
     """Compare each view's own points with the ground truth.
+
+    Args:
+        depth: z-depth [M,H,W] in diagonals, 0 where nothing was hit.
+        samples: The ground truth [P,3].
+        protocol: Gives the F-score's threshold.
+        cameras: Where the M cameras are believed to stand; the protocol's by default.
 
     Returns:
         Distances from samples to points, float16 [M,P] (the ball's diameter where a view measured
@@ -88,7 +100,8 @@ def reconstruction_distances(
     truth_tree = KDTree(truth)
     distance = np.full((len(depth), len(samples)), 1.0, np.float16)
     accuracy = np.zeros((len(depth), 4))
-    points = protocol.cameras_of(depth.shape[1]).unproject(depth).astype(np.float32)
+    believed = protocol.cameras_of(depth.shape[1]) if cameras is None else cameras
+    points = believed.unproject(depth).astype(np.float32)
     for view, cloud in enumerate(points):
         measured = np.ascontiguousarray(cloud[depth[view] > 0])
         if len(measured) == 0:

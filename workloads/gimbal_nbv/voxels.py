@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gimbal_nbv.protocol import BALL_RADIUS, SphereProtocol
+from gimbal_vision.cameras import PinholeCameras
 from gimbal_vision.rendering.jit import kernel
 
 UNKNOWN, FREE, SURFACE = 0, 1, 2
@@ -22,7 +23,7 @@ Codes = NDArray[np.uint8]
 def carve(
     depth: NDArray[np.float32], protocol: SphereProtocol, views: NDArray[np.int_] | None = None
 ) -> tuple[Words, Words]:
-    """Turn depth images into bits.
+    """Turn depth images of a protocol's candidates into bits.
 
     Args:
         depth: z-depth [N,H,W] in diagonals, 0 where nothing was hit.
@@ -30,18 +31,32 @@ def carve(
         views: The candidate each image was taken from [N]; all of them in order by default.
 
     Returns:
-        Free and surface bits, uint64 [N, grid^3 / 64]; voxel (i, j, k) along x, y, z is bit
-        `i * grid^2 + j * grid + k`, lowest bit first. Voxels outside the ball count as free.
+        See `carve_from`.
     """
     cameras = protocol.cameras_of(depth.shape[1])
     chosen = np.arange(len(depth)) if views is None else views
-    words = (protocol.grid**3 + 63) // 64
-    free = np.zeros((len(depth), words), np.uint64)
+    return carve_from(depth, cameras[chosen], protocol.grid)
+
+
+def carve_from(
+    depth: NDArray[np.float32], cameras: PinholeCameras, grid: int
+) -> tuple[Words, Words]:
+    """Turn depth images of any cameras into bits.
+
+    Args:
+        depth: z-depth [N,H,W] in diagonals, 0 where nothing was hit.
+        cameras: The N cameras, where they are believed to stand.
+        grid: Voxels along each side.
+
+    Returns:
+        Free and surface bits, uint64 [N, grid^3 / 64]; voxel (i, j, k) along x, y, z is bit
+        `i * grid^2 + j * grid + k`, lowest bit first. Voxels outside the ball count as free.
+    """
+    free = np.zeros((len(depth), (grid**3 + 63) // 64), np.uint64)
     surface = np.zeros_like(free)
-    poses, intrinsics = cameras.cam2world[chosen], cameras.K[chosen]
     images = np.ascontiguousarray(depth, np.float32)
     for n in range(len(depth)):
-        _carve_view(images[n], intrinsics[n], poses[n], protocol.grid, free[n], surface[n])
+        _carve_view(images[n], cameras.K[n], cameras.cam2world[n], grid, free[n], surface[n])
     return free, surface
 
 
