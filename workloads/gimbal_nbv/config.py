@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gimbal.experiment.settings import ExperimentSettings, Settings
 from gimbal.training.settings import TrainSettings
+from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -37,6 +38,9 @@ class DataSettings(Settings):
     """Share of a folder's families that is held out (at least one object, and one to train on)."""
     max_bad_share: Fraction = 0.5
     """More unusable meshes than this share stops the run."""
+    single: str | None = None
+    """One object to train *and* judge on: a mesh file, or a made object such as `mug-3`. For
+    debugging, never for a claim."""
 
 
 class ViewSettings(Settings):
@@ -83,20 +87,13 @@ class StateSettings(Settings):
     """Which partial reconstructions the policy is trained on."""
 
     per_object: Annotated[int, Field(ge=1, le=10_000)] = 12
-    """States of each training object: 1 to 5 views, random, near-farthest or near-greedy."""
+    """States of each training object, their views random, near-farthest or near-greedy."""
+    longest: Annotated[int, Field(ge=1, le=15)] = 5
+    """States have 1 to so many views; one fewer than the budget of a rollout."""
     validation_share: Fraction = 0.15
     """Share of the training objects kept for choosing the checkpoint."""
     target: Literal["coverage", "chamfer"] = "coverage"
     """What a candidate is worth: coverage gained (what the headline counts) or Chamfer lowered."""
-
-
-class ModelSettings(Settings):
-    """The per-candidate scorer."""
-
-    hidden: Annotated[int, Field(ge=1, le=8192)] = 64
-    """Width of the scorer's layers."""
-    temperature: Annotated[float, Field(gt=0.0)] = 0.1
-    """Softness of the oracle targets: softmax(gain / temperature)."""
 
 
 class RolloutSettings(Settings):
@@ -131,7 +128,10 @@ class NbvConfig(ExperimentSettings):
     views: ViewSettings = ViewSettings()
     oracle: OracleSettings = OracleSettings()
     states: StateSettings = StateSettings()
+    first_view: Annotated[int, Field(ge=0)] | None = None
+    """Every state and every rollout starts from this candidate; none: from any."""
     model: ModelSettings = ModelSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
     train: TrainSettings
     evaluate: EvaluateSettings = EvaluateSettings()
 
@@ -145,4 +145,39 @@ class NbvConfig(ExperimentSettings):
                     f"({self.views.candidates}): a view is taken once; lower evaluate.{key} or "
                     "raise views.candidates"
                 )
+        self._check_first_view()
+        self._check_objective()
         return self
+
+    def _check_first_view(self) -> None:
+        if self.first_view is None:
+            return
+        if self.first_view >= self.views.candidates:
+            raise ValueError(
+                f"first_view ({self.first_view}) must be one of the {self.views.candidates} "
+                "candidates, counted from 0"
+            )
+        if self.evaluate.first_views != 1:
+            raise ValueError("with first_view set there is one start: set evaluate.first_views: 1")
+
+    def _check_objective(self) -> None:
+        name, head = self.objective.name, self.model.head
+        continuous = self.model.policy == "attention" and head != "discrete"
+        if name in ("argmax_regression", "detached_cd") and not continuous:
+            raise ValueError(
+                f"objective.name: {name} needs a policy that names a direction: set model.policy: "
+                "attention and model.head to unit_vector, spherical_periodic, spherical or "
+                "cartesian"
+            )
+        if name in ("oracle_soft", "rri_regression") and continuous:
+            raise ValueError(
+                f"objective.name: {name} needs a score of every candidate, and model.head: {head} "
+                "gives one direction: set objective.name: map_ascent or model.head: discrete"
+            )
+        if self.objective.gumbel and (name != "map_ascent" or continuous):
+            raise ValueError(
+                "objective.gumbel has an effect only with objective.name: map_ascent and "
+                "model.head: discrete"
+            )
+        if self.objective.information_gain and self.model.policy != "attention":
+            raise ValueError("objective.information_gain needs model.policy: attention")

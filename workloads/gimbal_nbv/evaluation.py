@@ -72,7 +72,9 @@ def evaluate(objects: Sequence[ScoredObject], *, draws: int, seed: int) -> dict[
             "per_policy": {name: gap.to_dict() for name, gap in gaps.items()},
         },
         "over_farthest": difference(auc["policy"], auc[BASE], draws=draws, seed=seed).to_dict(),
-        "over_blind": difference(auc["policy"], auc["blind"], draws=draws, seed=seed).to_dict(),
+        "sighted_minus_blind": difference(
+            auc["policy"], auc["blind"], draws=draws, seed=seed
+        ).to_dict(),
         "per_object": [_object(o) for o in objects],
     }
 

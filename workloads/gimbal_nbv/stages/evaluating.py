@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EVALUATION_FILE = "evaluation.json"
 HEADLINE = ("auc", "gap_closed", "coverage")
-_MORE = ("cd", "rri", "regret", "views_to_90", "spearman", "over_farthest", "over_blind")
+_MORE = ("cd", "rri", "regret", "views_to_90", "spearman", "over_farthest", "sighted_minus_blind")
 
 
 @dataclass(frozen=True, kw_only=True)

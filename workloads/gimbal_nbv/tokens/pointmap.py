@@ -23,11 +23,12 @@ CHANNELS = (
 )  # fmt: skip
 """What a token says, vectors in the frame of the first view.
 
-point: mean of the points hit, else the point of the patch's ray nearest to the origin; normal: their
-mean unit normal, towards the camera; hit: share of pixels that hit; silhouette: share of pixels whose
-neighbour is far behind or hits nothing; spread: standard deviation of depth; ray: mean unit direction
-of the pixels; incidence: mean |cos| between ray and normal; behind, before: mean depth jump to
-farther and to nearer neighbours, clipped; depth: mean z-depth minus the camera's distance.
+point: mean of the points hit, else the point of the patch's ray nearest to the origin; normal:
+their mean unit normal, towards the camera; hit: share of pixels that hit; silhouette: share of
+pixels whose neighbour is far behind or hits nothing; spread: standard deviation of depth; ray: mean
+unit direction of the pixels; incidence: mean |cos| between ray and normal; behind, before: mean
+depth jump to farther and to nearer neighbours, clipped; depth: mean z-depth minus the camera's
+distance.
 """
 
 _JUMP = 0.05

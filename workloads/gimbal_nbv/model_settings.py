@@ -1,0 +1,115 @@
+"""Which network chooses views, and what it is trained for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from gimbal.experiment.settings import Settings
+
+
+class ModelSettings(Settings):
+    """The policy's network."""
+
+    policy: Literal["scorer", "attention"] = "scorer"
+    """`scorer`: a small net over each candidate's ray image; `attention`: tokens of the views."""
+    hidden: Annotated[int, Field(ge=1, le=8192)] = 64
+    """Width of the scorer's layers."""
+    temperature: Annotated[float, Field(gt=0.0)] = 0.1
+    """Softness of the oracle targets: softmax(gain / temperature)."""
+    preset: Literal["default", "source"] = "default"
+    """`source`: the source's own layout, 14 million parameters at 768 numbers a token."""
+    extractor: Literal["pointmap"] = "pointmap"
+    """Who turns images, depth and cameras into tokens."""
+    head: Literal["discrete", "cartesian", "spherical", "spherical_periodic", "unit_vector"] = (
+        "discrete"
+    )
+    """`discrete` scores every candidate; the others name one direction."""
+    pooling: Literal["none", "grid", "attn", "mean"] = "grid"
+    """How a view's tokens are pooled; `mean` loses where the unseen boundary is."""
+    candidate_features: Literal["none", "rays"] = "none"
+    """`rays` adds the scorer's numbers about each candidate to its query."""
+    relative: bool = True
+    """Let candidates see the tokens' points in their own frame."""
+    refinement: bool = False
+    """Let the discrete head move off its best candidate, by half the spacing at most."""
+    width: Annotated[int, Field(ge=8, le=4096)] = 96
+    """Numbers of a token inside the attention policy; divisible by `heads`."""
+    layers: Annotated[int, Field(ge=1, le=48)] = 2
+    heads: Annotated[int, Field(ge=1, le=64)] = 4
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> ModelSettings:
+        if self.policy == "scorer":
+            self._refuse(_ATTENTION_ONLY, "model.policy: scorer", "set model.policy: attention")
+        else:
+            self._refuse(("hidden",), "model.policy: attention", "set model.width instead")
+        if self.preset == "source":
+            fixed = ("pooling", "candidate_features", "relative", "refinement", "width", "layers")
+            self._refuse((*fixed, "heads"), "model.preset: source", "use model.preset: default")
+            if self.head == "discrete":
+                raise ValueError(
+                    "model.preset: source answers with a direction; set model.head to cartesian "
+                    "(its own), spherical, spherical_periodic or unit_vector"
+                )
+        if self.head != "discrete":
+            keys = ("candidate_features", "refinement")
+            self._refuse(keys, f"model.head: {self.head}", "set model.head: discrete")
+        if self.width % self.heads:
+            raise ValueError(
+                f"model.width ({self.width}) must be divisible by model.heads ({self.heads})"
+            )
+        return self
+
+    def _refuse(self, keys: Sequence[str], where: str, instead: str) -> None:
+        fields = type(self).model_fields
+        changed = [key for key in keys if getattr(self, key) != fields[key].default]
+        if changed:
+            raise ValueError(
+                f"model.{changed[0]} has no effect with {where}; leave it out or {instead}"
+            )
+
+
+_ATTENTION_ONLY = (
+    "preset",
+    "head",
+    "pooling",
+    "candidate_features",
+    "relative",
+    "refinement",
+    "width",
+    "layers",
+    "heads",
+)
+
+
+class ObjectiveSettings(Settings):
+    """What the policy is trained for."""
+
+    name: Literal[
+        "oracle_soft", "map_ascent", "rri_regression", "argmax_regression", "detached_cd"
+    ] = "oracle_soft"
+    """`oracle_soft`: match the softmax of the true gains; `map_ascent`: climb the map of gains;
+    `rri_regression`: regress each gain; `argmax_regression`: regress the best direction (weak, for
+    comparison); `detached_cd`: the source's route, through the declared pose of a rendered view."""
+    regret_weight: Annotated[float, Field(ge=0.0)] = 3.0
+    """Weight of the expected regret beside the divergence of `oracle_soft`."""
+    kappa: Annotated[float, Field(gt=0.0)] = 25.0
+    """Sharpness of `map_ascent`'s kernel exp(kappa cos), for 64 candidates."""
+    gumbel: bool = False
+    """Draw the candidate by straight-through Gumbel softmax in `map_ascent` of a discrete head; the
+    exact expectation has no noise and is the default."""
+    norm_penalty: Annotated[float, Field(ge=0.0)] = 0.1
+    """Weight of (|v| - 1)^2 for head `unit_vector`, whose only bad place is v = 0."""
+    information_gain: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of an auxiliary task: tell each candidate's share of unknown rays and the coverage."""
+    reconstruction: Literal["fusion"] = "fusion"
+    """What `detached_cd` reconstructs with."""
+    normalised: bool = True
+    """`detached_cd`: divide by the loss before the view (RRI) instead of the raw distance."""
+    sums: bool = False
+    """`detached_cd`: sums of squared distances as in the source, instead of means."""
+    image_size: Annotated[int, Field(ge=16, le=256)] = 48
+    """`detached_cd`: side of the rendered depth in pixels."""
