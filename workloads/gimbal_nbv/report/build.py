@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from gimbal.experiment.files import atomic_write_bytes
-from gimbal.pages.markup import Html, el, join, script_json
-from gimbal.pages.one_file import content_policy, script_safe
+from gimbal.pages.markup import Html, el
+from gimbal_nbv.pages.skeleton import Page, Section, asset, render_page, section
 
 from . import hero, sections
 from .figures import Figure, result_figures
@@ -24,9 +22,6 @@ from .tables import results_table
 from .text import mapping
 from .training_figures import training_figures
 from .verdict import judge
-
-Section = tuple[str, str, Html | None]
-"""Key, title and markup of a section; None where it has nothing to say."""
 
 
 def write_report(
@@ -58,22 +53,17 @@ def render(
     evaluation: Mapping[str, Any], run: Mapping[str, Any], training: Mapping[str, Any] | None
 ) -> str:
     """Return the whole page as text."""
-    # Importing plotly costs every `gimbal` command 30 ms; only this line needs it.
-    from plotly.offline import get_plotlyjs
-
     training = mapping(training)
     learning = training_figures(training)
     results, objects = result_figures(evaluation), object_figures(evaluation)
     sphere = sphere_payload(evaluation)
     plots = {plot.id: _drawing(plot) for plot in (*results, *objects, *learning)}
-    own = [_asset(name) for name in ("page.js", "sphere_geometry.js", "sphere.js")]
-    scripts = [script_safe(text) for text in (get_plotlyjs(), *own)]
     body = [
-        _section("results", "Results", results_table(evaluation)),
-        _section("curves", "Curves", _legend(evaluation) if results else None, _grid(results)),
-        _section("objects-all", "Object by object", _grid(objects)),
-        _section("sphere", "The sphere", Html(_asset("sphere.html")) if sphere else None),
-        _section(
+        section("results", "Results", results_table(evaluation)),
+        section("curves", "Curves", _legend(evaluation) if results else None, _grid(results)),
+        section("objects-all", "Object by object", _grid(objects)),
+        section("sphere", "The sphere", Html(asset("sphere.html")) if sphere else None),
+        section(
             "training",
             "Training",
             _grid(learning, "grid thirds"),
@@ -81,18 +71,19 @@ def render(
         ),
         *_closing_sections(evaluation, run),
     ]
-    return Template(_asset("page.html")).substitute(
-        title=join(_title(run)),
-        policy=content_policy(scripts),
-        style=_asset("style.css"),
-        overline=join(" · ".join(_overline(run))),
-        nav=_navigation(body),
-        verdict=hero.verdict_block(judge(evaluation, run)),
-        gaps=join(hero.gap_scale(evaluation)),
-        facts=join(hero.key_numbers(evaluation)),
-        body=join([html for _, _, html in body]),
-        data=script_json({"figures": plots, "sphere": sphere}),
-        scripts=join([Html(f"<script>{text}</script>\n") for text in scripts]),
+    return render_page(
+        Page(
+            title=_title(run),
+            overline=_overline(run),
+            hero=(
+                hero.verdict_block(judge(evaluation, run)),
+                hero.gap_scale(evaluation),
+                hero.key_numbers(evaluation),
+            ),
+            sections=body,
+            figures=plots,
+            sphere=sphere,
+        )
     )
 
 
@@ -107,22 +98,10 @@ def _closing_sections(evaluation: Mapping[str, Any], run: Mapping[str, Any]) -> 
         sections.provenance(run),
     )
     return [
-        _section("tables", "All objects", *objects),
-        _section("run", "The run", *record),
-        _section("method", "Method", el("div", method, class_="cards")),
+        section("tables", "All objects", *objects),
+        section("run", "The run", *record),
+        section("method", "Method", el("div", method, class_="cards")),
     ]
-
-
-def _section(key: str, title: str, *parts: Html | None) -> Section:
-    """Make a section, or nothing where all its parts are missing."""
-    if not any(parts):
-        return key, title, None
-    heading = el("h2", title, id=f"{key}-title")
-    return key, title, el("section", heading, parts, id=key, aria_labelledby=f"{key}-title")
-
-
-def _navigation(body: Sequence[Section]) -> Html:
-    return join([el("a", title, href=f"#{key}") for key, title, html in body if html])
 
 
 def _drawing(figure: Figure) -> dict[str, Any]:
@@ -176,7 +155,3 @@ def _overline(run: Mapping[str, Any]) -> list[str]:
     facts = ["Gimbal", "next best view"]
     facts += [str(run[key]) for key in ("experiment", "run_id", "created") if run.get(key)]
     return facts
-
-
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

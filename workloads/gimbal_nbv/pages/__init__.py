@@ -1,0 +1,1 @@
+"""The one look of every page of this workload: skeleton, palette, plots and the sphere."""
