@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gimbal.errors import ConfigError
 from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.run_finding import find
 from gimbal.experiment.run_folder import RunFolder
-from gimbal.experiment.stage import Stage, StageOutput
+from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
 from gimbal.pipeline.drift import drift_of, require_no_drift, require_whole_checkpoint
 from gimbal.pipeline.events import Observer
 from gimbal.pipeline.runner import RunOptions, RunResult, run_experiment
 from gimbal_nbv.config import NbvConfig
+from gimbal_nbv.run_policy import POLICY_STAGES, finished_stages
 from gimbal_nbv.stages.reporting import ReportStage
 from gimbal_nbv.workload import NbvWorkload, data_stages, judging_stages
 
-_NEEDED = ("train", "constant")
 _TAUGHT_BY = ("states", "train", "constant")
 """Stages that decide what the policy and the fitted baseline take a candidate's numbers for."""
 
@@ -77,8 +76,8 @@ def evaluate_run(judging: Judging, command: Sequence[str], observer: Observer) -
         StorageError: Its checkpoint is damaged.
     """
     trained = find(judging.runs_dir, judging.reference)
-    given = {name: _output(trained, name) for name in _NEEDED}
-    drift = _drift(trained)
+    given = finished_stages(trained, POLICY_STAGES)
+    drift = policy_drift(trained)
     require_no_drift(trained, drift, allowed=judging.allow_drift)
     if drift:
         observer.notice(
@@ -100,26 +99,12 @@ def _overrides(trained: RunFolder, meshes: Path) -> list[str]:
     ]
 
 
-def _drift(trained: RunFolder) -> tuple[str, ...]:
+def policy_drift(trained: RunFolder) -> tuple[str, ...]:
     """Return how what is here differs from what a run's policy was trained with."""
     workload: Workload[Any]
     workload, settings = load_experiment(trained.config_file)
     taught = [stage for stage in workload.stages(settings) if stage.name in _TAUGHT_BY]
     return (*drift_of(trained, taught), *require_whole_checkpoint(trained.stages / "train"))
-
-
-def _output(run: RunFolder, name: str) -> StageOutput:
-    state = run.state().stages.get(name)
-    folder = run.stages / name
-    if state is None or state.fingerprint is None or not (folder / "stage.json").exists():
-        raise ConfigError(
-            f"run {run.id} has no finished stage '{name}'",
-            "name a run that trained a policy (gimbal runs list), or finish this one by running "
-            "its config again",
-        )
-    return StageOutput(
-        name=name, path=folder.resolve(), fingerprint=state.fingerprint, metrics=state.metrics
-    )
 
 
 def _word(path: Path) -> str:
