@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gimbal_nbv.errors import PolicyError
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.rays import CHANNELS, COUNTS, RAYS, Images, ray_images
 from gimbal_nbv.states import States
 from gimbal_vision.rendering.jit import kernel
+
+if TYPE_CHECKING:
+    from gimbal_nbv.observing import ViewImages
 
 Features = NDArray[np.float32]
 
@@ -117,11 +121,15 @@ class FeatureCache:
     Args:
         oracle: The object.
         capacity: View sets remembered; policies meet the same ones at the start of a rollout.
+        images: The candidates' images, which only policies that look through tokens need.
     """
 
-    def __init__(self, oracle: OracleMap, capacity: int = 64) -> None:
+    def __init__(
+        self, oracle: OracleMap, capacity: int = 64, images: ViewImages | None = None
+    ) -> None:
         self._oracle = oracle
         self._capacity = capacity
+        self._images = images
         self._pooled: OrderedDict[tuple[int, ...], Features] = OrderedDict()
 
     def pooled(self, states: States) -> Features:
@@ -131,6 +139,22 @@ class FeatureCache:
     def sighted(self, states: States) -> Features:
         """Return pooled ray images and angles, float32 [B,M,SIGHTED_FEATURES]."""
         return np.concatenate([self.pooled(states), angle_features(states)], axis=-1)
+
+    def tokens(self, states: States, extractor: str) -> Features:
+        """Return the tokens of each state's views, float32 [B,K,P,D]; absent views are zero.
+
+        Raises:
+            PolicyError: The images are not at hand.
+        """
+        from gimbal_nbv.observing import extractor_of, token_rows
+
+        if self._images is None:
+            raise PolicyError(
+                "this policy looks at images, and there are none",
+                "give FeatureCache the object's images",
+            )
+        tokens = token_rows(states, self._images, extractor_of(extractor))
+        return tokens.astype(np.float32)
 
     def _one(self, views: NDArray[np.int32]) -> Features:
         key = tuple(sorted(int(view) for view in views))

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -75,6 +76,15 @@ class SphereProtocol:
     def digest(self) -> str:
         """SHA-256 of every field."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def first_frames(protocol: SphereProtocol, views: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Return rotations [B,3,3] from the frames of some candidates [B] to the world.
+
+    z points towards the candidate, x along its camera's right.
+    """
+    poses = protocol.cameras.cam2world[views, :3, :3]
+    return np.asarray(poses * [1.0, -1.0, -1.0])
 
 
 def first_views(protocol: SphereProtocol, object_id: str, count: int, seed: int) -> list[int]:

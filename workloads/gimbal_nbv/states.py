@@ -52,7 +52,12 @@ class States:
 
 
 def sample_states(
-    oracle: OracleMap, count: int, rng: np.random.Generator, *, longest: int = 5
+    oracle: OracleMap,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    longest: int = 5,
+    first: int | None = None,
 ) -> States:
     """Draw states as they occur under policies of mixed skill.
 
@@ -64,12 +69,13 @@ def sample_states(
         count: States B.
         rng: Source of all choices.
         longest: Largest number of views.
+        first: Every state starts from this view; any where None.
     """
     sets = np.full((count, longest), -1, dtype=np.int32)
     lengths = 1 + rng.permutation(np.arange(count) % longest)
     kinds = rng.choice(get_args(Prefix), size=count)
     for row, (length, kind) in enumerate(zip(lengths, kinds, strict=True)):
-        sets[row, :length] = _prefix(oracle, int(length), kind, rng)
+        sets[row, :length] = _prefix(oracle, int(length), kind, rng, first)
     return States(oracle, sets)
 
 
@@ -77,8 +83,10 @@ _NEAR = 4
 """A near-greedy step takes one of this many best candidates."""
 
 
-def _prefix(oracle: OracleMap, length: int, kind: Prefix, rng: np.random.Generator) -> Sets:
-    views = [int(rng.integers(oracle.views))]
+def _prefix(
+    oracle: OracleMap, length: int, kind: Prefix, rng: np.random.Generator, first: int | None
+) -> Sets:
+    views = [int(rng.integers(oracle.views)) if first is None else first]
     directions = oracle.protocol.directions
     while len(views) < length:
         taken = np.asarray(views, dtype=np.int32)

@@ -6,54 +6,93 @@ states.
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from dataclasses import dataclass
+from typing import Any, Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gimbal_nbv.features import FeatureCache, angle_features
 from gimbal_nbv.oracle import OracleMap, Values
+from gimbal_nbv.rays import CHANNELS
 from gimbal_nbv.states import States, sample_states
 
-Row = dict[str, NDArray[np.generic]]
+Row = dict[str, NDArray[Any]]
 Target = Literal["coverage", "chamfer"]
 """What the gains of a row count: coverage gained, or the share of the Chamfer distance lowered."""
 
 
-def state_rows(
-    oracle: OracleMap, count: int, seed: int, *, longest: int = 5, target: Target = "coverage"
-) -> list[Row]:
-    """Draw training states of one object.
+@dataclass(frozen=True, kw_only=True)
+class RowContent:
+    """What a training row tells about its state besides the gains.
 
-    Args:
-        oracle: The object.
-        count: States.
+    Attributes:
+        features: The scorer's numbers of each candidate, with and without images.
+        extractor: Who makes the tokens; none: no tokens.
+        information: What the auxiliary task asks for: unknown rays of each candidate, coverage.
+    """
+
+    features: bool = True
+    extractor: str | None = None
+    information: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """Which states are drawn of one object.
+
+    Attributes:
+        count: How many.
         seed: Differs between objects.
         longest: Largest number of views taken.
+        first: The first view of every state; any where None.
+    """
+
+    count: int
+    seed: int
+    longest: int = 5
+    first: int | None = None
+
+    def states(self, oracle: OracleMap) -> States:
+        """Draw them."""
+        rng = np.random.default_rng(self.seed)
+        return sample_states(oracle, self.count, rng, longest=self.longest, first=self.first)
+
+
+def rows_of(
+    states: States,
+    cache: FeatureCache,
+    target: Target = "coverage",
+    content: RowContent | None = None,
+) -> list[Row]:
+    """Describe states of one object as training rows.
+
+    Args:
+        states: The states.
+        cache: Of their object; with its images where tokens are wanted.
         target: What the gains count.
+        content: What is described.
 
     Returns:
-        One row a state: `features` float32 [M,F], `blind` float32 [M,A], `gains` float32 [M],
-        `used` bool [M], `views` int32 [longest] (-1 where shorter).
+        One row a state: `gains` float32 [M], `used` bool [M], `views` int32 [longest] (-1 where
+        shorter), and as wanted `features` float32 [M,F], `blind` float32 [M,A], `tokens` float16
+        [longest,P,D], `unknown` float32 [M] and `covered` float32 [].
     """
-    states = sample_states(oracle, count, np.random.default_rng(seed), longest=longest)
-    return rows_of(states, FeatureCache(oracle, capacity=1), target)
-
-
-def rows_of(states: States, cache: FeatureCache, target: Target = "coverage") -> list[Row]:
-    """Describe states as training rows; see `state_rows`."""
-    features, blind = cache.sighted(states), angle_features(states)
-    gains, used = target_gains(states, target).astype(np.float32), states.used
-    return [
-        {
-            "features": features[row],
-            "blind": blind[row],
-            "gains": gains[row],
-            "used": used[row],
-            "views": states.sets[row],
-        }
-        for row in range(len(states))
-    ]
+    content = content or RowContent()
+    columns: dict[str, NDArray[Any]] = {
+        "gains": target_gains(states, target).astype(np.float32),
+        "used": states.used,
+        "views": states.sets,
+    }
+    if content.features:
+        columns |= {"features": cache.sighted(states), "blind": angle_features(states)}
+    if content.extractor is not None:
+        columns["tokens"] = cache.tokens(states, content.extractor).astype(np.float16)
+    if content.information:
+        open_ = cache.pooled(states)[..., CHANNELS.index("open")]
+        covered = states.oracle.coverage(states.sets).astype(np.float32)
+        columns |= {"unknown": open_, "covered": covered}
+    return [{name: values[row] for name, values in columns.items()} for row in range(len(states))]
 
 
 def target_gains(states: States, target: Target) -> Values:

@@ -25,7 +25,7 @@ from gimbal_nbv.rollout import roll_out
 from gimbal_nbv.scorer import NbvModel
 from gimbal_nbv.stages.training import ScorerTask, load_model
 from gimbal_nbv.states import States
-from gimbal_nbv.training_data import state_rows
+from gimbal_nbv.training_data import Drawing, rows_of
 
 MODEL = ModelSettings(hidden=16)
 STEPS = 12
@@ -35,7 +35,8 @@ class Rows:
     """Stored states of one object, as the training stage reads them."""
 
     def __init__(self, oracle: OracleMap) -> None:
-        rows = state_rows(oracle, 24, seed=1)
+        states = Drawing(count=24, seed=1).states(oracle)
+        rows = rows_of(states, FeatureCache(oracle))
         self.columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         self.columns["split"] = np.array(["train"] * 16 + ["val"] * 8)
 

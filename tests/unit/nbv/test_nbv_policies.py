@@ -27,7 +27,7 @@ from gimbal_nbv.rays import CHANNELS
 from gimbal_nbv.rollout import roll_out
 from gimbal_nbv.scorer import FeatureMoments, NbvModel
 from gimbal_nbv.states import States, sample_states
-from gimbal_nbv.training_data import state_rows
+from gimbal_nbv.training_data import Drawing, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,8 @@ def test_sampled_states_are_seeded_valid_and_of_every_length(mug_oracle):
 
 
 def test_training_rows_hold_the_true_gains(mug_oracle):
-    rows = state_rows(mug_oracle, 6, seed=1)
+    states = Drawing(count=6, seed=1).states(mug_oracle)
+    rows = rows_of(states, FeatureCache(mug_oracle))
     assert len(rows) == 6
     for row in rows:
         views = row["views"][None]

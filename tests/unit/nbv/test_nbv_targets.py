@@ -9,10 +9,11 @@ import pytest
 
 from gimbal.errors import ConfigError
 from gimbal.experiment.loading import load_experiment
+from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.oracle import OracleMap, pack
 from gimbal_nbv.protocol import SphereProtocol
 from gimbal_nbv.states import States
-from gimbal_nbv.training_data import state_rows, target_gains
+from gimbal_nbv.training_data import Drawing, Row, Target, rows_of, target_gains
 
 SMOKE = Path(__file__).parents[3] / "configs" / "nbv" / "smoke.yaml"
 POINTS = 4
@@ -43,6 +44,10 @@ def states(*sets: list[int]) -> States:
     return States(hand_made(), np.array(sets, dtype=np.int32))
 
 
+def rows(oracle: OracleMap, count: int, target: Target) -> list[Row]:
+    return rows_of(Drawing(count=count, seed=1).states(oracle), FeatureCache(oracle), target)
+
+
 def test_a_chamfer_target_is_the_share_of_the_distance_taken_away() -> None:
     """View 0 leaves CD .5: view 1 removes all of it, view 2 nothing, view 3 doubles it."""
     np.testing.assert_allclose(target_gains(states([0, -1]), "chamfer"), [[0, 1, 0, -1]])
@@ -69,9 +74,7 @@ def test_a_perfect_reconstruction_has_nothing_to_lower() -> None:
 
 
 def test_rows_differ_between_targets_in_their_gains_only(mug_oracle: OracleMap) -> None:
-    coverage, chamfer = (
-        state_rows(mug_oracle, 6, seed=1, target=target) for target in ("coverage", "chamfer")
-    )
+    coverage, chamfer = (rows(mug_oracle, 6, "coverage"), rows(mug_oracle, 6, "chamfer"))
     for one, other in zip(coverage, chamfer, strict=True):
         assert {n for n in one if not np.array_equal(one[n], other[n])} == {"gains"}
         views = other["views"][other["views"] >= 0].astype(np.int32)
@@ -82,7 +85,9 @@ def test_rows_differ_between_targets_in_their_gains_only(mug_oracle: OracleMap) 
 
 
 def test_the_default_is_coverage(mug_oracle: OracleMap) -> None:
-    plain, named = state_rows(mug_oracle, 2, 3), state_rows(mug_oracle, 2, 3, target="coverage")
+    states = Drawing(count=2, seed=3).states(mug_oracle)
+    plain = rows_of(states, FeatureCache(mug_oracle))
+    named = rows_of(states, FeatureCache(mug_oracle), "coverage")
     np.testing.assert_array_equal(plain[1]["gains"], named[1]["gains"])
     assert load_experiment(SMOKE, [])[1].states.target == "coverage"
 

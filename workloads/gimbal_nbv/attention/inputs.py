@@ -1,7 +1,7 @@
 """What an attention policy reads and what it says.
 
 Everything is in the frame of the first view: z towards its camera, x along that camera's right (see
-`policies.constant.first_frames`). A set shorter than N is padded; `present` says which are real.
+`protocol.first_frames`). A set shorter than N is padded; `present` says which are real.
 """
 
 from __future__ import annotations
@@ -42,8 +42,19 @@ class PolicyOutput:
         direction: Unit vector to the next camera [B,3], or None from a discrete head without
             refinement.
         raw: What the last layer said, before any activation: [B,K], or [B,M] of a discrete head.
+        continuous: Whether the head says a direction rather than a score for each candidate.
+        norm: Length of `raw` [B], of a unit-vector head only; objectives hold it near 1.
+        angles: Azimuth and elevation in radians [B,2], of a spherical head only.
+        unknown_share: Guess at the share of each candidate's rays that meet unseen space [B,M], of
+            a discrete head with auxiliary outputs.
+        coverage: Guess at the coverage of the views taken [B], of a head with auxiliary outputs.
     """
 
     scores: Tensor
     direction: Tensor | None
     raw: Tensor
+    continuous: bool = False
+    norm: Tensor | None = None
+    angles: Tensor | None = None
+    unknown_share: Tensor | None = None
+    coverage: Tensor | None = None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.policies.base import Scores, choose
+from gimbal_nbv.protocol import first_frames
 from gimbal_nbv.states import States
 
 
@@ -33,7 +34,7 @@ class FirstFramePolicy:
         del features
         protocol = states.oracle.protocol
         step = np.minimum(states.counts - 1, len(self.directions) - 1)
-        frames = first_frames(states)
+        frames = first_frames(protocol, states.sets[:, 0])
         target = np.einsum("bij,bj->bi", frames, self.directions[step])
         return np.asarray(target @ protocol.directions.T)
 
@@ -76,15 +77,10 @@ class FirstFramePolicy:
         return cls(np.array(chosen))
 
 
-def first_frames(states: States) -> NDArray[np.float64]:
-    """Return rotations [B,3,3] from the first view's frame to the world."""
-    poses = states.oracle.protocol.cameras.cam2world[states.sets[:, 0], :3, :3]
-    return np.asarray(poses * [1.0, -1.0, -1.0])
-
-
 def _value_of(states: States, tried: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean gain of each tried direction [T] over the states."""
     gains = np.where(states.used, 0.0, states.oracle.gains(states.sets))
-    world = np.einsum("bij,tj->bti", first_frames(states), tried)
-    nearest = (world @ states.oracle.protocol.directions.T).argmax(axis=2)
+    protocol = states.oracle.protocol
+    world = np.einsum("bij,tj->bti", first_frames(protocol, states.sets[:, 0]), tried)
+    nearest = (world @ protocol.directions.T).argmax(axis=2)
     return np.asarray(np.take_along_axis(gains, nearest, axis=1).mean(axis=0))

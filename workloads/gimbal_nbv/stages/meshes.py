@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SCHEMA = BlockSchema.of(
     Column("object_id", "string", description="file relative to the folder, or family-seed"),
     Column("family", "string", description="objects of one family are never split"),
-    Column("split", "string", description="train or test"),
+    Column("split", "string", description="train, test, or both of a single object"),
     Column("source", "string", description="folder or procedural"),
     Column("sha256", "string", description="of the vertices and faces"),
     Column("warnings", "string", description="what cleaning has to say"),
@@ -62,11 +62,16 @@ class MeshesStage(DataStage):
         return SCHEMA
 
     def external_files(self) -> Sequence[Path]:
-        """The folder of meshes, if one is given."""
+        """The folder of meshes, or the single one, if given."""
+        if self.settings.single is not None:
+            path = single_file(self.settings.single)
+            return (path,) if path else ()
         return (self.settings.meshes,) if self.settings.meshes else ()
 
     def items(self, inputs: StageInputs) -> Sequence[Item]:
         """One item an object."""
+        if self.settings.single is not None and not self.evaluate_only:
+            return [_single_item(self.settings.single)]
         if self.settings.meshes is None:
             return self._made_items()
         folder = self.settings.meshes.resolve()
@@ -162,6 +167,37 @@ def _hash(path: Path) -> str:
         return ""
     with storage_errors(path, "read"):
         return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def single_file(single: str) -> Path | None:
+    """Return the file that `data.single` names, or None where it names a made object."""
+    path = Path(single).expanduser()
+    return path if path.suffix or path.exists() else None
+
+
+def _single_item(single: str) -> Item:
+    """Return the one object of `data.single`.
+
+    Raises:
+        ConfigError: It is neither a mesh file nor a made object.
+    """
+    from gimbal_nbv.shapes import TEST_FAMILIES, TRAIN_FAMILIES
+
+    path = single_file(single)
+    if path is not None:
+        if not path.is_file():
+            raise ConfigError(f"data.single: there is no file {path}", "name a mesh file")
+        sha256 = _hash(path)
+        split = {"split": "both", "path": str(path.resolve()), "sha256": sha256}
+        return {"id": path.name, "family": path.stem, **split}
+    family, _, number = single.rpartition("-")
+    if family not in (*TRAIN_FAMILIES, *TEST_FAMILIES) or not number.isdecimal():
+        raise ConfigError(
+            f"data.single: {single!r} is neither a mesh file nor a made object",
+            "write FAMILY-NUMBER such as mug-3, FAMILY one of: "
+            + ", ".join(sorted((*TRAIN_FAMILIES, *TEST_FAMILIES))),
+        )
+    return {"id": single, "family": family, "split": "both", "shape_seed": int(number)}
 
 
 def _found(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from gimbal_nbv.config import OracleSettings, ViewSettings
 
 if TYPE_CHECKING:
     from gimbal.data.reading import BlockReader
+    from gimbal_nbv.observing import ViewImages
     from gimbal_nbv.oracle import OracleMap
     from gimbal_nbv.protocol import SphereProtocol
 
@@ -56,8 +57,9 @@ def object_items(inputs: StageInputs, name: str) -> list[Item]:
 def rows_of_split(
     rows: BlockReader, splits: Sequence[str]
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the row numbers of the objects in some splits."""
-    return np.flatnonzero(np.isin(np.asarray(rows.column("split"), dtype=str), list(splits)))
+    """Return the row numbers of the objects in some splits; `both` belongs to each."""
+    wanted = [*splits, "both"]
+    return np.flatnonzero(np.isin(np.asarray(rows.column("split"), dtype=str), wanted))
 
 
 def read_oracle(rows: BlockReader, row: int, protocol: SphereProtocol) -> OracleMap:
@@ -69,6 +71,25 @@ def read_oracle(rows: BlockReader, row: int, protocol: SphereProtocol) -> Oracle
     for name in ("visible", "free", "surface"):
         arrays[name] = np.ascontiguousarray(arrays[name]).view(np.uint64)
     return OracleMap.from_arrays(arrays, protocol)
+
+
+def read_images(inputs: StageInputs, object_id: str) -> ViewImages:
+    """Read the images of all candidates of one object, without copying them."""
+    from gimbal_nbv.observing import ViewImages
+
+    rows = open_rows(inputs, "views")
+    record = rows[_places(rows)[object_id]]
+    return ViewImages(
+        depth=np.asarray(record["depth"]),
+        cam2world=np.asarray(record["cam2world"]),
+        K=np.asarray(record["K"]),
+        rgb=np.asarray(record["rgb"]) if "rgb" in record else None,
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _places(rows: BlockReader) -> dict[str, int]:
+    return row_of(rows)
 
 
 def row_of(rows: BlockReader) -> dict[str, int]:

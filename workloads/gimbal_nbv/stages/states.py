@@ -11,41 +11,68 @@ from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import DataStage, Item
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import OracleSettings, StateSettings, ViewSettings
-from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, rows_of_split
-
-LONGEST = 5
-"""Views of the longest training state: one fewer than the default budget."""
+from gimbal_nbv.stages.reading import (
+    open_rows,
+    protocol_of,
+    read_images,
+    read_oracle,
+    rows_of_split,
+)
 
 _UNITS = {"coverage": "share of samples", "chamfer": "share of the Chamfer distance"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatesStage(DataStage):
-    """Draws states of each training object and computes features and true gains."""
+    """Draws states of each training object and computes what a policy sees and the true gains.
 
-    libraries: ClassVar[tuple[str, ...]] = (*DataStage.libraries, "numba")
+    Attributes:
+        extractor: Who makes tokens of the views; none: no tokens. Needs stage `views`.
+        features: Describe every candidate for the scorer.
+        information: Tell what the auxiliary task asks for.
+        first_view: The first view of every state; any where None.
+    """
+
+    libraries: ClassVar[tuple[str, ...]] = (*DataStage.libraries, "numba", "torch")
 
     settings: StateSettings
     views: ViewSettings
     oracle: OracleSettings
+    extractor: str | None = None
+    features: bool = True
+    information: bool = False
+    first_view: int | None = None
     inputs: tuple[str, ...] = ("oracle",)
     items_per_block: int = 8
 
     @property
     def schema(self) -> BlockSchema:
         """One row a state."""
-        from gimbal_nbv.features import ANGLE_FEATURES, SIGHTED_FEATURES
-
-        M = self.views.candidates
+        M, longest = self.views.candidates, self.settings.longest
         return BlockSchema.of(
             Column("object_id", "string"),
             Column("split", "string", description="train, or val to choose the checkpoint by"),
-            Column("features", "float32", (M, SIGHTED_FEATURES)),
-            Column("blind", "float32", (M, ANGLE_FEATURES), description="angles only"),
             Column("gains", "float32", (M,), unit=_UNITS[self.settings.target]),
             Column("used", "bool", (M,), description="candidates already taken"),
-            Column("views", "int32", (LONGEST,), description="in the order taken, then -1"),
+            Column("views", "int32", (longest,), description="in the order taken, then -1"),
+            *self._described(M, longest),
         )
+
+    def _described(self, M: int, longest: int) -> Iterable[Column]:
+        from gimbal_nbv.features import ANGLE_FEATURES, SIGHTED_FEATURES
+
+        if self.features:
+            yield Column("features", "float32", (M, SIGHTED_FEATURES))
+            yield Column("blind", "float32", (M, ANGLE_FEATURES), description="angles only")
+        if self.extractor is not None:
+            from gimbal_nbv.observing import extractor_of
+
+            extractor = extractor_of(self.extractor)
+            shape = (longest, extractor.tokens_per_view(self.views.image_size), extractor.dim)
+            yield Column("tokens", "float16", shape, frame="first view", description="of each view")
+        if self.information:
+            yield Column("unknown", "float32", (M,), unit="share of rays")
+            yield Column("covered", "float32", unit="share of samples")
 
     def items(self, inputs: StageInputs) -> Sequence[Item]:
         """One item a training object."""
@@ -65,17 +92,23 @@ class StatesStage(DataStage):
 
     def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
         """Describe the states of one object."""
-        from gimbal_nbv.training_data import state_rows
+        from gimbal_nbv.features import FeatureCache
+        from gimbal_nbv.training_data import Drawing, RowContent, rows_of
 
         protocol = protocol_of(self.views, self.oracle)
         oracle = read_oracle(open_rows(inputs, "oracle"), item["row"], protocol)
-        for row in state_rows(
-            oracle,
-            self.settings.per_object,
-            self.item_seed(item),
-            longest=LONGEST,
-            target=self.settings.target,
-        ):
+        images = read_images(inputs, item["id"]) if self.extractor is not None else None
+        drawing = Drawing(
+            count=self.settings.per_object,
+            seed=self.item_seed(item),
+            longest=self.settings.longest,
+            first=self.first_view,
+        )
+        content = RowContent(
+            features=self.features, extractor=self.extractor, information=self.information
+        )
+        cache = FeatureCache(oracle, capacity=1, images=images)
+        for row in rows_of(drawing.states(oracle), cache, self.settings.target, content):
             yield {**row, "object_id": item["id"], "split": item["split"]}
 
     def _validation(self, families: Mapping[str, str]) -> set[str]:

@@ -30,6 +30,11 @@ class FeatureExtractor(Protocol):
         """Whether a token's first six numbers are its patch's mean point and mean normal."""
         ...
 
+    @property
+    def vectors(self) -> tuple[int, ...]:
+        """Where further 3-vectors of the first view's frame begin in a token."""
+        ...
+
     def tokens_per_view(self, image_size: int) -> int:
         """Return how many tokens P a square image gives.
 

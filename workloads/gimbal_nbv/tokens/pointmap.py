@@ -43,6 +43,7 @@ class PointmapExtractor:
     name = "pointmap"
     dim = len(CHANNELS)
     has_points = True
+    vectors = (CHANNELS.index("ray_x"),)
 
     def tokens_per_view(self, image_size: int) -> int:
         """Return 64, whatever the image's size."""
