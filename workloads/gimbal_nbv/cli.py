@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gimbal_nbv.diagnosis_commands import add_diagnostics
+
 app = typer.Typer(help="Next best view: judge a trained policy.", no_args_is_help=True)
 
 
@@ -121,3 +123,6 @@ def check(
             "; ".join(f"{n.name} is {n.inferred:.7g}, in training {n.trained:.7g}" for n in wrong),
             "the policy is not used as it was trained: gimbal verify RUN names what changed since",
         )
+
+
+add_diagnostics(app)

@@ -103,6 +103,10 @@ class Bench:
             oracle = read_oracle(rows.oracle, int(row), self.protocol)
             yield BenchObject(object_id=str(names[int(row)]), oracle=oracle, rows=rows)
 
+    def count(self, splits: Sequence[str] = ("test",)) -> int:
+        """Return how many objects `objects` yields."""
+        return min(len(rows_of_split(open_rows(self.inputs, "oracle"), splits)), self.objects_limit)
+
     def folder(self, stage: str) -> Path:
         """Return the folder of a finished stage.
 

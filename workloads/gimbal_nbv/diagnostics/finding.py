@@ -105,6 +105,8 @@ class Diagnosis:
         numbers: Everything measured, ready for JSON.
         tables: For the page.
         plots: For the page.
+        spheres: Objects for the page's interactive sphere; see `report.sphere`.
+        layers: What the sphere can be coloured by, `key in a step → name`; None: the report's.
     """
 
     name: str
@@ -114,6 +116,8 @@ class Diagnosis:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     tables: tuple[Table, ...] = ()
     plots: tuple[Plot, ...] = ()
+    spheres: tuple[Mapping[str, Any], ...] = ()
+    layers: Mapping[str, str] | None = None
 
     @property
     def verdict(self) -> Verdict:

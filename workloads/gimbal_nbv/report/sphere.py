@@ -20,16 +20,25 @@ LAYERS = {
 DIGITS = 4
 
 
-def sphere_payload(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Collect every rollout that can be drawn; None when there is none."""
-    rollouts = [_rollout(item) for item in records(evaluation.get("rollouts"))]
+def sphere_payload(
+    evaluation: Mapping[str, Any], layers: Mapping[str, str] | None = None
+) -> dict[str, Any] | None:
+    """Collect every rollout that can be drawn; None when there is none.
+
+    Args:
+        evaluation: `rollouts` holds an item an object: `object_id`, `directions` [M,3], `vertices`,
+            `faces`, `policies` and `steps`; `owner` names whose path the steps follow.
+        layers: What candidates can be coloured by, `key in a step → name`.
+    """
+    layers = LAYERS if layers is None else layers
+    rollouts = [_rollout(item, layers) for item in records(evaluation.get("rollouts"))]
     drawable = [rollout for rollout in rollouts if rollout is not None]
     if not drawable:
         return None
-    return {"layers": LAYERS, "rollouts": drawable}
+    return {"layers": dict(layers), "rollouts": drawable}
 
 
-def _rollout(item: Mapping[str, Any]) -> dict[str, Any] | None:
+def _rollout(item: Mapping[str, Any], layers: Mapping[str, str]) -> dict[str, Any] | None:
     directions = _points(item.get("directions"))
     if not directions:
         return None
@@ -43,7 +52,8 @@ def _rollout(item: Mapping[str, Any]) -> dict[str, Any] | None:
         "directions": directions,
         "mesh": _mesh(item),
         "paths": {key: path for key, path in paths.items() if path["views"]},
-        "steps": [_step(step, count) for step in records(item.get("steps"))],
+        "steps": [_step(step, count, layers) for step in records(item.get("steps"))],
+        "owner": str(item.get("owner", "the learned policy")),
     }
 
 
@@ -76,9 +86,9 @@ def _path(key: str, raw: Mapping[str, Any], count: int) -> dict[str, Any]:
     }
 
 
-def _step(raw: Mapping[str, Any], count: int) -> dict[str, Any]:
-    layers = {name: _layer(raw.get(name), count) for name in LAYERS}
-    return {"views": [int(view) for view in raw.get("views", []) if 0 <= view < count], **layers}
+def _step(raw: Mapping[str, Any], count: int, layers: Mapping[str, str]) -> dict[str, Any]:
+    views = [int(view) for view in raw.get("views", []) if 0 <= view < count]
+    return {"views": views, **{name: _layer(raw.get(name), count) for name in layers}}
 
 
 def _layer(raw: object, count: int) -> list[float | None] | None:

@@ -179,13 +179,13 @@
   }
 
   function readout(state) {
-    const { path, step, chosen, used, ranked, shared } = state;
+    const { rollout, path, step, chosen, used, ranked, shared } = state;
     if (!path || chosen === undefined) return "";
     const [before, after] = [path.coverage[used.length - 1], path.coverage[used.length]];
     const gain = step.gain?.[chosen];
     let text = `${path.label} takes candidate ${chosen}: coverage ${share(before)} → ${share(after)}.`;
     if (!shared) {
-      return `${text} The colours belong to the views the learned policy had taken (`
+      return `${text} The colours belong to the views that ${rollout.owner} had taken (`
         + `${step.views.join(", ")}); this path has left them.`;
     }
     if (ranked.length && gain !== null && gain !== undefined) {

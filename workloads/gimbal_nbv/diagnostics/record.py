@@ -1,0 +1,46 @@
+"""A diagnosis as JSON: what `diagnosis.json` and `--json` hold."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gimbal_nbv.diagnostics.finding import Check, Diagnosis
+
+FORMAT = 1
+
+
+def record_of(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return verdict, checks and numbers of a diagnosis, ready for JSON.
+
+    Returns:
+        `format`, `name`, `question`, `answer`, `verdict`, `checks` (each `id`, `name`, `verdict`,
+        `value` or None, `op`, `threshold`, `ci95` or None, `hint`) and `numbers`.
+    """
+    return {
+        "format": FORMAT,
+        "name": diagnosis.name,
+        "question": diagnosis.question,
+        "answer": diagnosis.answer,
+        "verdict": str(diagnosis.verdict),
+        "checks": [_check(check) for check in diagnosis.checks],
+        "numbers": dict(diagnosis.numbers),
+    }
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "id": slug(check.name),
+        "name": check.name,
+        "verdict": str(check.verdict),
+        "value": check.value,
+        "op": check.op,
+        "threshold": check.threshold,
+        "ci95": None if check.ci95 is None else list(check.ci95),
+        "hint": check.hint,
+    }
+
+
+def slug(text: str) -> str:
+    """Return a name of letters, digits and underscores, as a metric is called."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
