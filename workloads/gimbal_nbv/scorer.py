@@ -72,7 +72,7 @@ class CandidateScorer(nn.Module):
         """
         allowed = (~used).unsqueeze(-1).to(features.dtype)
         x = (features - self.mean) / self.std
-        hidden = self.inner(torch.cat([x, _relative(x, allowed)], dim=-1))
+        hidden = self.inner(torch.cat([x, z_scores(x, allowed)], dim=-1))
         if self.context:
             mean = (hidden * allowed).sum(1, keepdim=True) / allowed.sum(1, keepdim=True)
             peak = hidden.masked_fill(allowed == 0, -torch.inf).amax(1, keepdim=True)
@@ -81,8 +81,13 @@ class CandidateScorer(nn.Module):
         return scores.masked_fill(used, -torch.inf)
 
 
-def _relative(x: Tensor, allowed: Tensor) -> Tensor:
-    """Return each feature's z-score among the candidates of its own state."""
+def z_scores(x: Tensor, allowed: Tensor) -> Tensor:
+    """Return each feature's z-score among the open candidates of its own state [B,M,F].
+
+    Args:
+        x: [B,M,F].
+        allowed: 1 for open candidates, else 0 [B,M,1].
+    """
     count = allowed.sum(1, keepdim=True)
     mean = (x * allowed).sum(1, keepdim=True) / count
     variance = ((x - mean).square() * allowed).sum(1, keepdim=True) / count
