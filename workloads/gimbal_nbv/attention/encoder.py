@@ -55,7 +55,9 @@ class SceneEncoder(nn.Module):
         if not self.shape.coordinates:
             numbers = numbers.index_fill(-1, _index(self.shape.framed, numbers), 0.0)
         if self.shape.has_points:
-            numbers = torch.cat([numbers, scene.invariants().unflatten(1, pooled.shape[1:3])], -1)
+            steady = scene.invariants()
+            steady = steady.reshape(*pooled.shape[:3], steady.shape[-1])
+            numbers = torch.cat([numbers, steady], dim=-1)
         encoded = self.project(numbers)
         first = torch.zeros(pooled.shape[1], dtype=encoded.dtype, device=encoded.device)
         first[0] = 1.0
