@@ -7,7 +7,7 @@ other features, another order of candidates) shows nowhere else: each path alone
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +21,19 @@ from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.training.metrics import METRICS_FILE, read_metrics
 from gimbal_nbv.config import NbvConfig
-from gimbal_nbv.stages.reading import protocol_of, read_oracle, row_of, rows_of_split
+from gimbal_nbv.model_settings import needs_images
+from gimbal_nbv.stages.reading import (
+    images_of,
+    protocol_of,
+    read_oracle,
+    row_of,
+    rows_of_split,
+)
 
 if TYPE_CHECKING:
-    from gimbal_nbv.scorer import NbvModel
+    from gimbal_nbv.features import FeatureCache
+    from gimbal_nbv.policies import Policy
     from gimbal_nbv.states import States
-    from gimbal_nbv.training_data import Target
 
 _NEEDED = ("oracle", "states", "train")
 
@@ -77,28 +84,25 @@ def check_run(run: RunFolder) -> Checked:
         StorageError: The checkpoint or the rows are damaged.
     """
     from gimbal.training.checkpoints import best
-    from gimbal_nbv.stages.training import load_model
+    from gimbal_nbv.policies.learned import trained_policies
 
     _, config = load_experiment(run.config_file)
     if not isinstance(config, NbvConfig):
         raise ConfigError(
             f"run {run.id} is of the workload '{config.workload}'", "name a run of nbv"
         )
-    folders = {name: _finished(run, name) for name in _NEEDED}
+    needed = (*_NEEDED, "views") if needs_images(config.model) else _NEEDED
+    folders = {name: _finished(run, name) for name in needed}
     checkpoint = best(folders["train"])
     step = int(read_json(checkpoint / "checkpoint.json")["step"])
     trained = _validation(folders["train"], step)
     batches = list(_validation_states(config, folders))
-    inferred = validation_numbers(
-        load_model(checkpoint, config.model),
-        batches,
-        config.states.target,
-        config.model.temperature,
-    )
+    policies = trained_policies(checkpoint, config.model, config.views.image_size)
+    inferred = validation_numbers(policies, batches, config)
     return Checked(
         checkpoint=checkpoint,
         step=step,
-        states=sum(map(len, batches)),
+        states=sum(len(states) for states, _ in batches),
         numbers=tuple(
             CheckedNumber(name=name, trained=trained[name], inferred=value)
             for name, value in inferred.items()
@@ -108,42 +112,49 @@ def check_run(run: RunFolder) -> Checked:
 
 
 def validation_numbers(
-    model: NbvModel, batches: Iterable[States], target: Target, temperature: float
+    policies: Sequence[Policy],
+    batches: Iterable[tuple[States, FeatureCache]],
+    config: NbvConfig,
 ) -> dict[str, float]:
     """Return loss and regret of both networks, through the policies that rollouts use.
 
     Args:
-        model: The networks.
-        batches: States, one batch an object.
-        target: What the gains count.
-        temperature: Softness of the targets.
+        policies: Asked one after the other.
+        batches: States and what can be seen of them, one batch an object.
+        config: Says what the gains count and what was trained for.
     """
     import torch
 
-    from gimbal_nbv.features import FeatureCache
+    from gimbal_nbv.objectives.configured import network_loss
     from gimbal_nbv.policies import choose
-    from gimbal_nbv.policies.learned import BlindPolicy, LearnedPolicy
-    from gimbal_nbv.scorer import losses_of, normalised_gains
+    from gimbal_nbv.scorer import normalised_gains
     from gimbal_nbv.training_data import target_gains
 
     sums: dict[str, float] = {}
     count = 0
-    for states in batches:
-        cache = FeatureCache(states.oracle, capacity=1)
-        gains = torch.from_numpy(target_gains(states, target).astype(np.float32))
+    for states, cache in batches:
+        gains = torch.from_numpy(target_gains(states, config.states.target).astype(np.float32))
         used = torch.from_numpy(states.used)
         utility = normalised_gains(gains, used).numpy()
-        for policy in (LearnedPolicy(model), BlindPolicy(model)):
+        truth = {"gains": gains, "used": used}
+        for policy in policies:
             scores = policy.scores(states, cache)
             taken = utility[np.arange(len(states)), choose(scores, states)]
-            truth = {"gains": gains, "used": used}
-            given = {policy.name: torch.from_numpy(scores.astype(np.float32))}
-            loss, _ = losses_of(given, truth, temperature)[policy.name]
-            for name, value in (("loss", float(loss)), ("regret", float((1 - taken).sum()))):
+            found = {"regret": float((1 - taken).sum())}
+            if _loss_is_of_scores(config):
+                said = torch.from_numpy(scores.astype(np.float32))
+                found["loss"] = float(network_loss(said, truth, config.model, config.objective)[0])
+            for name, value in found.items():
                 key = f"{name}/{policy.name}"
                 sums[key] = sums.get(key, 0.0) + value
         count += len(states)
     return {name: total / count for name, total in sums.items()}
+
+
+def _loss_is_of_scores(config: NbvConfig) -> bool:
+    """Return whether the loss can be found from scores alone, which is all a policy gives."""
+    discrete = config.model.head == "discrete" and not config.model.refinement
+    return discrete and not config.objective.gumbel and not config.objective.information_gain
 
 
 def _finished(run: RunFolder, name: str) -> Path:
@@ -170,8 +181,11 @@ def _validation(train: Path, step: int) -> Mapping[str, float]:
     return found
 
 
-def _validation_states(config: NbvConfig, folders: Mapping[str, Path]) -> Iterator[States]:
+def _validation_states(
+    config: NbvConfig, folders: Mapping[str, Path]
+) -> Iterator[tuple[States, FeatureCache]]:
     """Rebuild the validation states from their objects; the same choice as training's."""
+    from gimbal_nbv.features import FeatureCache
     from gimbal_nbv.states import States
 
     rows, oracles = BlockReader(folders["states"]), BlockReader(folders["oracle"])
@@ -179,8 +193,11 @@ def _validation_states(config: NbvConfig, folders: Mapping[str, Path]) -> Iterat
     if not len(chosen):
         chosen = rows_of_split(rows, ["train"])
     names = np.asarray(rows.column("object_id"), dtype=str)[chosen]
+    views = BlockReader(folders["views"]) if "views" in folders else None
     protocol, row_by_name = protocol_of(config.views, config.oracle), row_of(oracles)
     for name in dict.fromkeys(names):
         sets = rows.fetch(chosen[names == name], ["views"])["views"]
         oracle = read_oracle(oracles, row_by_name[str(name)], protocol)
-        yield States(oracle, np.asarray(sets, dtype=np.int32))
+        images = images_of(views, str(name)) if views is not None else None
+        cache = FeatureCache(oracle, capacity=1, images=images)
+        yield States(oracle, np.asarray(sets, dtype=np.int32)), cache

@@ -169,10 +169,11 @@ class NbvConfig(ExperimentSettings):
                 "attention and model.head to unit_vector, spherical_periodic, spherical or "
                 "cartesian"
             )
-        if name in ("oracle_soft", "rri_regression") and continuous:
+        if name == "rri_regression" and continuous:
             raise ValueError(
-                f"objective.name: {name} needs a score of every candidate, and model.head: {head} "
-                "gives one direction: set objective.name: map_ascent or model.head: discrete"
+                f"objective.name: rri_regression needs a number for every candidate, and model."
+                f"head: {head} gives one direction: set objective.name: map_ascent or model.head: "
+                "discrete"
             )
         if self.objective.gumbel and (name != "map_ascent" or continuous):
             raise ValueError(

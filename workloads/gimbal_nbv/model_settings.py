@@ -113,3 +113,8 @@ class ObjectiveSettings(Settings):
     """`detached_cd`: sums of squared distances as in the source, instead of means."""
     image_size: Annotated[int, Field(ge=16, le=256)] = 48
     """`detached_cd`: side of the rendered depth in pixels."""
+
+
+def needs_images(settings: ModelSettings) -> bool:
+    """Return whether the policy looks at tokens of images, not only at what they measured."""
+    return settings.policy == "attention"

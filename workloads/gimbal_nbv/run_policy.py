@@ -15,7 +15,8 @@ from gimbal.errors import ConfigError
 from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.stage import StageInputs, StageOutput
-from gimbal_nbv.config import ModelSettings, NbvConfig
+from gimbal_nbv.config import NbvConfig
+from gimbal_nbv.model_settings import ModelSettings
 
 if TYPE_CHECKING:
     from gimbal_nbv.policies import Policy
@@ -52,23 +53,23 @@ def all_policies(config: NbvConfig, inputs: StageInputs) -> Sequence[Policy]:
         config: The run's settings.
         inputs: Its stages `train` and `constant`.
     """
-    return _policies(inputs["train"].path, inputs["constant"].path, config.model, config.seed)
+    folders = inputs["train"].path, inputs["constant"].path
+    return _policies(*folders, config.model, config.views.image_size, config.seed)
 
 
 @functools.lru_cache(maxsize=2)
 def _policies(
-    train_dir: Path, constant_dir: Path, model: ModelSettings, seed: int
+    train_dir: Path, constant_dir: Path, model: ModelSettings, image_size: int, seed: int
 ) -> tuple[Policy, ...]:
     import numpy as np
 
     from gimbal.training.checkpoints import best
     from gimbal_nbv.policies import FirstFramePolicy, baselines
-    from gimbal_nbv.policies.learned import BlindPolicy, LearnedPolicy
-    from gimbal_nbv.stages.training import load_model
+    from gimbal_nbv.policies.learned import trained_policies
 
-    networks = load_model(best(train_dir), model)
+    policy, blind = trained_policies(best(train_dir), model, image_size)
     constant = FirstFramePolicy(np.load(constant_dir / "directions.npy"))
-    return (*baselines(seed), constant, BlindPolicy(networks), LearnedPolicy(networks))
+    return (*baselines(seed), constant, blind, policy)
 
 
 def run_config(run: RunFolder) -> NbvConfig:

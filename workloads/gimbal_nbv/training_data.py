@@ -76,7 +76,7 @@ def rows_of(
     Returns:
         One row a state: `gains` float32 [M], `used` bool [M], `views` int32 [longest] (-1 where
         shorter), and as wanted `features` float32 [M,F], `blind` float32 [M,A], `tokens` float16
-        [longest,P,D], `unknown` float32 [M] and `covered` float32 [].
+        [longest,P,D], `unknown_share` float32 [M] and `coverage` float32 [].
     """
     content = content or RowContent()
     columns: dict[str, NDArray[Any]] = {
@@ -91,7 +91,7 @@ def rows_of(
     if content.information:
         open_ = cache.pooled(states)[..., CHANNELS.index("open")]
         covered = states.oracle.coverage(states.sets).astype(np.float32)
-        columns |= {"unknown": open_, "covered": covered}
+        columns |= {"unknown_share": open_, "coverage": covered}
     return [{name: values[row] for name, values in columns.items()} for row in range(len(states))]
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from gimbal.experiment.stage import Gate, Stage
 from gimbal.experiment.workload import Workload
 from gimbal_nbv.config import EvaluateSettings, NbvConfig
+from gimbal_nbv.model_settings import needs_images
 from gimbal_nbv.stages.constant import ConstantStage
 from gimbal_nbv.stages.evaluating import EvaluateStage
 from gimbal_nbv.stages.meshes import MeshesStage
@@ -15,7 +16,7 @@ from gimbal_nbv.stages.oracle import OracleStage
 from gimbal_nbv.stages.reporting import ReportStage
 from gimbal_nbv.stages.rollouts import RolloutsStage
 from gimbal_nbv.stages.states import StatesStage
-from gimbal_nbv.stages.training import ScorerSettings, ScorerStage
+from gimbal_nbv.stages.training import PolicySettings, PolicyStage
 from gimbal_nbv.stages.views import ViewsStage
 
 
@@ -29,17 +30,15 @@ class NbvWorkload(Workload[NbvConfig]):
         """Return all stages of a training run."""
         return (
             *data_stages(config, evaluate_only=False),
-            StatesStage(
-                name="states",
-                settings=config.states,
+            states_stage(config),
+            PolicyStage(
+                name="train",
+                settings=PolicySettings(
+                    model=config.model, objective=config.objective, train=config.train
+                ),
                 seed=config.seed,
                 views=config.views,
                 oracle=config.oracle,
-            ),
-            ScorerStage(
-                name="train",
-                settings=ScorerSettings(model=config.model, train=config.train),
-                seed=config.seed,
             ),
             ConstantStage(
                 name="constant",
@@ -90,6 +89,23 @@ def data_stages(config: NbvConfig, *, evaluate_only: bool) -> tuple[Stage, ...]:
     )
 
 
+def states_stage(config: NbvConfig) -> StatesStage:
+    """Return the stage that draws training states, with what the policy needs in them."""
+    tokens = needs_images(config.model)
+    return StatesStage(
+        name="states",
+        settings=config.states,
+        seed=config.seed,
+        views=config.views,
+        oracle=config.oracle,
+        extractor=config.model.extractor if tokens else None,
+        features=not tokens or config.model.candidate_features == "rays",
+        information=config.objective.information_gain > 0,
+        first_view=config.first_view,
+        inputs=("views", "oracle") if tokens else ("oracle",),
+    )
+
+
 def judging_stages(config: NbvConfig, *, drift: tuple[str, ...] = ()) -> tuple[Stage, ...]:
     """Return the stages that roll policies out and measure them.
 
@@ -105,6 +121,8 @@ def judging_stages(config: NbvConfig, *, drift: tuple[str, ...] = ()) -> tuple[S
             views=config.views,
             oracle=config.oracle,
             model=config.model,
+            first_view=config.first_view,
+            inputs=_rollout_inputs(config),
         ),
         EvaluateStage(
             name="evaluate",
@@ -116,6 +134,11 @@ def judging_stages(config: NbvConfig, *, drift: tuple[str, ...] = ()) -> tuple[S
             drift=drift,
         ),
     )
+
+
+def _rollout_inputs(config: NbvConfig) -> tuple[str, ...]:
+    images = ("views",) if needs_images(config.model) else ()
+    return (*images, "oracle", "constant", "train")
 
 
 def _gates(settings: EvaluateSettings) -> tuple[Gate, ...]:

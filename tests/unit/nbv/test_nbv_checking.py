@@ -17,13 +17,15 @@ from gimbal.training.settings import TrainSettings
 from gimbal.training.worker import train
 from gimbal.training.world import World
 from gimbal_nbv.checking import validation_numbers
-from gimbal_nbv.config import ModelSettings
+from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.features import FeatureCache, angle_features
 from gimbal_nbv.oracle import OracleMap
-from gimbal_nbv.policies.learned import LearnedPolicy
+from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
+from gimbal_nbv.policies.learned import BlindPolicy, LearnedPolicy
 from gimbal_nbv.rollout import roll_out
 from gimbal_nbv.scorer import NbvModel
-from gimbal_nbv.stages.training import ScorerTask, load_model
+from gimbal_nbv.stages.scorer_task import ScorerTask
+from gimbal_nbv.stages.training import load_scorer
 from gimbal_nbv.states import States
 from gimbal_nbv.training_data import Drawing, rows_of
 
@@ -58,9 +60,18 @@ def trained(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = TrainSettings(
         steps=STEPS, global_batch=8, lr=3e-3, validate_every=3, best_metric="regret/policy"
     )
-    task = ScorerTask(MODEL, rows)  # type: ignore[arg-type]
+    task = ScorerTask(MODEL, ObjectiveSettings(), rows)  # type: ignore[arg-type]
     train(task, Plan(settings=settings, seed=0, out_dir=out_dir), World())
     return out_dir
+
+
+def numbers(model: NbvModel, states: States) -> dict[str, float]:
+    config = NbvConfig(
+        workload="nbv", experiment="check", train=TrainSettings(steps=1, global_batch=1)
+    )
+    config = config.model_copy(update={"model": MODEL})
+    policies = (LearnedPolicy(model), BlindPolicy(model))
+    return validation_numbers(policies, [(states, FeatureCache(states.oracle))], config)
 
 
 def logged(out_dir: Path, checkpoint: Path) -> dict[str, float]:
@@ -75,9 +86,7 @@ def test_validation_comes_out_again_through_the_policies_of_rollouts(
 ) -> None:
     checkpoint = best(trained)
     sets = rows.columns["views"][rows.columns["split"] == "val"]
-    found = validation_numbers(
-        load_model(checkpoint, MODEL), [States(mug_oracle, sets)], "coverage", MODEL.temperature
-    )
+    found = numbers(load_scorer(checkpoint, MODEL), States(mug_oracle, sets))
     said = logged(trained, checkpoint)
     assert set(found) == {"loss/policy", "loss/blind", "regret/policy", "regret/blind"}
     for name, value in found.items():
@@ -89,18 +98,18 @@ def test_weights_of_another_step_do_not_pass_for_the_checkpoints(
 ) -> None:
     """Else the comparison above could not fail."""
     checkpoint = best(trained)
-    model = load_model(checkpoint, MODEL)
+    model = load_scorer(checkpoint, MODEL)
     with torch.no_grad():
         model.policy.outer[2].weight.mul_(1.01)
     sets = rows.columns["views"][rows.columns["split"] == "val"]
-    found = validation_numbers(model, [States(mug_oracle, sets)], "coverage", MODEL.temperature)
+    found = numbers(model, States(mug_oracle, sets))
     assert abs(found["loss/policy"] - logged(trained, checkpoint)["loss/policy"]) > 1e-5
 
 
 def test_a_rollout_takes_the_best_score_of_the_trained_module(
     trained: Path, mug_oracle: OracleMap
 ) -> None:
-    model: NbvModel = load_model(best(trained), MODEL)
+    model: NbvModel = load_scorer(best(trained), MODEL)
     rollout = roll_out(LearnedPolicy(model), mug_oracle, [0, 5, 9], budget=4)
     for taken in range(1, 4):
         states = States(mug_oracle, rollout.views[:, :taken])

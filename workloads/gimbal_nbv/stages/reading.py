@@ -74,10 +74,14 @@ def read_oracle(rows: BlockReader, row: int, protocol: SphereProtocol) -> Oracle
 
 
 def read_images(inputs: StageInputs, object_id: str) -> ViewImages:
+    """Read the images of all candidates of one object of stage `views`."""
+    return images_of(open_rows(inputs, "views"), object_id)
+
+
+def images_of(rows: BlockReader, object_id: str) -> ViewImages:
     """Read the images of all candidates of one object, without copying them."""
     from gimbal_nbv.observing import ViewImages
 
-    rows = open_rows(inputs, "views")
     record = rows[_places(rows)[object_id]]
     return ViewImages(
         depth=np.asarray(record["depth"]),

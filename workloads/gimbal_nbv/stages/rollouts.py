@@ -14,18 +14,28 @@ from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import DataStage, Item
 from gimbal.errors import ConfigError
 from gimbal.experiment.stage import StageInputs
-from gimbal_nbv.config import ModelSettings, OracleSettings, RolloutSettings, ViewSettings
-from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, rows_of_split
+from gimbal_nbv.config import OracleSettings, RolloutSettings, ViewSettings
+from gimbal_nbv.model_settings import ModelSettings
+from gimbal_nbv.stages.reading import (
+    open_rows,
+    protocol_of,
+    read_images,
+    read_oracle,
+    rows_of_split,
+)
 
 if TYPE_CHECKING:
     from gimbal_nbv.policies import Policy
     from gimbal_nbv.rollout import Rollout
-    from gimbal_nbv.scorer import NbvModel
 
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutsStage(DataStage):
-    """Runs all policies on one object; one row a policy."""
+    """Runs all policies on one object; one row a policy.
+
+    Attributes:
+        first_view: Where every rollout starts; from seeded views of each object where None.
+    """
 
     libraries: ClassVar[tuple[str, ...]] = (*DataStage.libraries, "numba", "torch")
 
@@ -33,6 +43,7 @@ class RolloutsStage(DataStage):
     views: ViewSettings
     oracle: OracleSettings
     model: ModelSettings
+    first_view: int | None = None
     inputs: tuple[str, ...] = ("oracle", "constant", "train")
     items_per_block: int = 2
 
@@ -81,8 +92,13 @@ class RolloutsStage(DataStage):
         protocol = protocol_of(self.views, self.oracle)
         oracle = read_oracle(rows, item["row"], protocol)
         record = rows[item["row"]]
-        starts = first_views(protocol, item["id"], self.settings.first_views, self.seed)
-        cache = FeatureCache(oracle, capacity=256)
+        starts = (
+            first_views(protocol, item["id"], self.settings.first_views, self.seed)
+            if self.first_view is None
+            else [self.first_view]
+        )
+        images = read_images(inputs, item["id"]) if "views" in self.inputs else None
+        cache = FeatureCache(oracle, capacity=256, images=images)
         floor = oracle.floor()
         for policy in self._policies(inputs):
             rollout = roll_out(policy, oracle, starts, self.settings.budget, cache)
@@ -95,19 +111,18 @@ class RolloutsStage(DataStage):
 
     def _policies(self, inputs: StageInputs) -> Sequence[Policy]:
         from gimbal_nbv.policies import FirstFramePolicy, baselines
-        from gimbal_nbv.policies.learned import BlindPolicy, LearnedPolicy
 
-        model = _model(inputs["train"].path, self.model)
+        policy, blind = _trained(inputs["train"].path, self.model, self.views.image_size)
         constant = FirstFramePolicy(np.load(inputs["constant"].path / "directions.npy"))
-        return (*baselines(self.seed), constant, BlindPolicy(model), LearnedPolicy(model))
+        return (*baselines(self.seed), constant, blind, policy)
 
 
 @functools.lru_cache(maxsize=2)
-def _model(train_dir: Path, settings: ModelSettings) -> NbvModel:
+def _trained(train_dir: Path, settings: ModelSettings, image_size: int) -> tuple[Policy, Policy]:
     from gimbal.training.checkpoints import best
-    from gimbal_nbv.stages.training import load_model
+    from gimbal_nbv.policies.learned import trained_policies
 
-    return load_model(best(train_dir), settings)
+    return trained_policies(best(train_dir), settings, image_size)
 
 
 def row_rollout(row: Mapping[str, Any]) -> Rollout:

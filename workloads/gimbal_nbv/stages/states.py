@@ -71,8 +71,8 @@ class StatesStage(DataStage):
             shape = (longest, extractor.tokens_per_view(self.views.image_size), extractor.dim)
             yield Column("tokens", "float16", shape, frame="first view", description="of each view")
         if self.information:
-            yield Column("unknown", "float32", (M,), unit="share of rays")
-            yield Column("covered", "float32", unit="share of samples")
+            yield Column("unknown_share", "float32", (M,), unit="share of rays")
+            yield Column("coverage", "float32", unit="share of samples")
 
     def items(self, inputs: StageInputs) -> Sequence[Item]:
         """One item a training object."""

@@ -1,0 +1,129 @@
+"""The attention policy and its blind twin as a training task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
+from gimbal_nbv.observing import extractor_of
+from gimbal_nbv.stages.scorer_task import moment_rows
+from gimbal_nbv.stages.state_source import StateSource, splits_of, validation_means
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from gimbal.data.reading import BlockReader
+    from gimbal.training.task import Batch, LossTerms, ParameterGroups, Source
+    from gimbal_nbv.attention.inputs import PolicyOutput
+    from gimbal_nbv.attention.policy import Moments
+    from gimbal_nbv.protocol import SphereProtocol
+
+_TOKEN_ROWS = 512
+
+
+class AttentionTask:
+    """A `gimbal.training.task.TrainTask`.
+
+    Args:
+        model: Which network.
+        objective: What it is trained for.
+        rows: Training states.
+        protocol: Where candidates stand.
+    """
+
+    def __init__(
+        self,
+        model: ModelSettings,
+        objective: ObjectiveSettings,
+        rows: BlockReader,
+        protocol: SphereProtocol,
+    ) -> None:
+        self._model = model
+        self._objective = objective
+        self._rows = rows
+        self._protocol = protocol
+        self._indices = splits_of(rows)
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        columns: tuple[str, ...] = ("tokens", "views", "gains", "used")
+        if self._model.candidate_features == "rays":
+            columns += ("features", "blind")
+        if self._objective.information_gain:
+            columns += ("unknown_share", "coverage")
+        return columns
+
+    def build(self) -> tuple[nn.Module, ParameterGroups]:
+        """Make both networks; inputs are standardised by the training states' moments."""
+        from gimbal_nbv.attention.twins import build_twins
+
+        model = build_twins(
+            self._model,
+            extractor_of(self._model.extractor),
+            self._protocol.image_size,
+            auxiliary=self._objective.information_gain > 0,
+            moments=self._moments(),
+        )
+        return model, [
+            {"name": "policy", "params": list(model.policy.parameters())},
+            {"name": "blind", "params": list(model.blind.parameters())},
+        ]
+
+    def source(self, split: str) -> StateSource:
+        """Return the states of a split; a lone training object also validates."""
+        return StateSource(self._rows, self._indices[split], self._columns, self._protocol)
+
+    def loss(self, module: nn.Module, batch: Batch, step: int) -> LossTerms:
+        """Return the objective of both networks."""
+        return self._terms(module(batch), batch)
+
+    def validate(self, module: nn.Module, source: Source) -> Mapping[str, Any]:
+        """Return the loss and the regret of both networks on states of held-out objects."""
+
+        def score(batch: Batch) -> tuple[LossTerms, Mapping[str, Tensor]]:
+            outputs = module(batch)
+            scores = {name: output.scores for name, output in outputs.items()}
+            return self._terms(outputs, batch), scores
+
+        return validation_means(module, source, score)
+
+    def _terms(self, outputs: Mapping[str, PolicyOutput], batch: Batch) -> LossTerms:
+        from gimbal_nbv.objectives.configured import network_loss
+
+        return {
+            name: network_loss(output, batch, self._model, self._objective)
+            for name, output in outputs.items()
+        }
+
+    def _moments(self) -> tuple[Moments, Moments]:
+        """Return what the policy and its twin standardise by; the twin's tokens are all zero."""
+        import torch
+
+        from gimbal_nbv.attention.policy import Moments
+
+        train = self._indices["train"]
+        some = train[np.linspace(0, len(train) - 1, min(len(train), _TOKEN_ROWS), dtype=np.int64)]
+        sample = self._rows.fetch(some, ("tokens", "views"))
+        tokens = torch.from_numpy(sample["tokens"][sample["views"] >= 0].astype(np.float32))
+        flat = tokens.reshape(-1, tokens.shape[-1])
+        of_tokens = (flat.mean(0), flat.std(0))
+        nothing = (torch.zeros_like(of_tokens[0]), torch.ones_like(of_tokens[1]))
+        if self._model.candidate_features == "none":
+            return Moments(tokens=of_tokens), Moments(tokens=nothing)
+        given = moment_rows(self._rows, train, ("features", "blind"))
+        pair = {
+            name: tuple(
+                torch.as_tensor(
+                    f(values.reshape(-1, values.shape[-1]), axis=0), dtype=torch.float32
+                )
+                for f in (np.mean, np.std)
+            )
+            for name, values in given.items()
+        }
+        return (
+            Moments(tokens=of_tokens, features=(pair["features"][0], pair["features"][1])),
+            Moments(tokens=nothing, features=(pair["blind"][0], pair["blind"][1])),
+        )
