@@ -20,7 +20,7 @@ from gimbal_nbv.scorer import expected_regret, soft_target_loss
 
 Batch = Mapping[str, Tensor]
 """`gains` [B,M], `used` bool [B,M] and `candidates` [B,M,3]; with auxiliary outputs also
-`unknown` [B,M], the share of rays, or `covered` [B], the share of samples."""
+`unknown_share` [B,M] of rays or `coverage` [B] of samples."""
 
 
 class Objective(StrEnum):
@@ -160,11 +160,13 @@ _TERMS: dict[Objective, Callable[[PolicyOutput, Batch, ObjectiveSettings], dict[
 
 def _auxiliary(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) -> dict[str, Pair]:
     terms = {}
-    if output.unknown_share is not None and "unknown" in batch:
-        share = regression.share_regression(output.unknown_share, batch["unknown"], batch["used"])
+    if output.unknown_share is not None and "unknown_share" in batch:
+        share = regression.share_regression(
+            output.unknown_share, batch["unknown_share"], batch["used"]
+        )
         terms["unknown_share"] = _times(settings.share_weight, share)
-    if output.coverage is not None and "covered" in batch:
-        covered = regression.coverage_regression(output.coverage, batch["covered"])
+    if output.coverage is not None and "coverage" in batch:
+        covered = regression.coverage_regression(output.coverage, batch["coverage"])
         terms["coverage"] = _times(settings.coverage_weight, covered)
     return terms
 
