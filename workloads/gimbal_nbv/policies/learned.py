@@ -12,6 +12,7 @@ from gimbal_nbv.policies.base import Policy, Scores
 from gimbal_nbv.states import States
 
 if TYPE_CHECKING:
+    from gimbal_nbv.attention.inputs import PolicyOutput
     from gimbal_nbv.attention.twins import AttentionTwins
     from gimbal_nbv.model_settings import ModelSettings
     from gimbal_nbv.scorer import NbvModel
@@ -63,13 +64,17 @@ class AttentionPolicy:
 
     def scores(self, states: States, features: FeatureCache) -> Scores:
         """Return the network's scores [B,M]; the blind twin looks at no image."""
+        return self.answer(states, features).scores.numpy().astype(float)
+
+    def answer(self, states: States, features: FeatureCache) -> PolicyOutput:
+        """Return all that the network says about each state, scores among it."""
         import torch
 
         arrays = self._batch(states, features)
         batch = {name: torch.from_numpy(values) for name, values in arrays.items()}
         ask = self.model.sighted if self.sighted else self.model.unsighted
         with torch.no_grad():
-            return ask(batch).scores.numpy().astype(float)
+            return ask(batch)
 
     def _batch(self, states: States, features: FeatureCache) -> dict[str, Any]:
         from gimbal_nbv.observing import geometry_of
