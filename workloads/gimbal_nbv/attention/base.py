@@ -46,6 +46,7 @@ class NbvPolicy(nn.Module):
             direction=meant.direction,
             raw=raw,
             continuous=True,
+            point=meant.point,
             norm=meant.norm,
             angles=meant.angles,
         )

@@ -34,11 +34,13 @@ class Aim:
 
     Attributes:
         direction: Unit vectors [B,3].
+        point: The point itself [B,3], of a cartesian head only.
         norm: Length before normalising [B], of a unit vector only.
         angles: Azimuth in [0, 2 pi] and elevation [B,2], of a spherical head only.
     """
 
     direction: Tensor
+    point: Tensor | None = None
     norm: Tensor | None = None
     angles: Tensor | None = None
 
@@ -59,7 +61,7 @@ def aim(head: HeadName, raw: Tensor) -> Aim:
         raw: [B,K], see `HEAD_NUMBERS`.
     """
     if head == "cartesian":
-        return Aim(functional.normalize(raw, dim=-1, eps=SMALLEST_NORM))
+        return Aim(functional.normalize(raw, dim=-1, eps=SMALLEST_NORM), point=raw)
     if head == "unit_vector":
         direction = functional.normalize(raw, dim=-1, eps=SMALLEST_NORM)
         return Aim(direction, norm=length(raw))

@@ -43,6 +43,7 @@ class PolicyOutput:
             refinement.
         raw: What the last layer said, before any activation: [B,K], or [B,M] of a discrete head.
         continuous: Whether the head says a direction rather than a score for each candidate.
+        point: The point of space said [B,3], of a cartesian head only.
         norm: Length of `raw` [B], of a unit-vector head only; objectives hold it near 1.
         angles: Azimuth and elevation in radians [B,2], of a spherical head only.
         unknown_share: Guess at the share of each candidate's rays that meet unseen space [B,M], of
@@ -54,6 +55,7 @@ class PolicyOutput:
     direction: Tensor | None
     raw: Tensor
     continuous: bool = False
+    point: Tensor | None = None
     norm: Tensor | None = None
     angles: Tensor | None = None
     unknown_share: Tensor | None = None

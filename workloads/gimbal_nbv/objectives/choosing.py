@@ -35,9 +35,8 @@ class Objective(StrEnum):
     RRI_REGRESSION = "rri_regression"
     """Each candidate's normalised gain."""
     ARGMAX_REGRESSION = "argmax_regression"
-    """The best candidate's direction: a reference known to be bad."""
-    ANGLE_REGRESSION = "angle_regression"
-    """The best candidate's azimuth and elevation: a reference known to be worse."""
+    """The best candidate's direction, or its azimuth and elevation of a spherical head: a reference
+    known to be bad, and with angles worse."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,22 +129,13 @@ def _rri(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) -> dic
 
 def _argmax(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) -> dict[str, Pair]:
     del settings
-    _demand(output.continuous, "argmax_regression needs a direction", "a continuous head")
-    free = output.norm is None and output.angles is None and output.raw.shape[1] == 3
-    said = output.raw if free else output.direction
-    assert said is not None
-    best = regression.best_direction(said, batch["candidates"], batch["gains"], batch["used"])
-    return {"regression": best}
-
-
-def _angles(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) -> dict[str, Pair]:
-    del settings
-    if output.angles is None:
-        raise PolicyError(
-            "angle_regression needs an azimuth and an elevation", "use the spherical head"
-        )
-    best = regression.best_angles(output.angles, batch["candidates"], batch["gains"], batch["used"])
-    return {"regression": best}
+    if not output.continuous or output.direction is None:
+        raise PolicyError("argmax_regression needs a direction", "use a continuous head")
+    oracle = (batch["candidates"], batch["gains"], batch["used"])
+    if output.angles is not None:
+        return {"regression": regression.best_angles(output.angles, *oracle)}
+    said = output.direction if output.point is None else output.point
+    return {"regression": regression.best_direction(said, *oracle)}
 
 
 _TERMS: dict[Objective, Callable[[PolicyOutput, Batch, ObjectiveSettings], dict[str, Pair]]] = {
@@ -154,7 +144,6 @@ _TERMS: dict[Objective, Callable[[PolicyOutput, Batch, ObjectiveSettings], dict[
     Objective.MAP_ASCENT_GUMBEL: _gumbel,
     Objective.RRI_REGRESSION: _rri,
     Objective.ARGMAX_REGRESSION: _argmax,
-    Objective.ANGLE_REGRESSION: _angles,
 }
 
 
