@@ -39,6 +39,7 @@ class NbvWorkload(Workload[NbvConfig]):
                 seed=config.seed,
                 views=config.views,
                 oracle=config.oracle,
+                inputs=_train_inputs(config),
             ),
             ConstantStage(
                 name="constant",
@@ -134,6 +135,11 @@ def judging_stages(config: NbvConfig, *, drift: tuple[str, ...] = ()) -> tuple[S
             drift=drift,
         ),
     )
+
+
+def _train_inputs(config: NbvConfig) -> tuple[str, ...]:
+    rendered = config.objective.name == "detached_cd"
+    return (*(("meshes", "views", "oracle") if rendered else ()), "states")
 
 
 def _rollout_inputs(config: NbvConfig) -> tuple[str, ...]:

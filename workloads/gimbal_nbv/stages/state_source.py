@@ -47,9 +47,10 @@ class StateSource:
         return len(self._indices)
 
     def fetch(self, indices: Indices) -> dict[str, Any]:
-        """Return states as arrays, by column."""
-        rows = self._rows.fetch(self._indices[indices], self._columns)
-        batch = {**rows, "used": rows["used"].astype(np.bool_)}
+        """Return states as arrays, by column, and `row`, their numbers in the stage."""
+        chosen = self._indices[indices]
+        rows = self._rows.fetch(chosen, self._columns)
+        batch = {**rows, "used": rows["used"].astype(np.bool_), "row": chosen}
         if "tokens" in batch:
             batch["tokens"] = batch["tokens"].astype(np.float32)
         if self._protocol is not None:

@@ -50,6 +50,10 @@ class PolicyStage(TrainStage):
             from gimbal_nbv.stages.scorer_task import ScorerTask
 
             return ScorerTask(model, objective, rows)
+        if objective.name == "detached_cd":
+            from gimbal_nbv.stages.detached_task import DetachedTask
+
+            return DetachedTask(model, objective, inputs, protocol_of(self.views, self.oracle))
         from gimbal_nbv.stages.attention_task import AttentionTask
 
         return AttentionTask(model, objective, rows, protocol_of(self.views, self.oracle))
