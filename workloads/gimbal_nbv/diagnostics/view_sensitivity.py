@@ -76,12 +76,12 @@ def _settings(bench: Bench) -> SensitivitySettings:
 
 
 def _reconstructions(bench: Bench) -> dict[str, SetReconstruction]:
-    from gimbal.training.checkpoints import best
-    from gimbal_nbv.completion_settings import CompletionSettings
-    from gimbal_nbv.stages.completion import load_completion
-
     found: dict[str, SetReconstruction] = {"fusion": FusedDepth()}
     if "completion" in bench.inputs:
+        from gimbal.training.checkpoints import best
+        from gimbal_nbv.completion_settings import CompletionSettings
+        from gimbal_nbv.stages.completion import load_completion
+
         settings = getattr(bench.config, "completion", None) or CompletionSettings()
         checkpoint = best(bench.folder("completion"))
         found["completion"] = load_completion(checkpoint, settings, bench.protocol.grid)

@@ -69,7 +69,7 @@ class Completion:
         if not self.keep_measured:
             return SurfacePoints(points=points, weights=weights)
         measured = unproject(depths, poses, intrinsics)
-        density = len(measured) / codes[2].detach().sum().clamp_min(1)
+        density = len(measured) / codes[2].sum().clamp_min(1)
         return SurfacePoints(
             points=torch.cat([measured, points]),
             weights=torch.cat([torch.ones_like(measured[:, 0]), density * weights]),
@@ -112,10 +112,16 @@ class Completion:
         return self._chamfer(oracle, codes, oracle.nearest(sets), sets)
 
     def chamfer_ratios(self, oracle: OracleMap, sets: Sets) -> Values:
-        """Return RRI, (before - after) / before, of every candidate of each set [B,M]."""
-        before = np.maximum(self.chamfer(oracle, sets), 1e-12)
+        """Return RRI, (before - after) / before, of every candidate of each set [B,M].
+
+        A candidate already taken adds nothing: 0, without the rounding of another batch.
+        """
+        before = np.maximum(self.chamfer(oracle, sets), 1e-12)[:, None]
         after = np.stack([self.chamfer_extended(oracle, s[s >= 0]) for s in sets])
-        return np.asarray((before[:, None] - after) / before[:, None])
+        ratios = (before - after) / before
+        rows, columns = np.nonzero(sets >= 0)
+        ratios[rows, sets[rows, columns]] = 0.0
+        return np.asarray(ratios)
 
     def _chamfer(
         self, oracle: OracleMap, codes: Codes, nearest: NDArray[np.float32], sets: Sets
