@@ -109,7 +109,7 @@ def diagnose(asked: Diagnosing, command: Sequence[str], observer: Observer) -> D
             "name exactly one of --run and --config",
             f"gimbal nbv {asked.name} --run latest, or --config configs/nbv/quickstart.yaml",
         )
-    folder = Path(result.stages[asked.name]["path"])
+    folder = Path(result.run_dir) / "stages" / asked.name
     return Diagnosed(
         record=read_json(folder / DIAGNOSIS_FILE),
         page=folder / f"{asked.name}.html",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,21 @@ from numpy.typing import NDArray
 from gimbal.errors import CannotTell
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import NbvConfig
-from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, row_of, rows_of_split
+from gimbal_nbv.stages.reading import (
+    images_of,
+    open_rows,
+    policy_rows,
+    protocol_of,
+    read_oracle,
+    row_of,
+    rows_of_split,
+)
 
 if TYPE_CHECKING:
     from gimbal.data.reading import BlockReader
+    from gimbal_nbv.features import FeatureCache
     from gimbal_nbv.oracle import OracleMap
+    from gimbal_nbv.policies import Policy
     from gimbal_nbv.protocol import SphereProtocol
     from gimbal_vision.meshes import Mesh
 
@@ -48,6 +58,13 @@ class BenchObject:
         """z-depth of every candidate [M,H,W] in diagonals, 0 where nothing was hit."""
         row = row_of(self.rows.views)[self.object_id]
         return np.asarray(self.rows.views.fetch([row], ["depth"])["depth"][0])
+
+    def cache(self) -> FeatureCache:
+        """Return what policies look at this object through, images among it."""
+        from gimbal_nbv.features import FeatureCache
+
+        images = images_of(self.rows.views, self.object_id)
+        return FeatureCache(self.oracle, capacity=256, images=images)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,6 +123,18 @@ class Bench:
     def count(self, splits: Sequence[str] = ("test",)) -> int:
         """Return how many objects `objects` yields."""
         return min(len(rows_of_split(open_rows(self.inputs, "oracle"), splits)), self.objects_limit)
+
+    def policy(self, name: str) -> Policy:
+        """Return a policy of the run by its name in tables; its stages must be among the inputs."""
+        from gimbal_nbv.run_policy import all_policies
+
+        found = {policy.name: policy for policy in all_policies(self.config, self.inputs)}
+        return found[name]
+
+    def rollouts(self, object_id: str) -> dict[str, Mapping[str, Any]]:
+        """Return the rows of stage `rollouts` of one object, by policy."""
+        rows = open_rows(self.inputs, "rollouts")
+        return {name: rows[row] for name, row in policy_rows(rows, object_id).items()}
 
     def folder(self, stage: str) -> Path:
         """Return the folder of a finished stage.

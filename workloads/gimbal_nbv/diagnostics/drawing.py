@@ -88,12 +88,16 @@ def error_bars(
     }
 
 
-def threshold_line(y: float | None = None, *, x: float | None = None) -> dict[str, Any]:
-    """Return a dashed line through the whole plot, at one y or one x."""
-    across = (
-        {"x0": 0, "x1": 1, "xref": "paper", "y0": y, "y1": y}
-        if x is None
-        else {"y0": 0, "y1": 1, "yref": "paper", "x0": x, "x1": x}
-    )
-    style = {"color": "var(--bad)", "width": 1.2, "dash": "dash"}
+def threshold_line(y: float) -> dict[str, Any]:
+    """Return a dashed line through the whole plot at one y."""
+    return _across(y, {"color": "var(--bad)", "width": 1.2, "dash": "dash"})
+
+
+def reference_line(y: float) -> dict[str, Any]:
+    """Return a plain line through the whole plot at one y."""
+    return _across(y, {"color": "var(--muted)", "width": 1})
+
+
+def _across(y: float, style: dict[str, Any]) -> dict[str, Any]:
+    across = {"x0": 0, "x1": 1, "xref": "paper", "y0": y, "y1": y}
     return {"type": "line", "line": style, "layer": "below", **across}

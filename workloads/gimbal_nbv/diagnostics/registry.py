@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _OBJECTS = ("meshes", "views", "oracle")
-_POLICY = (*_OBJECTS, "states", "constant", "train")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +67,7 @@ DIAGNOSTICS: dict[str, Entry] = {
             _OBJECTS,
             "What does the sphere of candidates look like from a policy's place?",
             "the spread between candidates is >= .2 and there are <= 4 local optima a state.",
-            uses=("states", "constant", "train"),
+            uses=("constant", "train"),
         ),
         _entry(
             "variance-report",
@@ -78,14 +77,14 @@ DIAGNOSTICS: dict[str, Entry] = {
         ),
         _entry(
             "blind-control",
-            (*_POLICY, "rollouts"),
+            (*_OBJECTS, "constant", "train", "rollouts"),
             "Does the policy use what it sees?",
             "without pixels, and with another object's, its AUC drops by more than 2 standard "
             "errors.",
         ),
         _entry(
             "output-modes",
-            _POLICY,
+            (*_OBJECTS, "constant", "train"),
             "Where on the sphere does the policy's head point, and can it?",
             "seam, poles, saturation and several equally good answers stay harmless for the head "
             "it has.",
