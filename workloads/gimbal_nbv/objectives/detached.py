@@ -161,7 +161,16 @@ def chamfer_with(
     """Return the Chamfer distance [B] of each state, with or without one more view.
 
     Poses of earlier views are constants whatever they were made of.
+
+    Raises:
+        PolicyError: The new pictures are of another size than the earlier ones.
     """
+    if new is not None and new.depth.shape[1:] != states.depths.shape[2:]:
+        raise PolicyError(
+            f"the new view has {tuple(new.depth.shape[1:])} pixels and the earlier ones "
+            f"{tuple(states.depths.shape[2:])}",
+            "render it at the size of the others, or thin those out by `stride`",
+        )
     results = []
     for row in range(len(states)):
         there = states.present[row]

@@ -83,7 +83,7 @@ def detached_states(
     longest = int(states.counts.max())
     sets, there = states.sets[:, :longest], states.sets[:, :longest] >= 0
     cameras = protocol.cameras_of(depth.shape[-1])
-    small, intrinsics = decimated(torch.from_numpy(depth), torch.from_numpy(cameras.K), stride)
+    small, intrinsics = decimated(torch.tensor(depth), torch.from_numpy(cameras.K), stride)
     poses = torch.from_numpy(cameras.cam2world)
     chosen = torch.from_numpy(np.where(there, sets, 0).astype(np.int64))
     present = torch.from_numpy(there)
@@ -94,7 +94,7 @@ def detached_states(
         intrinsics=intrinsics[chosen],
         present=present,
         frames=torch.from_numpy(first_frames(states.oracle.protocol, states.sets[:, 0])),
-        truth=[torch.from_numpy(states.oracle.samples[:truth_points])] * len(states),
+        truth=[torch.tensor(states.oracle.samples[:truth_points])] * len(states),
         spread=None if settings is None else torch.from_numpy(chamfer_spread(states, settings)),
     )
 

@@ -80,7 +80,7 @@ class GradientFlow:
 
         self._awaited.add(name)
         self._backward.pop(name, None)
-        self._handles.append(tensor.register_hook(arrived))
+        self._handles.append(tensor.register_hook(arrived))  # type: ignore[no-untyped-call]
 
     def numbers(self) -> Numbers:
         """Return what was seen, after `backward`.
