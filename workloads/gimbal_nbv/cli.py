@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gimbal_nbv.diagnosis_commands import add_diagnostics
+from gimbal_nbv.noise_command import noise
 from gimbal_nbv.rollout_command import rollout
 
 app = typer.Typer(help="Next best view: judge a trained policy.", no_args_is_help=True)
@@ -128,3 +129,4 @@ def check(
 
 add_diagnostics(app)
 app.command("rollout")(rollout)
+app.command("noise")(noise)

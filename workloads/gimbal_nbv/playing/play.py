@@ -17,11 +17,12 @@ from gimbal.errors import ConfigError
 from gimbal.experiment.run_finding import find
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.pipeline.drift import require_no_drift
-from gimbal_nbv.building import build_oracle, render_depth
+from gimbal_nbv.building import Depth, build_oracle, render_depth
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.errors import UnusableObject
 from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.judging import policy_drift
+from gimbal_nbv.observing import ViewImages
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.policies import FarthestPolicy, OracleCoverage, Policy
 from gimbal_nbv.protocol import SphereProtocol, first_views
@@ -116,10 +117,11 @@ def play_policy(play: Play, say: Say) -> Played:
     _require_possible(play, protocol)
     mesh = _load(play.mesh)
     say(f"{play.mesh.name}: {len(mesh.faces)} faces; measuring {protocol.views} candidate views")
-    oracle = _measured(mesh, protocol, config)
+    depth = render_depth(mesh, protocol)
+    oracle = _measured(mesh, depth, protocol, config)
     first = _first_view(play, protocol, config)
     say(f"{policy.name} chooses {play.views} views, the first is {first}")
-    cache = FeatureCache(oracle)
+    cache = FeatureCache(oracle, images=ViewImages.of(depth, protocol))
     return Played(
         play=play,
         run=run,
@@ -163,8 +165,7 @@ def _load(path: Path) -> Mesh:
         raise ConfigError(exc.message, exc.remedy) from exc
 
 
-def _measured(mesh: Mesh, protocol: SphereProtocol, config: NbvConfig) -> OracleMap:
-    depth = render_depth(mesh, protocol)
+def _measured(mesh: Mesh, depth: Depth, protocol: SphereProtocol, config: NbvConfig) -> OracleMap:
     try:
         return build_oracle(mesh, protocol, seed=config.seed, depth=depth)
     except UnusableObject as exc:

@@ -1,0 +1,152 @@
+"""Stages `noise` and `noise_report`: all policies under depth and pose noise, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gimbal.data.schema import BlockSchema, Column
+from gimbal.data.stage import DataStage, Item
+from gimbal.experiment.files import atomic_write_bytes, atomic_write_json
+from gimbal.experiment.settings import Settings
+from gimbal.experiment.stage import Progress, StageInputs, TaskStage
+from gimbal_nbv.config import NbvConfig
+from gimbal_nbv.noise_settings import AXES, NoiseSettings
+from gimbal_nbv.stages.diagnosing import DIAGNOSIS_FILE
+from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, row_of, rows_of_split
+
+CLEAN = "clean"
+PAGE_FILE = "noise.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseStage(DataStage):
+    """Rolls every policy out on one object at one level of noise; one row a policy.
+
+    Attributes:
+        config: Settings of the examined run.
+    """
+
+    libraries: ClassVar[tuple[str, ...]] = (*DataStage.libraries, "numba", "pykdtree", "torch")
+
+    settings: NoiseSettings
+    config: NbvConfig
+    inputs: tuple[str, ...] = ("views", "oracle", "train", "constant")
+    items_per_block: int = 4
+
+    @property
+    def schema(self) -> BlockSchema:
+        """One row a policy, object and level: R first views, K views."""
+        shape = (self.settings.first_views, self.settings.budget)
+        return BlockSchema.of(
+            Column("object_id", "string"),
+            Column("axis", "string", description="clean, depth, rotation_deg or translation"),
+            Column("level", "float64", unit="bbox diagonal, or degrees"),
+            Column("policy", "string"),
+            Column("views", "int32", shape, description="in the order taken"),
+            Column("coverage", "float64", shape, unit="share of samples"),
+            Column("chamfer", "float64", shape, unit="bbox diagonal"),
+            Column("f_score", "float64", shape),
+        )
+
+    def items(self, inputs: StageInputs) -> Sequence[Item]:
+        """One item a held-out object and level; objects are spread evenly over those there are."""
+        rows = open_rows(inputs, "oracle")
+        ids = list(rows.column("object_id"))
+        chosen = rows_of_split(rows, ["test"])
+        if len(chosen) > self.settings.objects:
+            places = np.linspace(0, len(chosen) - 1, self.settings.objects).round().astype(int)
+            chosen = chosen[places]
+        levels = [(axis, level) for axis in AXES for level in self.settings.levels(axis)]
+        return [
+            {
+                "id": f"{ids[row]}@{axis}={level:g}",
+                "object_id": str(ids[row]),
+                "row": int(row),
+                "axis": axis,
+                "level": level,
+            }
+            for row in chosen
+            for axis, level in [(CLEAN, 0.0), *levels]
+        ]
+
+    def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
+        """Run every policy on one object."""
+        from gimbal_nbv.features import FeatureCache
+        from gimbal_nbv.noise import Noise, expecting, noisy_oracle
+        from gimbal_nbv.protocol import first_views
+        from gimbal_nbv.rollout import roll_out
+        from gimbal_nbv.run_policy import all_policies
+
+        protocol = protocol_of(self.config.views, self.config.oracle)
+        oracle = read_oracle(open_rows(inputs, "oracle"), item["row"], protocol)
+        noise = Noise() if item["axis"] == CLEAN else Noise(**{item["axis"]: item["level"]})
+        name = item["object_id"]
+        views = open_rows(inputs, "views")
+        depth = np.asarray(views.fetch([row_of(views)[name]], ["depth"])["depth"][0])
+        seen, images = noisy_oracle(oracle, depth, noise, seed=self.seed, name=name)
+        cache = FeatureCache(seen, capacity=256, images=images)
+        starts = first_views(protocol, name, self.settings.first_views, self.seed)
+        expects = expecting(oracle, depth, noise, seed=self.seed, name=name)
+        for policy in (*all_policies(self.config, inputs), expects):
+            rollout = roll_out(policy, seen, starts, self.settings.budget, cache)
+            yield {key: item[key] for key in ("object_id", "axis", "level")} | {
+                "policy": rollout.policy,
+                "views": rollout.views,
+                "coverage": rollout.coverage,
+                "chamfer": rollout.chamfer,
+                "f_score": np.stack(
+                    [seen.f_score(rollout.views[:, : k + 1]) for k in range(self.settings.budget)],
+                    axis=1,
+                ),
+            }
+
+
+class NoiseReportSettings(Settings):
+    """How levels are compared."""
+
+    bootstrap: int
+    """Resamples of the paired bootstrap over objects."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseReportStage(TaskStage):
+    """Sums up every level and writes `diagnosis.json` and `noise.html`.
+
+    Attributes:
+        about: What the page says it examined.
+        drift: How what is here differs from what made the run.
+    """
+
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "plotly")
+    bookkeeping: ClassVar[frozenset[str]] = TaskStage.bookkeeping | {"about"}
+
+    settings: NoiseReportSettings
+    inputs: tuple[str, ...] = ("noise",)
+    about: str = ""
+    drift: tuple[str, ...] = ()
+
+    def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
+        """Return the leads at every level."""
+        from gimbal_nbv.diagnostics.page import render_diagnosis
+        from gimbal_nbv.diagnostics.record import record_of
+        from gimbal_nbv.noise_page import diagnosis_of
+        from gimbal_nbv.noise_summary import read_levels, summarise
+
+        levels = read_levels(open_rows(inputs, "noise"))
+        summary = summarise(levels, draws=self.settings.bootstrap, seed=self.seed)
+        diagnosis = diagnosis_of(summary)
+        record = record_of(diagnosis) | {"drift": list(self.drift)}
+        atomic_write_json(out_dir / DIAGNOSIS_FILE, record)
+        page = render_diagnosis(diagnosis, about=self.about, drift=self.drift)
+        atomic_write_bytes(out_dir / PAGE_FILE, page.encode())
+        progress(1, 1, "page")
+        return {
+            "verdict": record["verdict"],
+            "over_farthest": {one.label: one.over_farthest.value for one in summary.levels},
+            **({"drift": list(self.drift)} if self.drift else {}),
+        }
