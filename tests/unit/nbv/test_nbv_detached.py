@@ -280,6 +280,17 @@ def test_shorter_states_use_their_own_views_only(mug, mug_oracle):
     assert found[1] < found[0]
 
 
+def test_rows_are_states_of_their_own(mug, one_view):
+    states = replace(one_view[1], spread=torch.rand(3, 2), before=torch.rand(3))
+    picked, d = states.rows([2, 0]), directions(3)
+    renderer = MeshDepths(lambda number: mug[0], image_size=32)
+    for divisor in ("before", "range"):
+        settings = DetachedSettings(normalise=divisor)
+        whole = detached_step(d, states, renderer, DepthFusion(), settings).loss
+        part = detached_step(d[[2, 0]], picked, renderer, DepthFusion(), settings).loss
+        torch.testing.assert_close(part, whole[[2, 0]])
+
+
 def test_each_object_is_rendered_from_its_own_poses(mug, small_protocol):
     other = make_shape("chair", 1)
     renderer = MeshDepths(lambda number: (mug[0], other)[number], image_size=32)

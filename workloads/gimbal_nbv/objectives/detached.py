@@ -82,6 +82,21 @@ class DetachedStates:
     def __len__(self) -> int:
         return len(self.objects)
 
+    def rows(self, index: Sequence[int]) -> DetachedStates:
+        """Return some of the states, in the order given; a state may come twice."""
+        chosen = list(index)
+        return DetachedStates(
+            objects=[self.objects[row] for row in chosen],
+            depths=self.depths[chosen],
+            poses=self.poses[chosen],
+            intrinsics=self.intrinsics[chosen],
+            present=self.present[chosen],
+            frames=self.frames[chosen],
+            truth=[self.truth[row] for row in chosen],
+            spread=None if self.spread is None else self.spread[chosen],
+            before=None if self.before is None else self.before[chosen],
+        )
+
 
 class DepthRenderer(Protocol):
     """Renders objects by number; the training task brings it with its meshes."""

@@ -56,7 +56,7 @@ class MeshDepths:
             rows = np.flatnonzero(numbers == number)
             mesh = self._mesh_of(int(number))
             depth[rows] = self._raster.render(mesh, cameras[rows], ("depth",)).depth
-        return torch.from_numpy(depth).to(poses.device), torch.from_numpy(cameras.K)
+        return torch.from_numpy(depth).to(poses.device), torch.tensor(cameras.K)
 
 
 def detached_states(
