@@ -59,14 +59,14 @@ def fit_completion(
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.lr, weight_decay=plan.weight_decay)
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
     rng = np.random.default_rng(seed)
-    for step in range(plan.steps):
+    for _ in range(plan.steps):
         chosen = rng.choice(len(source), plan.global_batch, replace=len(source) < plan.global_batch)
         batch = {name: torch.from_numpy(value) for name, value in source.fetch(chosen).items()}
         loss = torch.zeros(())
         for name, (total, count) in completion_loss(net, **batch).items():
             loss = loss + task.term_weights[name] * total / count
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if plan.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(net.parameters(), plan.clip_norm)
         optimizer.step()

@@ -25,8 +25,9 @@ class CompletionSettings(Settings):
     """Share of the training objects kept for validation: the same as of `states`."""
     threshold: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.4
     """Least probability at which a voxel is a point of the reconstruction."""
-    keep_measured: bool = False
-    """Reconstruct with the measured points where there are some, the net's voxels elsewhere."""
+    keep_measured: bool = True
+    """Reconstruct with the measured points where there are some, the net's voxels elsewhere. Off,
+    the net's voxels are all there is, and beyond five views every other view makes it worse."""
     train: TrainSettings = TrainSettings(
         steps=300, global_batch=16, lr=4e-3, warmup_steps=30, weight_decay=1e-3
     )

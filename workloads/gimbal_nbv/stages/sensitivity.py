@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -64,10 +64,12 @@ class SensitivityStage(TaskStage):
         states = _states(oracles, settings.longest, self.seed, progress)
         gates = gate(stage_findings(completion, states), settings)
         lambdas = list(coverage_weights(gates, settings.longest))
-        curves = {
-            name: _curves(reconstruction, oracles, settings.longest + 1)
-            for name, reconstruction in (("completion", completion), ("fusion", FusedDepth()))
+        shown: dict[str, SetReconstruction] = {
+            "fusion": FusedDepth(),
+            "completion": completion,
+            "voxels": replace(completion, keep_measured=False),
         }
+        curves = {n: _curves(one, oracles, settings.longest + 1) for n, one in shown.items()}
         stages = [_stage(one) for one in gates]
         record = {"lambdas": lambdas, "objects": len(oracles), "stages": stages, "curves": curves}
         atomic_write_json(out_dir / SENSITIVITY_FILE, record)
