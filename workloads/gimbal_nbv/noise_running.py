@@ -24,7 +24,8 @@ from gimbal_nbv.judging import policy_drift
 from gimbal_nbv.noise_settings import NoiseSettings
 from gimbal_nbv.run_policy import finished_stages, run_config
 from gimbal_nbv.stages.diagnosing import DIAGNOSIS_FILE, without_places
-from gimbal_nbv.stages.noise import PAGE_FILE, NoiseReportSettings, NoiseReportStage, NoiseStage
+from gimbal_nbv.stages.noise import NoiseStage
+from gimbal_nbv.stages.noise_report import PAGE_FILE, NoiseReportSettings, NoiseReportStage
 from gimbal_nbv.workload import NbvWorkload
 
 _NEEDED = ("views", "oracle", "train", "constant")
