@@ -14,7 +14,7 @@ from gimbal_nbv.diagnostics.registry import DIAGNOSTICS
 from gimbal_nbv.pages.skeleton import Page, Section, asset, render_page, section
 from gimbal_nbv.report.sphere import sphere_payload
 from gimbal_nbv.report.tables import Cell, header, plain_table, scroller
-from gimbal_nbv.report.text import MISSING, compact, finite, interval
+from gimbal_nbv.report.text import MISSING, compact, finite, interval, plural
 
 PLOT_HEIGHT = 340
 _TONES = {
@@ -46,8 +46,8 @@ def render_diagnosis(diagnosis: Diagnosis, *, about: str = "", drift: Sequence[s
                 section("plots", "What it looks like", _grid(plots)),
                 section("sphere", "The sphere", Html(asset("sphere.html")) if sphere else None),
                 section("tables", "Tables", *map(_table, diagnosis.tables)),
-                section("drift", "What differs", _drift(drift)),
                 _method(diagnosis),
+                section("drift", "What differs", _drift(drift)),
             ),
             figures={key: _drawing(plot) for key, plot in plots.items()},
             sphere=sphere,
@@ -61,10 +61,18 @@ def written(value: float | None) -> str:
     return MISSING if known is None else f"{known:.3g}".replace("-", "−")
 
 
+def wanted(check: Check) -> str:
+    """Write what a check wants."""
+    sign = {">=": "≥", "<=": "≤"}.get(check.op, check.op)
+    return f"{sign} {check.threshold:g}"
+
+
 def _verdict(diagnosis: Diagnosis, drift: Sequence[str]) -> Html:
     tone, icon = _TONES[diagnosis.verdict]
     mark = el("span", icon, class_="icon", aria_hidden="true")
-    alarm = f"The run was made with something else than is here: {drift[0]}" if drift else None
+    alarm = (
+        "The run was made with other code, settings or libraries than are here." if drift else ""
+    )
     notes = el(
         "ul",
         el("li", alarm, class_="alarm") if alarm else None,
@@ -81,7 +89,7 @@ def _facts(checks: Sequence[Check]) -> Html | None:
             "div",
             el("dt", check.name),
             el("dd", written(check.value)),
-            el("dd", f"wanted {check.op} {check.threshold:g}", class_="beside"),
+            el("dd", f"wanted {wanted(check)}", class_="beside"),
         )
         for check in checks[:6]
         if check.value is not None
@@ -98,7 +106,7 @@ def _checks(checks: Sequence[Check]) -> Html | None:
             check.name,
             el("span", str(check.verdict), class_=f"pill {_PILLS[check.verdict]}"),
             f"{written(check.value)} {interval(check.ci95)}".strip(),
-            f"{check.op} {check.threshold:g}",
+            wanted(check),
             "" if check.verdict is Verdict.PASS else check.hint,
         )
         for check in ordered
@@ -166,7 +174,9 @@ def _drift(drift: Sequence[str]) -> Html | None:
     if not drift:
         return None
     rows = [item.split(": ", 1) if ": " in item else ["", item] for item in drift]
-    return plain_table("Between what made the run and what is here", ("Stage", "Difference"), rows)
+    caption = "Between what made the run and what is here"
+    table = plain_table(caption, ("Stage", "Difference"), rows)
+    return el("details", el("summary", plural(len(drift), "difference")), table)
 
 
 def _method(diagnosis: Diagnosis) -> Section:

@@ -34,8 +34,8 @@ LABELS: dict[LossName, str] = {
     "cd": "CD",
     "missing": "1 − coverage",
     "cd_ratio": "CD / CD before",
-    "regret_chamfer": "regret of CD, per state",
-    "regret_coverage": "regret of coverage, per state",
+    "regret_chamfer": "regret of CD",
+    "regret_coverage": "regret of coverage",
 }
 
 
@@ -199,9 +199,8 @@ def diagnose(
         question="How much of the loss is the luck of the first view, and how large must a batch "
         "be to see past it?",
         answer=f"At the best second view CD swings by {100 * (raw.relative or 0):.0f} % with the "
-        f"first view, and what the antipode leaves to gain is {raw.gap_in_noise:.2f} of that swing."
-        f" The loss this run descends ({LABELS[trained]}) shows the gap in {_count(needed)} "
-        f"samples; its batch has {batch}.",
+        f"first view; the antipode leaves {raw.gap_in_noise:.2f} of that swing to gain. This run's "
+        f"loss, the {LABELS[trained]}, shows it in {_count(needed)} samples of a batch of {batch}.",
         checks=(
             Check(
                 name="samples that show the gap at 2 sigma",

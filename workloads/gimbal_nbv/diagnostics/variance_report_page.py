@@ -84,7 +84,11 @@ def plots(
                 "showlegend": True,
                 "yaxis": {"type": "log", "title": {"text": "samples"}, "tickformat": "~s"},
                 "shapes": [threshold_line(float(batch))],
-                "margin": {"b": 70},
+                "xaxis": {
+                    "tickangle": 0,
+                    "tickvals": xs,
+                    "ticktext": [x.replace(" of ", " of<br>") for x in xs],
+                },
             },
             caption=f"On one object. The line is this run's batch of {batch}; bars above it need "
             "a larger one.",
