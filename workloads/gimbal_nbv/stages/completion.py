@@ -123,15 +123,18 @@ class SetSource:
         oracles: Where the objects are.
         rows: Object of each sample; an object that appears twice gets two different sets.
         how: Largest number of views, a seed, and whether samples are turned.
+
+    Attributes:
+        rows: Object of each sample.
     """
 
     def __init__(self, oracles: OracleRows, rows: Rows, how: tuple[int, int, bool]) -> None:
         self._oracles = oracles
-        self._rows = rows
+        self.rows = rows
         self._longest, self._seed, self._turn = how
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def fetch(self, indices: np.ndarray[Any, Any]) -> dict[str, Any]:
         """Return `codes` float32 [B,3,G,G,G], `surface` float32 [B,G,G,G] and `offsets`."""
@@ -139,7 +142,7 @@ class SetSource:
 
         samples = [
             completion_sample(
-                read_oracle(self._oracles.rows, int(self._rows[i]), self._oracles.protocol),
+                read_oracle(self._oracles.rows, int(self.rows[i]), self._oracles.protocol),
                 [self._seed, int(i)],
                 longest=self._longest,
                 turn=self._turn,
