@@ -56,6 +56,7 @@ class PolicyNumbers:
         over_farthest: Paired difference of AUC to `farthest`.
         gap_closed: Share of the way from `farthest` to the coverage oracle.
         cd_e3: Chamfer distance after K views in thousandths of a diagonal.
+        cd_saved: Share of farthest's Chamfer distance after K views that is saved, paired.
         f_score: F-score after K views.
     """
 
@@ -63,6 +64,7 @@ class PolicyNumbers:
     over_farthest: Interval
     gap_closed: Interval
     cd_e3: Interval
+    cd_saved: Interval
     f_score: Interval
 
 
@@ -168,12 +170,11 @@ def summarise(levels: tuple[Sequence[LevelRollouts], int], *, draws: int, seed: 
 
 def _level(one: LevelRollouts, draws: int, seed: int) -> LevelNumbers:
     auc = {name: values.mean(axis=1) for name, values in one.coverage.items()}
-    zero = np.zeros(len(one.objects))
+    zero, budget = np.zeros(len(one.objects)), one.coverage[POLICY].shape[1]
 
     def mean(values: Values) -> Interval:
         return difference(values, zero, draws=draws, seed=seed)
 
-    budget = one.coverage[POLICY].shape[1]
     return LevelNumbers(
         axis=one.axis,
         level=one.level,
@@ -184,22 +185,24 @@ def _level(one: LevelRollouts, draws: int, seed: int) -> LevelNumbers:
                 over_farthest=difference(values, auc[BASE], draws=draws, seed=seed),
                 gap_closed=gap_closed(values, auc[BASE], auc[TOP], draws=draws, seed=seed),
                 cd_e3=mean(one.chamfer_e3[name][:, -1]),
+                cd_saved=_saved(one, (name, BASE), budget, draws, seed),
                 f_score=mean(one.f_score[name][:, -1]),
             )
             for name, values in auc.items()
         },
         over_unknown_ray=difference(auc[POLICY], auc[HAND_MADE], draws=draws, seed=seed),
         cd_saved={
-            views: _saved(one, EXPECTING, views, draws, seed)
+            views: _saved(one, (EXPECTING, TOP), views, draws, seed)
             for views in sorted({min(3, budget), budget})
         },
-        cd_saved_lucky=_saved(one, LUCKY, budget, draws, seed),
+        cd_saved_lucky=_saved(one, (LUCKY, TOP), budget, draws, seed),
     )
 
 
-def _saved(one: LevelRollouts, chooser: str, views: int, draws: int, seed: int) -> Interval:
-    """Return the mean over objects of (CD by coverage - CD by CD) / CD by coverage."""
-    by_coverage = one.chamfer_e3[TOP][:, views - 1]
-    by_distance = one.chamfer_e3[chooser][:, views - 1]
-    share = (by_coverage - by_distance) / np.maximum(by_coverage, 1e-12)
+def _saved(
+    one: LevelRollouts, pair: tuple[str, str], views: int, draws: int, seed: int
+) -> Interval:
+    """Return the mean over objects of the share of the second's CD that the first saves."""
+    first, second = (one.chamfer_e3[name][:, views - 1] for name in pair)
+    share = (second - first) / np.maximum(second, 1e-12)
     return difference(share, np.zeros_like(share), draws=draws, seed=seed)
