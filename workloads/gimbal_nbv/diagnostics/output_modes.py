@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from gimbal.errors import CannotTell
 from gimbal.experiment.stage import Progress
-from gimbal_nbv.diagnostics.bench import Bench, BenchObject
+from gimbal_nbv.diagnostics.bench import Bench
 from gimbal_nbv.diagnostics.finding import Check, Diagnosis
 from gimbal_nbv.diagnostics.output_modes_page import plots, table
 from gimbal_nbv.diagnostics.statistics import share
+from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.policies.base import Policy, choose
 from gimbal_nbv.protocol import SphereProtocol, first_frames
 from gimbal_nbv.states import States, sample_states
@@ -73,7 +74,7 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
         states = sample_states(
             one.oracle, STATES, rng, longest=longest, first=bench.config.first_view
         )
-        found.append(ask(policy, one, states, bench.config.states.target))
+        found.append(ask(policy, states, one.cache(), bench.config.states.target))
         progress(done, bench.count(), "objects")
     if not found:
         raise CannotTell("the run holds no object out", "raise data.test_shapes")
@@ -81,11 +82,10 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
     return diagnose(join(found), head)
 
 
-def ask(policy: Policy, one: BenchObject, states: States, target: Target) -> Modes:
-    """Ask a policy about states of one object."""
+def ask(policy: Policy, states: States, cache: FeatureCache, target: Target) -> Modes:
+    """Ask a policy about states of one object, of which `cache` holds what can be seen."""
     from gimbal_nbv.policies.learned import AttentionPolicy
 
-    cache = one.cache()
     if not isinstance(policy, AttentionPolicy):
         return modes_of(states, policy.scores(states, cache), target)
     answer = policy.answer(states, cache)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from gimbal_nbv.diagnostics.finding import Check, Diagnosis
@@ -15,7 +17,8 @@ def record_of(diagnosis: Diagnosis) -> dict[str, Any]:
 
     Returns:
         `format`, `name`, `question`, `answer`, `verdict`, `checks` (each `id`, `name`, `verdict`,
-        `value` or None, `op`, `threshold`, `ci95` or None, `hint`) and `numbers`.
+        `value` or None, `op`, `threshold`, `ci95` or None, `hint`) and `numbers`. A number that
+        is not finite, for which JSON has no word, is None; the verdict still counts it as failed.
     """
     return {
         "format": FORMAT,
@@ -24,7 +27,7 @@ def record_of(diagnosis: Diagnosis) -> dict[str, Any]:
         "answer": diagnosis.answer,
         "verdict": str(diagnosis.verdict),
         "checks": [_check(check) for check in diagnosis.checks],
-        "numbers": dict(diagnosis.numbers),
+        "numbers": _finite(diagnosis.numbers),
     }
 
 
@@ -33,12 +36,22 @@ def _check(check: Check) -> dict[str, Any]:
         "id": slug(check.name),
         "name": check.name,
         "verdict": str(check.verdict),
-        "value": check.value,
+        "value": _finite(check.value),
         "op": check.op,
         "threshold": check.threshold,
         "ci95": None if check.ci95 is None else list(check.ci95),
         "hint": check.hint,
     }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def slug(text: str) -> str:

@@ -54,6 +54,7 @@ DIAGNOSTICS: dict[str, Entry] = {
             _OBJECTS,
             "Does every further view improve the reconstruction, and does the same one not?",
             "<= .15 of added views make it worse, and a repeated one changes nothing.",
+            uses=("completion",),
         ),
         _entry(
             "gradient-report",

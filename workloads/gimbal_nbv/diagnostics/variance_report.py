@@ -226,14 +226,10 @@ def _numbers(
         "global_batch": batch,
         "trained_loss": trained,
         "losses": {
-            name: {field: _finite(getattr(spread, field)) for field in fields}
+            name: {field: getattr(spread, field) for field in fields}
             for name, spread in spreads.items()
         },
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _count(samples: float) -> str:
