@@ -32,6 +32,7 @@ from gimbal_nbv.stages.reading import (
 
 if TYPE_CHECKING:
     from gimbal_nbv.features import FeatureCache
+    from gimbal_nbv.oracle import Values
     from gimbal_nbv.policies import Policy
     from gimbal_nbv.states import States
 
@@ -102,7 +103,7 @@ def check_run(run: RunFolder) -> Checked:
     return Checked(
         checkpoint=checkpoint,
         step=step,
-        states=sum(len(states) for states, _ in batches),
+        states=sum(len(states) for states, _, _ in batches),
         numbers=tuple(
             CheckedNumber(name=name, trained=trained[name], inferred=value)
             for name, value in inferred.items()
@@ -113,27 +114,26 @@ def check_run(run: RunFolder) -> Checked:
 
 def validation_numbers(
     policies: Sequence[Policy],
-    batches: Iterable[tuple[States, FeatureCache]],
+    batches: Iterable[tuple[States, FeatureCache, Values]],
     config: NbvConfig,
 ) -> dict[str, float]:
     """Return loss and regret of both networks, through the policies that rollouts use.
 
     Args:
         policies: Asked one after the other.
-        batches: States and what can be seen of them, one batch an object.
-        config: Says what the gains count and what was trained for.
+        batches: States, what can be seen of them and what candidates are worth, one an object.
+        config: Says what was trained for.
     """
     import torch
 
     from gimbal_nbv.objectives.configured import network_loss
     from gimbal_nbv.policies import choose
     from gimbal_nbv.scorer import normalised_gains
-    from gimbal_nbv.training_data import target_gains
 
     sums: dict[str, float] = {}
     count = 0
-    for states, cache in batches:
-        gains = torch.from_numpy(target_gains(states, config.states.target).astype(np.float32))
+    for states, cache, worth in batches:
+        gains = torch.from_numpy(worth.astype(np.float32))
         used = torch.from_numpy(states.used)
         utility = normalised_gains(gains, used).numpy()
         truth = {"gains": gains, "used": used}
@@ -183,10 +183,14 @@ def _validation(train: Path, step: int) -> Mapping[str, float]:
 
 def _validation_states(
     config: NbvConfig, folders: Mapping[str, Path]
-) -> Iterator[tuple[States, FeatureCache]]:
-    """Rebuild the validation states from their objects; the same choice as training's."""
+) -> Iterator[tuple[States, FeatureCache, Values]]:
+    """Rebuild the validation states from their objects; the same choice as training's.
+
+    What candidates are worth is found anew too, but for what a learned reconstruction said.
+    """
     from gimbal_nbv.features import FeatureCache
     from gimbal_nbv.states import States
+    from gimbal_nbv.training_data import target_gains
 
     rows, oracles = BlockReader(folders["states"]), BlockReader(folders["oracle"])
     chosen = rows_of_split(rows, ["val"])
@@ -196,8 +200,10 @@ def _validation_states(
     views = BlockReader(folders["views"]) if "views" in folders else None
     protocol, row_by_name = protocol_of(config.views, config.oracle), row_of(oracles)
     for name in dict.fromkeys(names):
-        sets = rows.fetch(chosen[names == name], ["views"])["views"]
+        stored = rows.fetch(chosen[names == name], ["views", "gains"])
         oracle = read_oracle(oracles, row_by_name[str(name)], protocol)
         images = images_of(views, str(name)) if views is not None else None
         cache = FeatureCache(oracle, capacity=1, images=images)
-        yield States(oracle, np.asarray(sets, dtype=np.int32)), cache
+        states, target = States(oracle, np.asarray(stored["views"], np.int32)), config.states.target
+        worth = stored["gains"] if target == "learned_rri" else target_gains(states, target)
+        yield states, cache, worth

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gimbal.experiment.settings import ExperimentSettings, Settings
 from gimbal.training.settings import TrainSettings
+from gimbal_nbv.completion_settings import CompletionSettings, SensitivitySettings
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -92,8 +93,10 @@ class StateSettings(Settings):
     """States have 1 to so many views; one fewer than the budget of a rollout."""
     validation_share: Fraction = 0.15
     """Share of the training objects kept for choosing the checkpoint."""
-    target: Literal["coverage", "chamfer"] = "coverage"
-    """What a candidate is worth: coverage gained (what the headline counts) or Chamfer lowered."""
+    target: Literal["coverage", "chamfer", "learned_rri"] = "coverage"
+    """What a candidate is worth: coverage gained (what the headline counts), Chamfer lowered, or,
+    at the stages where the view-sensitivity gate allows it, what the learned reconstruction says
+    (`learned_rri`, which needs `completion`)."""
 
 
 class RolloutSettings(Settings):
@@ -132,6 +135,10 @@ class NbvConfig(ExperimentSettings):
     """Every state and every rollout starts from this candidate; none: from any."""
     model: ModelSettings = ModelSettings()
     objective: ObjectiveSettings = ObjectiveSettings()
+    completion: CompletionSettings | None = None
+    """A learned reconstruction: a small completion net; none: depth fusion alone."""
+    sensitivity: SensitivitySettings = SensitivitySettings()
+    """The gate that decides by stage whether its RRI may be a target."""
     train: TrainSettings
     evaluate: EvaluateSettings = EvaluateSettings()
 
@@ -161,6 +168,14 @@ class NbvConfig(ExperimentSettings):
             raise ValueError("with first_view set there is one start: set evaluate.first_views: 1")
 
     def _check_objective(self) -> None:
+        if self.completion is None:
+            asked = {
+                "states.target: learned_rri": self.states.target == "learned_rri",
+                "objective.reconstruction: completion": self.objective.reconstruction
+                == "completion",
+            }
+            for key in (key for key, holds in asked.items() if holds):
+                raise ValueError(f"{key} needs a trained reconstruction: add `completion: {{}}`")
         name, head = self.objective.name, self.model.head
         continuous = self.model.policy == "attention" and head != "discrete"
         if name in ("argmax_regression", "detached_cd") and not continuous:

@@ -105,7 +105,7 @@ class ObjectiveSettings(Settings):
     """Weight of (|v| - 1)^2 for head `unit_vector`, whose only bad place is v = 0."""
     information_gain: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of an auxiliary task: tell each candidate's share of unknown rays and the coverage."""
-    reconstruction: Literal["fusion"] = "fusion"
+    reconstruction: Literal["fusion", "completion"] = "fusion"
     """What `detached_cd` reconstructs with."""
     normalised: bool = True
     """`detached_cd`: divide by the loss before the view (RRI) instead of the raw distance."""

@@ -6,6 +6,7 @@ states.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
@@ -18,6 +19,8 @@ from gimbal_nbv.rays import CHANNELS
 from gimbal_nbv.states import States, sample_states
 
 Row = dict[str, NDArray[Any]]
+Worth = Callable[[States], Values]
+"""Says what every candidate is worth in each state [B,M]."""
 Target = Literal["coverage", "chamfer"]
 """What the gains of a row count: coverage gained, or the share of the Chamfer distance lowered."""
 
@@ -62,7 +65,7 @@ class Drawing:
 def rows_of(
     states: States,
     cache: FeatureCache,
-    target: Target = "coverage",
+    target: Target | Worth = "coverage",
     content: RowContent | None = None,
 ) -> list[Row]:
     """Describe states of one object as training rows.
@@ -70,7 +73,7 @@ def rows_of(
     Args:
         states: The states.
         cache: Of their object; with its images where tokens are wanted.
-        target: What the gains count.
+        target: What the gains count, or who says.
         content: What is described.
 
     Returns:
@@ -79,8 +82,9 @@ def rows_of(
         [longest,P,D], `unknown_share` float32 [M] and `coverage` float32 [].
     """
     content = content or RowContent()
+    gains = target(states) if callable(target) else target_gains(states, target)
     columns: dict[str, NDArray[Any]] = {
-        "gains": target_gains(states, target).astype(np.float32),
+        "gains": gains.astype(np.float32),
         "used": states.used,
         "views": states.sets,
     }

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from gimbal.experiment.stage import Gate, Stage
 from gimbal.experiment.workload import Workload
+from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import EvaluateSettings, NbvConfig
 from gimbal_nbv.model_settings import needs_images
 from gimbal_nbv.stages.constant import ConstantStage
@@ -30,6 +31,7 @@ class NbvWorkload(Workload[NbvConfig]):
         """Return all stages of a training run."""
         return (
             *data_stages(config, evaluate_only=False),
+            *completion_stages(config),
             states_stage(config),
             PolicyStage(
                 name="train",
@@ -39,6 +41,7 @@ class NbvWorkload(Workload[NbvConfig]):
                 seed=config.seed,
                 views=config.views,
                 oracle=config.oracle,
+                completion=_rendered_with(config),
                 inputs=_train_inputs(config),
             ),
             ConstantStage(
@@ -90,9 +93,38 @@ def data_stages(config: NbvConfig, *, evaluate_only: bool) -> tuple[Stage, ...]:
     )
 
 
+def completion_stages(config: NbvConfig) -> tuple[Stage, ...]:
+    """Return the stages of the learned reconstruction, if there is one."""
+    if config.completion is None:
+        return ()
+    from gimbal_nbv.stages.completion import CompletionStage
+    from gimbal_nbv.stages.sensitivity import SensitivityStage, SensitivityStageSettings
+
+    return (
+        CompletionStage(
+            name="completion",
+            settings=config.completion,
+            seed=config.seed,
+            views=config.views,
+            oracle=config.oracle,
+        ),
+        SensitivityStage(
+            name="sensitivity",
+            settings=SensitivityStageSettings(
+                sensitivity=config.sensitivity, completion=config.completion
+            ),
+            seed=config.seed,
+            views=config.views,
+            oracle=config.oracle,
+        ),
+    )
+
+
 def states_stage(config: NbvConfig) -> StatesStage:
     """Return the stage that draws training states, with what the policy needs in them."""
     tokens = needs_images(config.model)
+    learned = config.states.target == "learned_rri"
+    images = ("views",) if tokens else ()
     return StatesStage(
         name="states",
         settings=config.states,
@@ -103,7 +135,8 @@ def states_stage(config: NbvConfig) -> StatesStage:
         features=not tokens or config.model.candidate_features == "rays",
         information=config.objective.information_gain > 0,
         first_view=config.first_view,
-        inputs=("views", "oracle") if tokens else ("oracle",),
+        completion=config.completion if learned else None,
+        inputs=(*images, "oracle", *(("completion", "sensitivity") if learned else ())),
     )
 
 
@@ -123,6 +156,7 @@ def judging_stages(config: NbvConfig, *, drift: tuple[str, ...] = ()) -> tuple[S
             oracle=config.oracle,
             model=config.model,
             first_view=config.first_view,
+            completion=config.completion,
             inputs=_rollout_inputs(config),
         ),
         EvaluateStage(
@@ -137,14 +171,23 @@ def judging_stages(config: NbvConfig, *, drift: tuple[str, ...] = ()) -> tuple[S
     )
 
 
+def _rendered_with(config: NbvConfig) -> CompletionSettings | None:
+    """Return the learned reconstruction that the policy is trained through, if any."""
+    detached = config.objective.name == "detached_cd"
+    learned = detached and config.objective.reconstruction == "completion"
+    return config.completion if learned else None
+
+
 def _train_inputs(config: NbvConfig) -> tuple[str, ...]:
     rendered = config.objective.name == "detached_cd"
-    return (*(("meshes", "views", "oracle") if rendered else ()), "states")
+    learned = ("completion",) if _rendered_with(config) else ()
+    return (*(("meshes", "views", "oracle") if rendered else ()), *learned, "states")
 
 
 def _rollout_inputs(config: NbvConfig) -> tuple[str, ...]:
     images = ("views",) if needs_images(config.model) else ()
-    return (*images, "oracle", "constant", "train")
+    guided = ("completion",) if config.completion is not None else ()
+    return (*images, "oracle", *guided, "constant", "train")
 
 
 def _gates(settings: EvaluateSettings) -> tuple[Gate, ...]:

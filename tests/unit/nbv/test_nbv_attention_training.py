@@ -29,7 +29,7 @@ from gimbal_nbv.policies.learned import trained_policies
 from gimbal_nbv.shapes import make_shape
 from gimbal_nbv.stages.attention_task import AttentionTask
 from gimbal_nbv.states import States
-from gimbal_nbv.training_data import Drawing, RowContent, rows_of
+from gimbal_nbv.training_data import Drawing, RowContent, rows_of, target_gains
 
 SMALL: dict[str, Any] = {"policy": "attention", "width": 16, "layers": 1, "heads": 2}
 STEPS = 6
@@ -93,7 +93,8 @@ def test_validation_comes_out_again_through_the_policies_of_rollouts(
     policies = trained_policies(checkpoint, model, scene.oracle.protocol.image_size)
     sets = scene.columns["views"][scene.columns["split"] == "val"]
     states = States(scene.oracle, sets)
-    found = validation_numbers(policies, [(states, scene.cache)], config_of(model, objective))
+    batch = (states, scene.cache, target_gains(states, "coverage"))
+    found = validation_numbers(policies, [batch], config_of(model, objective))
     step = int(checkpoint.name.removeprefix("step-"))
     said = {
         name.removeprefix("val/"): value

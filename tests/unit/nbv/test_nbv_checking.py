@@ -27,7 +27,7 @@ from gimbal_nbv.scorer import NbvModel
 from gimbal_nbv.stages.scorer_task import ScorerTask
 from gimbal_nbv.stages.training import load_scorer
 from gimbal_nbv.states import States
-from gimbal_nbv.training_data import Drawing, rows_of
+from gimbal_nbv.training_data import Drawing, rows_of, target_gains
 
 MODEL = ModelSettings(hidden=16)
 STEPS = 12
@@ -71,7 +71,8 @@ def numbers(model: NbvModel, states: States) -> dict[str, float]:
     )
     config = config.model_copy(update={"model": MODEL})
     policies = (LearnedPolicy(model), BlindPolicy(model))
-    return validation_numbers(policies, [(states, FeatureCache(states.oracle))], config)
+    worth = target_gains(states, "coverage")
+    return validation_numbers(policies, [(states, FeatureCache(states.oracle), worth)], config)
 
 
 def logged(out_dir: Path, checkpoint: Path) -> dict[str, float]:

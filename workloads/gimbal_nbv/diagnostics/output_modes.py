@@ -67,6 +67,8 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
         CannotTell: The run holds no object out.
     """
     policy = bench.policy("policy")
+    named = bench.config.states.target
+    target: Target = "chamfer" if named == "chamfer" else "coverage"
     found = []
     for done, one in enumerate(bench.objects(), start=1):
         rng = np.random.default_rng([bench.seed, crc32(one.object_id.encode())])
@@ -74,7 +76,7 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
         states = sample_states(
             one.oracle, STATES, rng, longest=longest, first=bench.config.first_view
         )
-        found.append(ask(policy, states, one.cache(), bench.config.states.target))
+        found.append(ask(policy, states, one.cache(), target))
         progress(done, bench.count(), "objects")
     if not found:
         raise CannotTell("the run holds no object out", "raise data.test_shapes")

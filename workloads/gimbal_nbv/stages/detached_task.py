@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gimbal.experiment.stage import StageInputs
+from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 from gimbal_nbv.stages.attention_task import AttentionTask
 from gimbal_nbv.stages.reading import open_rows, read_images, read_oracle, row_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gimbal_nbv.objectives.detached_inputs import MeshDepths
     from gimbal_nbv.oracle import OracleMap
     from gimbal_nbv.protocol import SphereProtocol
+    from gimbal_nbv.reconstruction.base import Reconstruction
     from gimbal_vision.meshes import Mesh
 
 _TRUTH_POINTS = 1000
@@ -37,8 +39,9 @@ class DetachedTask(AttentionTask):
     Args:
         model: Which network; its head names a direction.
         objective: How the loss is measured.
-        inputs: Stages `states`, `meshes`, `views` and `oracle`.
+        inputs: Stages `states`, `meshes`, `views`, `oracle`, and `completion` if it is used.
         protocol: Where cameras may stand.
+        completion: Of the learned reconstruction; depth fusion where None.
     """
 
     def __init__(
@@ -47,9 +50,11 @@ class DetachedTask(AttentionTask):
         objective: ObjectiveSettings,
         inputs: StageInputs,
         protocol: SphereProtocol,
+        completion: CompletionSettings | None = None,
     ) -> None:
         super().__init__(model, objective, open_rows(inputs, "states"), protocol)
         self._inputs = inputs
+        self._completion = completion
         self._names = [str(name) for name in self._rows.column("object_id")]
         self._place = row_of(open_rows(inputs, "oracle"))
         self._oracle = functools.lru_cache(maxsize=256)(self._read_oracle)
@@ -71,12 +76,13 @@ class DetachedTask(AttentionTask):
     def _lost(self, output: PolicyOutput, places: np.ndarray, states: DetachedStates) -> Tensor:
         from gimbal_nbv.objectives.ascent import norm_penalty
         from gimbal_nbv.objectives.detached import detached_step
-        from gimbal_nbv.reconstruction.fusion import DepthFusion
 
         if output.direction is None:
             raise TypeError("a direction is needed")
         directions = output.direction[places]
-        step = detached_step(directions, states, self._renderer, DepthFusion(), self._settings)
+        step = detached_step(
+            directions, states, self._renderer, self._reconstruction, self._settings
+        )
         total: Tensor = step.loss.sum()
         if output.norm is not None:
             total = total + self._objective.norm_penalty * norm_penalty(output.norm[places])[0]
@@ -91,6 +97,18 @@ class DetachedTask(AttentionTask):
             sums=self._objective.sums,
             normalise="before" if self._objective.normalised else "none",
         )
+
+    @functools.cached_property
+    def _reconstruction(self) -> Reconstruction:
+        if self._completion is None:
+            from gimbal_nbv.reconstruction.fusion import DepthFusion
+
+            return DepthFusion()
+        from gimbal.training.checkpoints import best
+        from gimbal_nbv.stages.completion import load_completion
+
+        folder = self._inputs["completion"].path
+        return load_completion(best(folder), self._completion, self._protocol.grid)
 
     @functools.cached_property
     def _renderer(self) -> MeshDepths:

@@ -14,6 +14,7 @@ from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import DataStage, Item
 from gimbal.errors import ConfigError
 from gimbal.experiment.stage import StageInputs
+from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, RolloutSettings, ViewSettings
 from gimbal_nbv.model_settings import ModelSettings
 from gimbal_nbv.stages.reading import (
@@ -35,6 +36,7 @@ class RolloutsStage(DataStage):
 
     Attributes:
         first_view: Where every rollout starts; from seeded views of each object where None.
+        completion: Of the learned reconstruction, which then guides a baseline of its own.
     """
 
     libraries: ClassVar[tuple[str, ...]] = (*DataStage.libraries, "numba", "torch")
@@ -44,6 +46,7 @@ class RolloutsStage(DataStage):
     oracle: OracleSettings
     model: ModelSettings
     first_view: int | None = None
+    completion: CompletionSettings | None = None
     inputs: tuple[str, ...] = ("oracle", "constant", "train")
     items_per_block: int = 2
 
@@ -114,7 +117,14 @@ class RolloutsStage(DataStage):
 
         policy, blind = _trained(inputs["train"].path, self.model, self.views.image_size)
         constant = FirstFramePolicy(np.load(inputs["constant"].path / "directions.npy"))
-        return (*baselines(self.seed), constant, blind, policy)
+        guided = self._guided(inputs)
+        return (*baselines(self.seed), *guided, constant, blind, policy)
+
+    def _guided(self, inputs: StageInputs) -> Sequence[Policy]:
+        if self.completion is None:
+            return ()
+        grid = protocol_of(self.views, self.oracle).grid
+        return (_completion_policy(inputs["completion"].path, self.completion, grid),)
 
 
 @functools.lru_cache(maxsize=2)
@@ -123,6 +133,15 @@ def _trained(train_dir: Path, settings: ModelSettings, image_size: int) -> tuple
     from gimbal_nbv.policies.learned import trained_policies
 
     return trained_policies(best(train_dir), settings, image_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _completion_policy(folder: Path, settings: CompletionSettings, grid: int) -> Policy:
+    from gimbal.training.checkpoints import best
+    from gimbal_nbv.policies.completion import CompletionPolicy
+    from gimbal_nbv.stages.completion import load_completion
+
+    return CompletionPolicy(load_completion(best(folder), settings, grid))
 
 
 def row_rollout(row: Mapping[str, Any]) -> Rollout:

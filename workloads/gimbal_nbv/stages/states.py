@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 from zlib import crc32
 
 from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import DataStage, Item
+from gimbal.errors import ConfigError
 from gimbal.experiment.stage import StageInputs
+from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, StateSettings, ViewSettings
 from gimbal_nbv.stages.reading import (
     open_rows,
@@ -19,7 +23,14 @@ from gimbal_nbv.stages.reading import (
     rows_of_split,
 )
 
-_UNITS = {"coverage": "share of samples", "chamfer": "share of the Chamfer distance"}
+if TYPE_CHECKING:
+    from gimbal_nbv.training_data import Target, Worth
+
+_UNITS = {
+    "coverage": "share of samples",
+    "chamfer": "share of the Chamfer distance",
+    "learned_rri": "share of samples and of the Chamfer distance, blended",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +42,8 @@ class StatesStage(DataStage):
         features: Describe every candidate for the scorer.
         information: Tell what the auxiliary task asks for.
         first_view: The first view of every state; any where None.
+        completion: Of the learned reconstruction that says what candidates are worth. Needs stages
+            `completion` and `sensitivity`.
     """
 
     libraries: ClassVar[tuple[str, ...]] = (*DataStage.libraries, "numba", "torch")
@@ -42,6 +55,7 @@ class StatesStage(DataStage):
     features: bool = True
     information: bool = False
     first_view: int | None = None
+    completion: CompletionSettings | None = None
     inputs: tuple[str, ...] = ("oracle",)
     items_per_block: int = 8
 
@@ -108,8 +122,20 @@ class StatesStage(DataStage):
             features=self.features, extractor=self.extractor, information=self.information
         )
         cache = FeatureCache(oracle, capacity=1, images=images)
-        for row in rows_of(drawing.states(oracle), cache, self.settings.target, content):
+        for row in rows_of(drawing.states(oracle), cache, self._worth(inputs), content):
             yield {**row, "object_id": item["id"], "split": item["split"]}
+
+    def _worth(self, inputs: StageInputs) -> Target | Worth:
+        if self.settings.target != "learned_rri":
+            return self.settings.target
+        if self.completion is None:
+            raise ConfigError(
+                "states.target is learned_rri and there is no learned reconstruction",
+                "add `completion: {}` to the config",
+            )
+        grid = protocol_of(self.views, self.oracle).grid
+        folders = inputs["completion"].path, inputs["sensitivity"].path
+        return _learned_worth(*folders, self.completion, grid)
 
     def _validation(self, families: Mapping[str, str]) -> set[str]:
         """Hold out whole families of the training objects; single objects where there is one."""
@@ -121,3 +147,18 @@ class StatesStage(DataStage):
         count = min(max(round(self.settings.validation_share * len(names)), 1), len(names) - 1)
         held = set(names[:count])
         return {name for name, family in families.items() if family in held}
+
+
+@functools.lru_cache(maxsize=2)
+def _learned_worth(
+    completion: Path, sensitivity: Path, settings: CompletionSettings, grid: int
+) -> Worth:
+    """Return the blend of coverage gain and learned RRI that the gate allows at each stage."""
+    from gimbal.training.checkpoints import best
+    from gimbal_nbv.stages.completion import load_completion
+    from gimbal_nbv.stages.sensitivity import read_lambdas
+    from gimbal_nbv.view_sensitivity import blended_gains
+
+    net = load_completion(best(completion), settings, grid)
+    lambdas = read_lambdas(sensitivity)
+    return lambda states: blended_gains(states, net, lambdas)

@@ -10,6 +10,7 @@ from gimbal.experiment.settings import Settings
 from gimbal.experiment.stage import StageInputs
 from gimbal.training.settings import TrainSettings
 from gimbal.training.stage import TrainStage
+from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, ViewSettings
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 from gimbal_nbv.stages.reading import open_rows, protocol_of
@@ -30,11 +31,16 @@ class PolicySettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyStage(TrainStage):
-    """Trains the policy."""
+    """Trains the policy.
+
+    Attributes:
+        completion: Of the learned reconstruction that `detached_cd` uses; none: depth fusion.
+    """
 
     settings: PolicySettings
     views: ViewSettings
     oracle: OracleSettings
+    completion: CompletionSettings | None = None
     inputs: tuple[str, ...] = ("states",)
 
     @property
@@ -53,7 +59,8 @@ class PolicyStage(TrainStage):
         if objective.name == "detached_cd":
             from gimbal_nbv.stages.detached_task import DetachedTask
 
-            return DetachedTask(model, objective, inputs, protocol_of(self.views, self.oracle))
+            protocol = protocol_of(self.views, self.oracle)
+            return DetachedTask(model, objective, inputs, protocol, self.completion)
         from gimbal_nbv.stages.attention_task import AttentionTask
 
         return AttentionTask(model, objective, rows, protocol_of(self.views, self.oracle))
