@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -170,13 +172,13 @@ def test_the_48_turns_differ_and_turn_places_with_their_voxels(mug_oracle: Oracl
     """Turning the samples and describing them equals describing them and turning the grid."""
     marked = np.arange(27).reshape(3, 3, 3)
     assert len({turned(marked, n).tobytes() for n in range(SYMMETRIES)}) == SYMMETRIES
-    silent = OracleMap(**{**vars(mug_oracle), "surface": np.zeros_like(mug_oracle.surface)})
+    silent = replace(mug_oracle, surface=np.zeros_like(mug_oracle.surface))
     held, offsets = surface_target(silent)
     for symmetry in range(0, SYMMETRIES, 5):
         basis = np.stack([turned_vectors(np.eye(3)[:, n].reshape(3, 1, 1, 1), symmetry).ravel()
                           for n in range(3)])  # fmt: skip
         moved = (mug_oracle.samples @ basis).astype(np.float32)
-        found, places = surface_target(OracleMap(**{**vars(silent), "samples": moved}))
+        found, places = surface_target(replace(silent, samples=moved))
         assert np.array_equal(found, turned(held, symmetry))
         np.testing.assert_allclose(places, turned_vectors(offsets, symmetry), atol=1e-4)
 
