@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from gimbal.errors import ConfigError
+from gimbal.experiment.loading import load_experiment
 from gimbal_nbv.building import reconstruction_distances, render_depth
 from gimbal_nbv.cli import app
+from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.noise import (
     Depth,
@@ -24,16 +27,20 @@ from gimbal_nbv.noise import (
     noisy_oracle,
 )
 from gimbal_nbv.noise_page import diagnosis_of
+from gimbal_nbv.noise_settings import NoiseSettings
 from gimbal_nbv.noise_summary import LevelRollouts, summarise
 from gimbal_nbv.oracle import ARRAYS, OracleMap
 from gimbal_nbv.policies import FarthestPolicy, OracleChamfer
-from gimbal_nbv.protocol import SphereProtocol
+from gimbal_nbv.protocol import SphereProtocol, first_views
 from gimbal_nbv.rollout import roll_out
 from gimbal_nbv.shapes import make_shape
+from gimbal_nbv.stages import noise as stage_module
+from gimbal_nbv.stages.noise import NoiseStage
 from gimbal_nbv.states import States
 from gimbal_vision.lie import rotation_angle, so3_exp
 from gimbal_vision.meshes import normalise
 
+SMOKE = Path(__file__).parents[3] / "configs" / "nbv" / "smoke.yaml"
 SETS = np.array([[0, 5, 9], [3, -1, -1]], dtype=np.int32)
 
 
@@ -228,3 +235,50 @@ def test_expected_chamfer_averages_its_draws(mug_oracle: OracleMap) -> None:
     mean = ExpectedChamfer((mug_oracle, worse)).scores(states, FeatureCache(mug_oracle))
     each = [one.chamfer_gains(SETS) for one in (mug_oracle, worse)]
     np.testing.assert_allclose(mean, (each[0] + each[1]) / 2)
+
+
+class OneObject:
+    """The rows that stage `noise` reads of a run with one held-out object."""
+
+    def __init__(self, depth: Depth) -> None:
+        self._columns = {"object_id": ["mug"], "split": ["test"]}
+        self._depth = depth
+
+    def column(self, name: str) -> list[str]:
+        return self._columns[name]
+
+    def fetch(self, rows: Sequence[int], columns: Sequence[str]) -> dict[str, list[Depth]]:
+        return {"depth": [self._depth]}
+
+
+@pytest.fixture
+def noise_stage(
+    mug_oracle: OracleMap, mug_depth: Depth, monkeypatch: pytest.MonkeyPatch
+) -> NoiseStage:
+    config = load_experiment(SMOKE, ["views.candidates=16", "views.image_size=32"])[1]
+    assert isinstance(config, NbvConfig)
+    monkeypatch.setattr(stage_module, "open_rows", lambda *_: OneObject(mug_depth))
+    monkeypatch.setattr(stage_module, "read_oracle", lambda *_: mug_oracle)
+    policies = (FarthestPolicy(), OracleChamfer())
+    monkeypatch.setattr("gimbal_nbv.run_policy.all_policies", lambda *_: policies)
+    levels = NoiseSettings(depth=(0, 0.02), rotation_deg=(0,), translation=(), first_views=2)
+    return NoiseStage(name="noise", settings=levels, config=config)
+
+
+def test_the_stage_measures_each_level_once_and_the_clean_one_always(
+    noise_stage: NoiseStage, mug_oracle: OracleMap
+) -> None:
+    clean, noisy = noise_stage.items({})
+    assert [clean["id"], noisy["id"]] == ["mug@clean=0", "mug@depth=0.02"]
+    rows = {row["policy"]: row for row in noise_stage.rows(clean, {})}
+    assert list(rows) == ["farthest", "oracle_cd", "oracle_cd_expected"]
+    assert set(rows["farthest"]) == {column.name for column in noise_stage.schema}
+    starts = first_views(mug_oracle.protocol, "mug", 2, 0)
+    plain = roll_out(FarthestPolicy(), mug_oracle, starts, 6)
+    np.testing.assert_array_equal(rows["farthest"]["chamfer"], plain.chamfer)
+    np.testing.assert_array_equal(
+        rows["oracle_cd"]["views"], rows["oracle_cd_expected"]["views"], "nothing to expect"
+    )
+    dirty = {row["policy"]: row for row in noise_stage.rows(noisy, {})}
+    np.testing.assert_array_equal(dirty["farthest"]["coverage"], rows["farthest"]["coverage"])
+    assert (dirty["farthest"]["chamfer"] != rows["farthest"]["chamfer"]).all()
