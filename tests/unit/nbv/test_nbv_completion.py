@@ -149,6 +149,15 @@ def test_the_gradient_of_the_poses_is_the_finite_difference(
         assert abs(float(difference)) > 1e-6
 
 
+def test_poses_may_be_more_precise_than_the_net(mug_views: Views) -> None:
+    for keep_measured in (False, True):
+        completion = Completion(net(), 1e-9, keep_measured, GRID)
+        found = completion.reconstruct(*mug_views)
+        assert found.weights is not None
+        assert len(found.points) == len(found.weights) > GRID**3 / 2
+        assert torch.isfinite(found.points).all()
+
+
 def test_unprojection_is_that_of_the_cameras(
     mug_views: Views, small_protocol: SphereProtocol
 ) -> None:

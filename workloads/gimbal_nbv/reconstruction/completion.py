@@ -58,7 +58,7 @@ class Completion:
         do.
         """
         codes = soft_codes(depths, poses, intrinsics, self.grid)
-        logits, offsets = self.net(codes[None])
+        logits, offsets = self.net(codes[None].to(next(self.net.parameters()).dtype))
         weights = torch.sigmoid(logits[0]).reshape(-1)
         if self.keep_measured:
             weights = weights * (1 - codes[2].reshape(-1))
