@@ -17,6 +17,7 @@ from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.policies import FarthestPolicy, OracleCoverage
 from gimbal_nbv.protocol import SphereProtocol
 from gimbal_nbv.shapes import make_shape
+from gimbal_vision.rendering.raster import RasterRenderer
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -43,6 +44,11 @@ class Mug(BenchObject):
     """An object that no stage wrote."""
 
     mesh = make_shape("mug", 3)
+    protocol = SphereProtocol(views=16, image_size=32, samples=300, reference_views=24, grid=16)
+    depth = np.asarray(
+        RasterRenderer(threads=1).render(mesh, protocol.cameras, ("depth",)).depth,
+        dtype=np.float32,
+    )
 
     def cache(self) -> FeatureCache:
         return FeatureCache(self.oracle)
@@ -50,7 +56,7 @@ class Mug(BenchObject):
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    protocol = SphereProtocol(views=16, image_size=32, samples=300, reference_views=24, grid=16)
+    protocol = Mug.protocol
     oracle = build_oracle(Mug.mesh, protocol)
     mug = Mug(object_id=HOSTILE, oracle=oracle, rows=None)  # type: ignore[arg-type]
     walkers = Walkers(policies={"farthest": FarthestPolicy(), "oracle": OracleCoverage()})
@@ -107,4 +113,16 @@ def test_the_sphere_shows_every_layer_and_whose_path_it_follows(
     page.locator("#sphere-step").focus()
     page.keyboard.press("End")
     assert "that farthest had taken" in page.locator("#sphere-readout").inner_text()
+    assert problems == []
+
+
+def test_the_detached_gradient_is_drawn_when_asked_for(opened: tuple[Any, list[str]]) -> None:
+    page, problems = opened
+    ends = """() => document.getElementById('sphere-map').data
+        .filter(t => t.marker?.symbol === 'arrow').flatMap(t => t.x).length"""
+    assert page.evaluate(ends) == 0
+    page.check("#sphere-arrows")
+    assert page.evaluate(ends) > 30
+    page.uncheck("#sphere-arrows")
+    assert page.evaluate(ends) == 0
     assert problems == []

@@ -10,12 +10,15 @@ import pytest
 from gimbal_nbv.diagnostics.finding import Verdict
 from gimbal_nbv.diagnostics.landscape import diagnose as judge_landscape
 from gimbal_nbv.diagnostics.landscape import local_optima, neighbours, shapes_of
+from gimbal_nbv.diagnostics.landscape_arrows import descent
 from gimbal_nbv.diagnostics.oracle_test import diagnose, try_object, try_states
 from gimbal_nbv.diagnostics.prefixes import farthest_sets, nearest_cosine, opposite_and_beside
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.policies import FarthestPolicy
 from gimbal_nbv.protocol import SphereProtocol
 from gimbal_nbv.rollout import roll_out
+from gimbal_nbv.shapes import make_shape
+from gimbal_vision.rendering.raster import RasterRenderer
 
 STARTS = list(range(16))
 
@@ -124,3 +127,17 @@ def test_the_landscape_of_a_mug_is_judged_at_its_number_of_candidates(
     limits = {check.name: check.threshold for check in diagnosis.checks}
     assert limits["local optima in a state"] == 1.0
     assert sum(diagnosis.numbers["stages"][0]["optima_histogram"]) == 16
+
+
+def test_arrows_are_tangents_that_lead_away_from_what_was_seen(mug_oracle: OracleMap) -> None:
+    """On a look-at sphere the detached gradient turns the camera towards the unseen side."""
+    protocol, mesh = mug_oracle.protocol, make_shape("mug", 3)
+    depth = RasterRenderer(threads=1).render(mesh, protocol.cameras, ("depth",)).depth
+    taken = np.array([5], dtype=np.int32)
+    arrows = descent(mug_oracle, taken, np.asarray(depth, dtype=np.float32), mesh)
+    across = (arrows * protocol.directions).sum(axis=1)
+    assert np.abs(across).max() < 1e-6
+    assert np.linalg.norm(arrows, axis=1).max() == pytest.approx(1.0)
+    assert not arrows[5].any()
+    away = arrows @ -protocol.directions[5]
+    assert (np.delete(away, 5) > 0).mean() > 0.75

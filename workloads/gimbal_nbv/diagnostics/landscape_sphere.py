@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gimbal_nbv.diagnostics.bench import Bench, BenchObject
+from gimbal_nbv.diagnostics.landscape_arrows import descent
 from gimbal_nbv.policies import FarthestPolicy, OracleCoverage, Policy
 from gimbal_nbv.rollout import Rollout, roll_out
 from gimbal_vision.meshes.simplifying import cluster_vertices
@@ -78,14 +79,14 @@ def walk(one: BenchObject, walkers: Walkers, first: int, budget: int) -> dict[st
 
 
 def steps(one: BenchObject, path: Rollout, *, learned: bool) -> list[dict[str, Any]]:
-    """Return the layers of each decision of a path: gain, CD after, RRI and score.
+    """Return the layers of each decision of a path: gain, CD after, RRI, score, and arrows.
 
     Args:
         one: The object.
         path: Whose decisions.
         learned: Whether its scores are a learned policy's; others say nothing new.
     """
-    oracle = one.oracle
+    oracle, mesh, depth = one.oracle, one.mesh, one.depth
     layers = []
     for step in range(path.views.shape[1] - 1):
         taken = path.views[:1, : step + 1]
@@ -98,6 +99,7 @@ def steps(one: BenchObject, path: Rollout, *, learned: bool) -> list[dict[str, A
                 "cd": _numbers(1e3 * (before - lowered)),
                 "rri": _numbers(oracle.chamfer_ratios(taken)[0]),
                 "score": _numbers(score),
+                "arrows": np.round(descent(oracle, taken[0], depth, mesh), 3).tolist(),
             }
         )
     return layers

@@ -17,6 +17,8 @@ LAYERS = {
     "score": "Policy score",
     "rri": "RRI",
 }
+LOWER = ("cd",)
+"""Layers of which less is better."""
 DIGITS = 4
 
 
@@ -28,6 +30,7 @@ def sphere_payload(
     Args:
         evaluation: `rollouts` holds an item an object: `object_id`, `directions` [M,3], `vertices`,
             `faces`, `policies` and `steps`; `owner` names whose path the steps follow.
+            A step may have `arrows` [M,3], tangents to the sphere at each candidate.
         layers: What candidates can be coloured by, `key in a step → name`.
     """
     layers = LAYERS if layers is None else layers
@@ -35,7 +38,8 @@ def sphere_payload(
     drawable = [rollout for rollout in rollouts if rollout is not None]
     if not drawable:
         return None
-    return {"layers": dict(layers), "rollouts": drawable}
+    lower = [key for key in layers if key in LOWER]
+    return {"layers": dict(layers), "lower": lower, "rollouts": drawable}
 
 
 def _rollout(item: Mapping[str, Any], layers: Mapping[str, str]) -> dict[str, Any] | None:
@@ -88,7 +92,12 @@ def _path(key: str, raw: Mapping[str, Any], count: int) -> dict[str, Any]:
 
 def _step(raw: Mapping[str, Any], count: int, layers: Mapping[str, str]) -> dict[str, Any]:
     views = [int(view) for view in raw.get("views", []) if 0 <= view < count]
-    return {"views": views, **{name: _layer(raw.get(name), count) for name in layers}}
+    arrows = _points(raw.get("arrows"))
+    return {
+        "views": views,
+        **({"arrows": arrows} if len(arrows) == count else {}),
+        **{name: _layer(raw.get(name), count) for name in layers},
+    }
 
 
 def _layer(raw: object, count: int) -> list[float | None] | None:

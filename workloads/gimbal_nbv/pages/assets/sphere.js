@@ -9,13 +9,16 @@
   const byId = (id) => document.getElementById(id);
   const [objects, layers, paths, slider] =
     ["object", "layer", "path", "step"].map((name) => byId(`sphere-${name}`));
-  const SCALE = "Viridis", SHELL = 0.85;
+  const arrows = byId("sphere-arrows");
+  const SCALE = "Viridis", SHELL = 0.85, REACH = 0.24;
 
   const canvas = document.createElement("canvas");
   const webgl = Boolean(canvas.getContext("webgl2") || canvas.getContext("webgl"));
   byId("sphere-space").hidden = !webgl;
   byId("sphere-no-webgl").hidden = webgl;
 
+  /** Whether less of the chosen layer is better. */
+  const lower = () => sphere.lower.includes(layers.value);
   const show = (value, digits = 3) =>
     (value === null || value === undefined ? "–" : value.toFixed(digits).replace("-", "−"));
   const share = (value) => (value === null || value === undefined ? "–" : `${show(100 * value, 1)} %`);
@@ -65,6 +68,16 @@
     return at.slice(1).flatMap((point, i) => arc(at[i], point).slice(i ? 1 : 0));
   }
 
+  /** Where a camera at each candidate is pushed: [from, to] on the sphere, as far as asked for. */
+  function pushes(state) {
+    if (!arrows.checked || !state.step.arrows) return [];
+    return state.rollout.directions.map((from, view) => {
+      const moved = from.map((value, axis) => value + REACH * state.step.arrows[view][axis]);
+      const size = Math.hypot(...moved);
+      return [from, moved.map((value) => value / size)];
+    }).filter(([from, to]) => Math.hypot(...from.map((v, axis) => v - to[axis])) > 0.01);
+  }
+
   function range(values) {
     const known = values.filter((value) => value !== null);
     return known.length ? [Math.min(...known), Math.max(...known)] : [0, 1];
@@ -79,6 +92,28 @@
         on: "#fff", text: (i) => `${i + 1}` },
       { views: state.chosen === undefined ? [] : [state.chosen], symbol: "circle", size: 21,
         colour: "var(--c-policy)", on: "var(--on-policy)", text: () => `${state.used.length + 1}` },
+    ];
+  }
+
+  function flatArrows(state, turn) {
+    const ends = pushes(state)
+      .map((pair) => pair.map((point) => project(point, turn)))
+      .filter(([from, to]) => Math.hypot(from[0] - to[0], from[1] - to[1]) < 0.6);
+    const column = (axis) => ends.flatMap(([from, to]) => [from[axis], to[axis], null]);
+    return { type: "scatter", mode: "lines+markers", x: column(0), y: column(1),
+      line: { color: "#fff", width: 2 },
+      marker: { symbol: "arrow", angleref: "previous", color: "#fff", line: { width: 0 },
+        size: ends.flatMap(() => [0, 9, 0]) } };
+  }
+
+  function spaceArrows(state, at) {
+    const ends = pushes(state);
+    return [
+      { type: "scatter3d", mode: "lines", hoverinfo: "skip",
+        ...at(ends.flatMap(([from, to]) => [from, to, null]), SHELL * 1.01),
+        line: { color: "var(--ink)", width: 4 } },
+      { type: "scatter3d", mode: "markers", hoverinfo: "skip",
+        ...at(ends.map(([, to]) => to), SHELL * 1.01), marker: { size: 2.5, color: "var(--ink)" } },
     ];
   }
 
@@ -98,7 +133,8 @@
       { type: "heatmap", z: grid.map((row) => row.map((view) => (view < 0 ? null : values[view]))),
         text: grid.map((row) => row.map((view) => texts[view] ?? "")), x0: -EDGE_X * (1 - 1 / COLS),
         dx: (2 * EDGE_X) / COLS, y0: -EDGE_Y * (1 - 1 / ROWS), dy: (2 * EDGE_Y) / ROWS,
-        colorscale: SCALE, zmin: low, zmax: high, hovertemplate: "%{text}<extra></extra>",
+        colorscale: SCALE, reversescale: lower(), zmin: low, zmax: high,
+        hovertemplate: "%{text}<extra></extra>",
         colorbar: { orientation: "h", thickness: 10, len: 0.7, y: -0.04, yanchor: "top",
           outlinewidth: 0, tickfont: { size: 11, color: "var(--muted)" }, nticks: 5,
           title: { text: sphere.layers[layers.value], side: "top", font: { size: 12 } } } },
@@ -108,6 +144,7 @@
         marker: { size: 4, color: "rgba(255,255,255,.8)", line: { width: 1, color: "rgba(0,0,0,.55)" } } },
       { type: "scatter", mode: "lines", x: broken.map((p) => p[0]), y: broken.map((p) => p[1]),
         line: { color: "var(--c-policy)", width: 2.5 } },
+      flatArrows(state, turn),
       ...overlays(state).map((mark) => ({
         type: "scatter", mode: mark.text ? "markers+text" : "markers",
         x: mark.views.map((view) => flat[view][0]), y: mark.views.map((view) => flat[view][1]),
@@ -143,10 +180,12 @@
       { type: "scatter3d", mode: "markers", ...at(rollout.directions),
         text: rollout.directions.map((_, view) => describe(state, view)),
         hovertemplate: "%{text}<extra></extra>",
-        marker: { size: 6.5, color: values, colorscale: SCALE, cmin: low, cmax: high, opacity: 1,
+        marker: { size: 6.5, color: values, colorscale: SCALE, reversescale: lower(),
+          cmin: low, cmax: high, opacity: 1,
           line: { width: 0.5, color: "var(--muted)" } } },
       { type: "scatter3d", mode: "lines", ...at(pathPoints(state), SHELL * 1.01),
         hoverinfo: "skip", line: { color: "var(--c-policy)", width: 6 } },
+      ...spaceArrows(state, at),
       ...overlays(state).map((mark) => ({
         type: "scatter3d", mode: "markers", hoverinfo: "skip",
         ...at(mark.views.map((view) => rollout.directions[view]), SHELL * 1.02),
@@ -202,7 +241,7 @@
     const keys = Object.keys(sphere.layers).filter((key) => state.step[key]);
     const order = state.values.map((value, view) => [value, view])
       .filter(([value, view]) => value !== null && !state.step.views.includes(view))
-      .sort((a, b) => b[0] - a[0]).slice(0, 5);
+      .sort((a, b) => (lower() ? a[0] - b[0] : b[0] - a[0])).slice(0, 5);
     const cell = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
     const line = (first, rest, tag) => {
       const head = cell("th", first);
@@ -218,6 +257,8 @@
       return row;
     };
     const table = byId("sphere-top");
+    table.caption.textContent =
+      `The five ${lower() ? "lowest" : "highest"} candidates by the chosen colour`;
     table.tHead.replaceChildren(line("Candidate", keys.map((key) => sphere.layers[key]), "th"));
     table.tBodies[0].replaceChildren(...order.map(([, view]) => line(
       `${view}${view === state.chosen ? " (chosen)" : ""}`,
@@ -242,12 +283,13 @@
     options(layers, available);
     options(paths, Object.entries(rollout.paths).map(([key, path]) => [key, path.label]));
     slider.max = String(Math.max(0, rollout.steps.length - 1));
+    byId("sphere-arrows-label").hidden = !rollout.steps.some((step) => step.arrows);
     update();
   }
 
   options(objects, sphere.rollouts.map((rollout, i) => [String(i), rollout.name]));
   objects.addEventListener("change", choose);
-  for (const control of [layers, paths]) control.addEventListener("change", update);
+  for (const control of [layers, paths, arrows]) control.addEventListener("change", update);
   slider.addEventListener("input", update);
   redraws.push(update);
   choose();
