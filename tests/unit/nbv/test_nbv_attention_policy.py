@@ -97,6 +97,7 @@ def close(a: PolicyOutput, b: PolicyOutput) -> None:
 SHAPES = {
     "grid": shape(),
     "none": shape(pooling="none"),
+    "hits": shape(pooling="hits", hits=13),
     "attn": shape(pooling="attn"),
     "mean": shape(pooling="mean"),
     "no_frame": shape(coordinates=False),
@@ -140,6 +141,15 @@ def test_a_candidates_score_does_not_depend_on_how_many_there_are() -> None:
     few = net(permuted_candidates(state, torch.tensor([4, 0, 2])))
     torch.testing.assert_close(few.scores, net(state).scores[:, [4, 0, 2]], atol=1e-9, rtol=0)
     assert (few.scores[:, 2] == ABSENT).all()
+
+
+def test_patches_that_hit_nothing_are_left_out() -> None:
+    net, state = policy(shape(pooling="hits", hits=12)), inputs()
+    empty = (state.tokens[..., 3:6] == 0).all(-1, keepdim=True)
+    assert empty.sum(2).min() == 4
+    other = torch.where(empty, torch.full_like(state.tokens, 9.0), state.tokens)
+    other[..., 3:6] = state.tokens[..., 3:6]
+    close(net(replace(state, tokens=other)), net(state))
 
 
 def test_without_coordinates_turning_everything_changes_nothing() -> None:
@@ -239,6 +249,7 @@ def test_tokens_of_another_extractor_are_refused() -> None:
         ({"relative": False, "coordinates": False}, "sees no directions"),
         ({"head": "spherical", "coordinates": False}, "without a frame"),
         ({"head": "spherical", "features": 2}, "looks at no candidates"),
+        ({"pooling": "hits", "has_points": False, "relative": False}, "which patches hit"),
         ({"head": "polar"}, "no head 'polar'"),
         ({"vectors": (9,)}, "a vector at 9 ends beyond a token of 11 numbers"),
     ],

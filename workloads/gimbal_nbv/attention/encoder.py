@@ -39,7 +39,8 @@ class SceneEncoder(nn.Module):
         self.reference = nn.Parameter(0.02 * torch.randn(width))
         if shape.coordinates:
             self.direction = mlp(HARMONICS, width, width)
-            self.place = nn.Parameter(0.02 * torch.randn(shape.kept, width))
+            places = 1 if shape.pooling == "hits" else shape.kept
+            self.place = nn.Parameter(0.02 * torch.randn(places, width))
         layer = nn.TransformerEncoderLayer(
             width, shape.heads, 2 * width, 0.0, "gelu", batch_first=True, norm_first=True
         )

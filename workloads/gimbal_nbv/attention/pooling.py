@@ -27,6 +27,7 @@ class TokenPool(nn.Module):
         super().__init__()
         self.pooling = shape.pooling
         self.side = shape.pooled_side
+        self.kept = shape.kept
         self.solid = GEOMETRY_NUMBERS if shape.has_points else 0
         if shape.pooling == "attn":
             self.key = nn.Linear(shape.token_dim, shape.width)
@@ -36,6 +37,8 @@ class TokenPool(nn.Module):
         """Return the pooled tokens."""
         if self.pooling == "none":
             return tokens
+        if self.pooling == "hits":
+            return _hits(tokens, self.kept)
         if not self.solid:
             return self._average_like(tokens, tokens)
         hit = (tokens[..., 3 : self.solid].square().sum(-1, keepdim=True) > 0).to(tokens.dtype)
@@ -58,6 +61,13 @@ class TokenPool(nn.Module):
         """Return how much each learned query takes of each token [B,N,P',P]."""
         keys = self.key(tokens)
         return torch.softmax(self.queries @ keys.transpose(-1, -2) / sqrt(keys.shape[-1]), dim=-1)
+
+
+def _hits(tokens: Tensor, count: int) -> Tensor:
+    """Return the tokens of the longest normals [B,N,count,D]; those of empty patches are 0."""
+    length = tokens[..., 3:GEOMETRY_NUMBERS].square().sum(-1)
+    kept = length.topk(count, dim=-1).indices.unsqueeze(-1)
+    return tokens.gather(2, kept.expand(*kept.shape[:3], tokens.shape[-1]))
 
 
 def _grid_mean(values: Tensor, side: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from gimbal_nbv.errors import PolicyError
 
-Pooling = Literal["none", "grid", "attn", "mean"]
+Pooling = Literal["none", "hits", "grid", "attn", "mean"]
 HeadName = Literal["discrete", "cartesian", "spherical", "spherical_periodic", "unit_vector"]
 
 GEOMETRY_NUMBERS = 6
@@ -26,9 +26,11 @@ class AttentionShape:
         layers: Encoder layers.
         heads: Attention heads.
         decoder_layers: Cross-attention layers of the candidate queries.
-        pooling: What is kept of a view: every token, a spatial mean over a grid, what learned
-            queries attend to, or one mean, which forgets where in the picture anything was.
+        pooling: What is kept of a view: every token; those whose patches hit something, which need
+            points; a spatial mean over a grid; what learned queries attend to; or one mean, which
+            forgets where in the picture anything was.
         pooled_side: Side of the pooled grid; `attn` has that number squared of queries.
+        hits: Tokens that `hits` keeps, those of the longest normals first.
         head: What the policy answers with.
         features: Numbers F per candidate added to its query; 0 for none.
         has_points: Whether a token begins with its patch's mean point and mean normal.
@@ -50,6 +52,7 @@ class AttentionShape:
     decoder_layers: int = 1
     pooling: Pooling = "grid"
     pooled_side: int = 4
+    hits: int = 24
     head: HeadName = "discrete"
     features: int = 0
     has_points: bool = False
@@ -78,7 +81,7 @@ class AttentionShape:
                 f"width {self.width} is not divisible by {self.heads} heads",
                 f"use a multiple of {self.heads}",
             )
-        least = min(self.token_dim, self.tokens_per_view, self.layers, self.pooled_side)
+        least = min(self.token_dim, self.tokens_per_view, self.layers, self.pooled_side, self.hits)
         if min(least, self.decoder_layers) < 1 or self.features < 0:
             raise PolicyError("a size of the attention policy is below 1", "use 1 or more")
         if self.vectors and max(self.vectors) + 3 > self.token_dim:
@@ -93,6 +96,11 @@ class AttentionShape:
             )
 
     def _check_switches(self) -> None:
+        if self.pooling == "hits" and not self.has_points:
+            raise PolicyError(
+                "tokens without points do not tell which patches hit something",
+                "use pooling grid, or an extractor that has points",
+            )
         if self.relative and not self.has_points:
             raise PolicyError(
                 "relative geometry needs tokens with points",
@@ -125,6 +133,8 @@ class AttentionShape:
         """Tokens of a view after pooling."""
         if self.pooling == "mean":
             return 1
+        if self.pooling == "hits":
+            return min(self.hits, self.tokens_per_view)
         return self.tokens_per_view if self.pooling == "none" else self.pooled_side**2
 
 
