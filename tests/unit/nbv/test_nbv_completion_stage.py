@@ -42,7 +42,10 @@ OBJECTS = (("mug", 3), ("bowl", 1), ("bowl", 2), ("bottle", 2))
 VIEWS = ViewSettings(candidates=8, image_size=24)
 ORACLE = OracleSettings(surface_samples=150)
 SETTINGS = CompletionSettings(
-    width=4, per_object=3, train=TrainSettings(steps=2, global_batch=2, best_metric="loss")
+    width=4,
+    per_object=3,
+    longest=15,
+    train=TrainSettings(steps=2, global_batch=2, best_metric="loss"),
 )
 
 
@@ -144,6 +147,21 @@ def test_the_gate_is_written_for_the_states(
     assert [one["views"] for one in record["stages"]] == [1, 2, 3]
     assert set(record["curves"]) == {"fusion", "completion", "voxels"}
     assert len(record["curves"]["voxels"]["random"]["chamfer_e3"]) == 4
+
+
+def test_stages_end_where_the_candidates_do(
+    trained: dict[str, StageOutput], tmp_path: Path
+) -> None:
+    """Eight candidates: no state has more than seven views and one to choose."""
+    settings = SensitivitySettings(objects=1, longest=15)
+    stage = SensitivityStage(
+        name="sensitivity",
+        settings=SensitivityStageSettings(sensitivity=settings, completion=SETTINGS),
+        views=VIEWS,
+        oracle=ORACLE,
+    )
+    metrics = stage.run(trained, tmp_path, lambda done, total, what: None)
+    assert len(metrics["lambdas"]) == VIEWS.candidates - 1
 
 
 def test_no_object_is_scored_by_a_net_that_knows_it_or_its_family(

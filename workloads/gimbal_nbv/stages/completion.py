@@ -90,10 +90,11 @@ class CompletionTask:
     def source(self, split: str) -> SetSource:
         """Return partial views of a split's objects; a lone training object also validates."""
         chosen = self._parts[split] if len(self._parts[split]) else self._parts["train"]
+        longest = min(self._settings.longest, self._oracles.protocol.views)
         if split == "val":
-            return SetSource(self._oracles, _spread(chosen), (self._settings.longest, 0, False))
+            return SetSource(self._oracles, _spread(chosen), (longest, 0, False))
         rows = np.tile(chosen, self._settings.per_object)
-        return SetSource(self._oracles, rows, (self._settings.longest, self._seed, True))
+        return SetSource(self._oracles, rows, (longest, self._seed, True))
 
     def loss(self, module: nn.Module, batch: Batch, step: int) -> LossTerms:
         """Return the losses of one batch."""

@@ -60,16 +60,17 @@ class SensitivityStage(TaskStage):
         )
 
         settings = self.settings.sensitivity
+        longest = min(settings.longest, self.views.candidates - 1)
         oracles, completion = self._oracles(inputs), self._completion(inputs)
-        states = _states(oracles, settings.longest, self.seed, progress)
+        states = _states(oracles, longest, self.seed, progress)
         gates = gate(stage_findings(completion, states), settings)
-        lambdas = list(coverage_weights(gates, settings.longest))
+        lambdas = list(coverage_weights(gates, longest))
         shown: dict[str, SetReconstruction] = {
             "fusion": FusedDepth(),
             "completion": completion,
             "voxels": replace(completion, keep_measured=False),
         }
-        curves = {n: _curves(one, oracles, settings.longest + 1) for n, one in shown.items()}
+        curves = {n: _curves(one, oracles, longest + 1) for n, one in shown.items()}
         stages = [_stage(one) for one in gates]
         record = {"lambdas": lambdas, "objects": len(oracles), "stages": stages, "curves": curves}
         atomic_write_json(out_dir / SENSITIVITY_FILE, record)
