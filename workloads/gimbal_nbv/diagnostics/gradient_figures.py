@@ -42,8 +42,7 @@ def parts_table(parts: Mapping[str, Mapping[str, float]]) -> tuple[Table, ...]:
                 "update / weights",
             ),
             rows=rows,
-            caption="Medians over the training. Without: share of weights with no gradient; NaN: the "
-            "worst share of all steps looked at.",
+            caption="Medians over the training; NaN the worst of all steps looked at.",
         ),
     )
 
