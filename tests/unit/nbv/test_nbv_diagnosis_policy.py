@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gimbal_nbv.attention.heads import to_angles
+from gimbal_nbv.attention.twins import build_twins
 from gimbal_nbv.building import build_oracle
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.diagnostics import blind_control, output_modes, variance_report
@@ -15,12 +16,16 @@ from gimbal_nbv.diagnostics.finding import Diagnosis, Verdict
 from gimbal_nbv.diagnostics.output_modes import Modes
 from gimbal_nbv.diagnostics.variance_report import TwoPlays
 from gimbal_nbv.features import FeatureCache
+from gimbal_nbv.model_settings import ModelSettings
+from gimbal_nbv.observing import ViewImages, extractor_of
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.policies import UNKNOWN_RAY, FarthestPolicy, OracleCoverage
+from gimbal_nbv.policies.learned import AttentionPolicy
 from gimbal_nbv.protocol import SphereProtocol
 from gimbal_nbv.rollout import roll_out
 from gimbal_nbv.shapes import make_shape
 from gimbal_nbv.states import States, sample_states
+from gimbal_vision.rendering.raster import RasterRenderer
 
 
 def verdicts(diagnosis: Diagnosis) -> dict[str, Verdict]:
@@ -133,6 +138,14 @@ def test_one_object_cannot_tell() -> None:
     assert one.verdict is Verdict.NOT_CHECKABLE
 
 
+def test_the_other_object_is_of_another_family_where_there_is_one() -> None:
+    families = ["cup", "stool", "chain"] * 2
+    for place, other in enumerate(blind_control.strangers(families)):
+        assert other is not None and families[other] != families[place]
+    assert blind_control.strangers(["cup", "cup"]) == [1, 0]
+    assert blind_control.strangers(["cup"]) == [None]
+
+
 def test_other_eyes_see_the_other_object(mug_oracle: OracleMap, other_oracle: OracleMap) -> None:
     mug, other = FeatureCache(mug_oracle), FeatureCache(other_oracle)
     sets = np.array([[2], [9]], dtype=np.int32)
@@ -150,7 +163,55 @@ def test_whoever_does_not_look_loses_nothing_by_other_eyes(
     assert np.array_equal(confused.coverage, plain.coverage)
 
 
+def looking(oracle: OracleMap, shape: str, seed: int) -> FeatureCache:
+    """What an object's candidates show, images among it."""
+    mesh = make_shape(shape, seed)
+    depth = RasterRenderer(threads=1).render(mesh, oracle.protocol.cameras, ("depth",)).depth
+    images = ViewImages.of(np.asarray(depth, dtype=np.float32), oracle.protocol)
+    return FeatureCache(oracle, images=images)
+
+
+def attention(head: str) -> AttentionPolicy:
+    settings = ModelSettings.model_validate(
+        {"policy": "attention", "head": head, "width": 16, "layers": 1, "heads": 2}
+    )
+    torch.manual_seed(0)
+    twins = build_twins(settings, extractor_of("pointmap"), 32)
+    return AttentionPolicy(model=twins.eval(), settings=settings)
+
+
+def test_an_attention_policy_can_be_shown_another_object(
+    mug_oracle: OracleMap, other_oracle: OracleMap
+) -> None:
+    policy, other = attention("unit_vector"), looking(other_oracle, "stool", 1)
+    mug = looking(mug_oracle, "mug", 3)
+    sets = np.array([[2], [9]], dtype=np.int32)
+    seen = OtherEyes(policy=policy, other=other).scores(States(mug_oracle, sets), mug)
+    assert np.array_equal(seen, policy.scores(States(other_oracle, sets), other))
+    assert not np.allclose(seen[:, 3:7], policy.scores(States(mug_oracle, sets), mug)[:, 3:7])
+
+
 # Output modes
+
+
+@pytest.mark.parametrize(("head", "numbers"), [("unit_vector", 3), ("spherical", 2)])
+def test_a_continuous_head_is_asked_for_the_direction_it_says(
+    mug_oracle: OracleMap, head: str, numbers: int
+) -> None:
+    states = States(mug_oracle, np.array([[2, 7], [9, 1]], dtype=np.int32))
+    policy, cache = attention(head), looking(mug_oracle, "mug", 3)
+    found = output_modes.ask(policy, states, cache, "coverage")
+    answer = policy.answer(states, cache)
+    assert found.raw is not None and found.raw.shape == (2, numbers)
+    assert answer.direction is not None
+    said = np.degrees(to_angles(answer.direction.double()).numpy())
+    assert found.choice == pytest.approx(said, abs=1e-4)
+
+
+def test_a_head_that_scores_says_no_direction(mug_oracle: OracleMap) -> None:
+    states = States(mug_oracle, np.array([[2, 7]], dtype=np.int32))
+    cache = looking(mug_oracle, "mug", 3)
+    assert output_modes.ask(attention("discrete"), states, cache, "coverage").raw is None
 
 
 def modes(**changes: object) -> Modes:

@@ -47,6 +47,12 @@ class BenchObject:
     rows: StageRows
 
     @property
+    def family(self) -> str:
+        """The family it is split by; objects of one family look alike."""
+        row = row_of(self.rows.oracle)[self.object_id]
+        return str(self.rows.oracle.column("family")[row])
+
+    @property
     def mesh(self) -> Mesh:
         """The normalised mesh."""
         from gimbal_nbv.stages.meshes import row_mesh

@@ -1,8 +1,8 @@
 """Does the policy use what it sees?
 
 Two controls. The blind twin was trained alike and never shown a pixel: if it does as well, nothing
-was learned from pixels. And the trained policy itself plays with another object's images: if it
-does as well, it does not look at the one before it. Both drops are taken object by object, from the
+was learned from pixels. And the trained policy itself plays with images of an object of another
+family: if it does as well, it does not look at the one before it. Both drops are taken object by object, from the
 same first views.
 """
 
@@ -83,18 +83,29 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
         raise CannotTell("the run holds no object out", "raise data.test_shapes")
     policy = bench.policy("policy")
     played = []
-    for done, (one, other) in enumerate(zip(objects, shifted(objects), strict=True), start=1):
-        played.append(_play(bench, policy, one, other))
+    pairs = zip(objects, strangers([one.family for one in objects]), strict=True)
+    for done, (one, place) in enumerate(pairs, start=1):
+        played.append(_play(bench, policy, one, None if place is None else objects[place]))
         progress(done, len(objects), "objects")
     return diagnose(played)
 
 
-def shifted(objects: Sequence[BenchObject]) -> list[BenchObject | None]:
-    """Pair each object with another, half the list away, so that families rarely meet their own."""
-    count = len(objects)
-    if count < 2:
-        return [None] * count
-    return [objects[(place + count // 2) % count] for place in range(count)]
+def strangers(families: Sequence[str]) -> list[int | None]:
+    """Return for each object the place of one of another family, or of any other, or None.
+
+    A stranger is looked for from half the list away, so that not all objects get the same one.
+
+    Args:
+        families: Of every object, in order.
+    """
+    count = len(families)
+    found: list[int | None] = []
+    for place, family in enumerate(families):
+        tried = [(place + count // 2 + step) % count for step in range(count)]
+        others = [other for other in tried if other != place]
+        strange = [other for other in others if families[other] != family]
+        found.append(next(iter([*strange, *others]), None))
+    return found
 
 
 def _play(bench: Bench, policy: Policy, one: BenchObject, other: BenchObject | None) -> Played:
@@ -188,4 +199,4 @@ def _answer(blind: Mean, other: Mean | None) -> str:
 
 def _written(mean: Mean) -> str:
     error = "" if mean.error is None else f" ± {mean.error:.4f}"
-    return f"{mean.value:+.4f}{error}".replace("-", "−")
+    return f"{mean.value:.4f}{error}".replace("-", "−")

@@ -17,6 +17,8 @@ from gimbal_nbv.report.tables import Cell, header, plain_table, scroller
 from gimbal_nbv.report.text import MISSING, compact, finite, interval, plural
 
 PLOT_HEIGHT = 340
+FOLDED_ROWS = 30
+"""Longer tables are folded."""
 _TONES = {
     Verdict.PASS: ("good", "✓"),
     Verdict.FAIL: ("bad", "✕"),
@@ -154,7 +156,10 @@ def _table(table: Table) -> Html:
     ]
     body = [el("tr", _cells(row, numeric)) for row in table.rows]
     caption = f"{table.title}. {table.caption}" if table.caption else table.title
-    return scroller(caption, el("thead", el("tr", head)), el("tbody", body), class_="sortable")
+    made = scroller(caption, el("thead", el("tr", head)), el("tbody", body), class_="sortable")
+    if len(table.rows) <= FOLDED_ROWS:
+        return made
+    return el("details", el("summary", f"{table.title}: {len(table.rows)} rows"), made)
 
 
 def _cells(row: Sequence[Any], numeric: Sequence[bool]) -> list[Html]:

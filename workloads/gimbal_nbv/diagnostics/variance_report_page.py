@@ -82,7 +82,12 @@ def plots(
             layout={
                 "barmode": "group",
                 "showlegend": True,
-                "yaxis": {"type": "log", "title": {"text": "samples"}, "tickformat": "~s"},
+                "yaxis": {
+                    "type": "log",
+                    "title": {"text": "samples"},
+                    "tickformat": "~s",
+                    "dtick": "D2",
+                },
                 "shapes": [threshold_line(float(batch))],
                 "xaxis": {
                     "tickangle": 0,
