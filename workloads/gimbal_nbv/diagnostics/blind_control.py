@@ -2,8 +2,8 @@
 
 Two controls. The blind twin was trained alike and never shown a pixel: if it does as well, nothing
 was learned from pixels. And the trained policy itself plays with images of an object of another
-family: if it does as well, it does not look at the one before it. Both drops are taken object by object, from the
-same first views.
+family: if it does as well, it does not look at the one before it. Both drops are taken object by
+object, from the same first views.
 """
 
 from __future__ import annotations
