@@ -144,6 +144,15 @@ def test_a_diagnosis_without_pictures_has_no_empty_sections() -> None:
     assert sections == ["checks", "method"]
 
 
+def test_several_traces_get_a_legend_and_colours_of_the_palette() -> None:
+    traces = tuple({"type": "scatter", "name": name, "x": [0], "y": [1]} for name in "ab")
+    plots = tuple(Plot(title="", data=traces[:n], layout={}, caption="") for n in (1, 2))
+    found = Diagnosis(name="x", question="?", answer="!", checks=(), plots=plots)
+    figures = json.loads(Page(render_diagnosis(found)).scripts[0])["figures"]
+    assert [figures[key]["layout"]["showlegend"] for key in "01"] == [False, True]
+    assert figures["0"]["layout"]["colorway"][0] == "var(--c-policy)"
+
+
 def test_record_is_strict_json_with_every_field() -> None:
     record = record_of(diagnosis(check(math.inf), check(None, "missing one")))
     text = json.dumps(record, allow_nan=False)

@@ -17,6 +17,14 @@ from gimbal_nbv.report.tables import Cell, header, plain_table, scroller
 from gimbal_nbv.report.text import MISSING, compact, finite, interval, plural
 
 PLOT_HEIGHT = 340
+COLOURS = (
+    "var(--c-policy)",
+    "var(--c-farthest)",
+    "var(--c-unknown_ray)",
+    "var(--c-rear_side)",
+    "var(--c-frontier)",
+)
+"""Of traces that name no colour, in this order."""
 FOLDED_ROWS = 30
 """Longer tables are folded."""
 _TONES = {
@@ -65,8 +73,11 @@ def written(value: float | None) -> str:
 
 def wanted(check: Check) -> str:
     """Write what a check wants."""
-    sign = {">=": "≥", "<=": "≤"}.get(check.op, check.op)
-    return f"{sign} {check.threshold:g}"
+    return _signs(f"{check.op} {check.threshold:g}")
+
+
+def _signs(text: str) -> str:
+    return text.replace(">=", "≥").replace("<=", "≤")
 
 
 def _verdict(diagnosis: Diagnosis, drift: Sequence[str]) -> Html:
@@ -138,7 +149,9 @@ def _figure(key: str, plot: Plot, count: int) -> Html:
 
 
 def _drawing(plot: Plot) -> dict[str, Any]:
-    return {"data": list(plot.data), "layout": dict(plot.layout), "height": _height(plot)}
+    usual = {"showlegend": len(plot.data) > 1, "colorway": list(COLOURS)}
+    layout = {**usual, **plot.layout}
+    return {"data": list(plot.data), "layout": layout, "height": _height(plot)}
 
 
 def _height(plot: Plot) -> int:
@@ -155,7 +168,7 @@ def _table(table: Table) -> Html:
         header(title, numeric=number) for title, number in zip(table.columns, numeric, strict=True)
     ]
     body = [el("tr", _cells(row, numeric)) for row in table.rows]
-    caption = f"{table.title}. {table.caption}" if table.caption else table.title
+    caption = _signs(f"{table.title}. {table.caption}" if table.caption else table.title)
     made = scroller(caption, el("thead", el("tr", head)), el("tbody", body), class_="sortable")
     if len(table.rows) <= FOLDED_ROWS:
         return made
@@ -186,7 +199,7 @@ def _drift(drift: Sequence[str]) -> Html | None:
 
 def _method(diagnosis: Diagnosis) -> Section:
     entry = DIAGNOSTICS.get(diagnosis.name)
-    passes = f"It passes when {entry.passes}" if entry else ""
+    passes = _signs(f"It passes when {entry.passes}") if entry else ""
     text = (
         f"{passes} A check that could not be made is NOT CHECKABLE and never counts as passed. "
         "Everything measured stands in diagnosis.json beside this page."

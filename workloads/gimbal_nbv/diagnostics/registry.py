@@ -60,7 +60,8 @@ DIAGNOSTICS: dict[str, Entry] = {
             "gradient-report",
             _OBJECTS,
             "Does the gradient through a detached rendering point where the true one points?",
-            "their cosine and its sign rate are high enough, and every module gets a gradient.",
+            "every module gets a gradient, and after one view their cosine is >= .4 on average and "
+            "positive in >= .75 of the places.",
             uses=("states", "constant", "train"),
         ),
         _entry(
