@@ -154,24 +154,20 @@ def diagnose(played: Sequence[Played]) -> Diagnosis:
                 "features are made of",
             ),
         ),
-        numbers={
-            "objects": len(played),
-            "sighted_minus_blind": _numbers(blind),
-            "sighted_minus_other": None if other is None else _numbers(other),
-            "per_object": [
-                {
-                    "object_id": one.object_id,
-                    "sighted": one.sighted,
-                    "blind": one.blind,
-                    "other": one.other,
-                    "other_id": one.other_id,
-                }
-                for one in played
-            ],
-        },
+        numbers=_all_numbers(played, blind, other),
         tables=(table(played),),
         plots=plots(played),
     )
+
+
+def _all_numbers(played: Sequence[Played], blind: Mean, other: Mean | None) -> dict[str, Any]:
+    names = ("object_id", "sighted", "blind", "other", "other_id")
+    return {
+        "objects": len(played),
+        "sighted_minus_blind": _numbers(blind),
+        "sighted_minus_other": None if other is None else _numbers(other),
+        "per_object": [{name: getattr(one, name) for name in names} for one in played],
+    }
 
 
 def _check(name: str, mean: Mean | None, hint: str) -> Check:

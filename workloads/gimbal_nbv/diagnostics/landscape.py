@@ -146,29 +146,33 @@ def diagnose(
         answer=f"A state has {optima:.1f} local optima, at most {most}; noise would have "
         f"{candidates / (NEIGHBOURS + 1):.1f}. Candidates differ by "
         f"{100 * flattest['spread']:.0f} % of what is still unseen, or more.",
-        checks=(
-            Check(
-                name="spread between candidates, flattest N",
-                value=flattest["spread"],
-                op=">=",
-                threshold=MIN_SPREAD,
-                hint=f"at N={flattest['views']} it hardly matters which view is taken: there is "
-                "nothing to learn; use harder objects or stop earlier (evaluate.budget)",
-            ),
-            Check(
-                name="local optima in a state",
-                value=optima,
-                op="<=",
-                threshold=MAX_OPTIMA * candidates / 64,
-                hint="who climbs this landscape gets stuck: score candidates (model.head: discrete)"
-                " or widen the kernel (objective.kappa lower)",
-            ),
-        ),
+        checks=_checks(flattest, optima, candidates),
         numbers={"objects": len(shapes), "stages": stages},
         tables=(table(stages),),
         plots=plots(stages, [shape[0] for shape in shapes], names),
         spheres=tuple(spheres),
         layers=LAYERS,
+    )
+
+
+def _checks(flattest: dict[str, Any], optima: float, candidates: int) -> tuple[Check, ...]:
+    return (
+        Check(
+            name="spread between candidates, flattest N",
+            value=flattest["spread"],
+            op=">=",
+            threshold=MIN_SPREAD,
+            hint=f"at N={flattest['views']} it hardly matters which view is taken: there is "
+            "nothing to learn; use harder objects or stop earlier (evaluate.budget)",
+        ),
+        Check(
+            name="local optima in a state",
+            value=optima,
+            op="<=",
+            threshold=MAX_OPTIMA * candidates / 64,
+            hint="who climbs this landscape gets stuck: score candidates (model.head: discrete)"
+            " or widen the kernel (objective.kappa lower)",
+        ),
     )
 
 

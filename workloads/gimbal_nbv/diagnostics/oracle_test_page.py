@@ -66,45 +66,57 @@ def by_object(trials: Sequence[Trial], names: Sequence[str]) -> Table:
     )
 
 
+_AXIS = {"title": {"text": "views taken"}, "dtick": 1}
+
+
 def plots(stages: Sequence[Stage], min_wins: float) -> tuple[Plot, ...]:
     """Draw win rates, and what there is to choose, over the views taken."""
+    return (_wins(stages, min_wins), _choice(stages))
+
+
+def _wins(stages: Sequence[Stage], min_wins: float) -> Plot:
     views = [stage["views"] for stage in stages]
-
-    def of(key: str) -> list[float]:
-        return [float(stage[key]) for stage in stages]
-
-    def bounds(key: str) -> list[Any]:
-        return [stage[key] for stage in stages]
-
-    wins = (
-        line("antipode", "--c-farthest", views, of("antipode_wins"), bounds("antipode_ci95")),
-        line("best coverage gain", "--c-policy", views, of("oracle_wins"), bounds("oracle_ci95")),
+    series = (
+        ("antipode", "--c-farthest", "antipode"),
+        ("best coverage gain", "--c-policy", "oracle"),
     )
-    lines = (
-        line("spread above the floor", "--c-policy", views, of("above_floor")),
-        line("spread", "--c-farthest", views, of("spread")),
-        line("Spearman to coverage gain", "--c-unknown_ray", views, of("spearman")),
-        line("raise CD", "--bad", views, of("raises")),
+    return Plot(
+        title="Good views against the nearest neighbour",
+        data=tuple(
+            line(
+                name,
+                colour,
+                views,
+                [stage[f"{key}_wins"] for stage in stages],
+                [stage[f"{key}_ci95"] for stage in stages],
+            )
+            for name, colour, key in series
+        ),
+        layout={
+            "xaxis": _AXIS,
+            "yaxis": {"tickformat": ".0%", "range": [0.4, 1.02]},
+            "shapes": [threshold_line(min_wins)],
+        },
+        caption="Share of states in which the good view leaves the smaller Chamfer distance, "
+        "with Wilson's 95 % intervals; the line is the threshold.",
     )
-    axis = {"title": {"text": "views taken"}, "dtick": 1}
-    return (
-        Plot(
-            title="Good views against the nearest neighbour",
-            data=wins,
-            layout={
-                "xaxis": axis,
-                "yaxis": {"tickformat": ".0%", "range": [0.4, 1.02]},
-                "showlegend": True,
-                "shapes": [threshold_line(min_wins)],
-            },
-            caption="Share of states in which the good view leaves the smaller Chamfer distance, "
-            "with Wilson's 95 % intervals; the line is the threshold.",
+
+
+def _choice(stages: Sequence[Stage]) -> Plot:
+    views = [stage["views"] for stage in stages]
+    series = (
+        ("spread above the floor", "--c-policy", "above_floor"),
+        ("spread", "--c-farthest", "spread"),
+        ("Spearman to coverage gain", "--c-unknown_ray", "spearman"),
+        ("raise CD", "--bad", "raises"),
+    )
+    return Plot(
+        title="What there is to choose",
+        data=tuple(
+            line(name, colour, views, [stage[key] for stage in stages])
+            for name, colour, key in series
         ),
-        Plot(
-            title="What there is to choose",
-            data=lines,
-            layout={"xaxis": axis, "yaxis": {"rangemode": "tozero"}, "showlegend": True},
-            caption="Spread is (worst - best) / mean of CD over open candidates. It shrinks, "
-            "since later views have less left to show.",
-        ),
+        layout={"xaxis": _AXIS, "yaxis": {"rangemode": "tozero"}},
+        caption="Spread is (worst - best) / mean of CD over open candidates. It shrinks, "
+        "since later views have less left to show.",
     )

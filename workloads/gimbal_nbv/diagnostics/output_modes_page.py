@@ -11,7 +11,7 @@ from gimbal_nbv.diagnostics.drawing import bars, line
 from gimbal_nbv.diagnostics.finding import Plot, Table
 
 if TYPE_CHECKING:
-    from gimbal_nbv.diagnostics.output_modes import Modes
+    from gimbal_nbv.diagnostics.output_modes import Modes, Values
 
 Stage = Mapping[str, Any]
 _SHOWN = 1500
@@ -45,30 +45,15 @@ def plots(modes: Modes, stages: Sequence[Stage], head: str) -> tuple[Plot, ...]:
 
 
 def _directions(modes: Modes) -> Plot:
-    step = max(len(modes.views) // _SHOWN, 1)
-    shown = slice(None, None, step)
-    traces = []
-    for name, colour, symbol, angles in (
-        ("best view", "--c-farthest", "circle-open", modes.target[shown]),
-        ("choice", "--c-policy", "circle", modes.choice[shown]),
-    ):
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": name,
-                "x": np.round(angles[:, 0], 1).tolist(),
-                "y": np.round(np.sin(np.radians(angles[:, 1])), 4).tolist(),
-                "customdata": np.round(angles[:, 1], 1).tolist(),
-                "marker": {"color": f"var({colour})", "symbol": symbol, "size": 6, "opacity": 0.6},
-                "hovertemplate": f"{name}<br>azimuth %{{x}}°, elevation %{{customdata}}°"
-                "<extra></extra>",
-            }
-        )
+    shown = slice(None, None, max(len(modes.views) // _SHOWN, 1))
+    traces = (
+        _dots("best view", "--c-farthest", "circle-open", modes.target[shown]),
+        _dots("choice", "--c-policy", "circle", modes.choice[shown]),
+    )
     heights = [-90, -60, -30, 0, 30, 60, 90]
     return Plot(
         title="Where best views and choices lie",
-        data=tuple(traces),
+        data=traces,
         layout={
             "showlegend": True,
             "xaxis": {
@@ -88,6 +73,19 @@ def _directions(modes: Modes) -> Plot:
         caption="Equal-area: the height is the sine of the elevation. Shaded: within 30° of the "
         "seam. The antipode is in the middle.",
     )
+
+
+def _dots(name: str, colour: str, symbol: str, angles: Values) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": np.round(angles[:, 0], 1).tolist(),
+        "y": np.round(np.sin(np.radians(angles[:, 1])), 4).tolist(),
+        "customdata": np.round(angles[:, 1], 1).tolist(),
+        "marker": {"color": f"var({colour})", "symbol": symbol, "size": 6, "opacity": 0.6},
+        "hovertemplate": f"{name}<br>azimuth %{{x}}°, elevation %{{customdata}}°<extra></extra>",
+    }
 
 
 def _band(low: float, high: float) -> dict[str, Any]:

@@ -23,42 +23,46 @@ def tables(
     names: Sequence[str],
 ) -> tuple[Table, ...]:
     """Return a row a loss, and a row an object for the loss that the run descends."""
-    rows = tuple(
-        (
-            labels[loss],
-            spread.relative,
-            spread.gap_in_noise,
-            spread.first_view_share,
-            _ceil(spread.samples),
-            _ceil(spread.samples_fifth),
-            _ceil(spread.samples_mixed),
-        )
-        for loss, spread in spreads.items()
-    )
-    return (
-        Table(
-            title="By loss",
-            columns=(
-                "Loss",
-                "Swing / mean",
-                "Gap / swing",
-                "First view's share",
-                "Samples",
-                "Samples for a fifth",
-                "Samples, mixed objects",
-            ),
-            rows=rows,
-            caption="Swing: standard deviation over first views at the best second view; of a "
-            "regret, which is 0 there, at the antipode. Gap: what the antipode leaves to gain. "
-            "First view's share: of the variance over first views and candidates.",
+    return (_by_loss(spreads, labels), _by_object(plays, names))
+
+
+def _by_loss(spreads: Mapping[LossName, Spread], labels: Mapping[LossName, str]) -> Table:
+    return Table(
+        title="By loss",
+        columns=(
+            "Loss",
+            "Swing / mean",
+            "Gap / swing",
+            "First view's share",
+            "Samples",
+            "Samples for a fifth",
+            "Samples, mixed objects",
         ),
-        Table(
-            title="By object, in the loss that the run descends",
-            columns=("Object", "Best", "Antipode", "Swing of the antipode"),
-            rows=tuple(
-                (n, float(p.best.mean()), float(p.antipode.mean()), float(p.antipode.std()))
-                for n, p in zip(names, plays, strict=True)
-            ),
+        rows=tuple(
+            (
+                labels[loss],
+                spread.relative,
+                spread.gap_in_noise,
+                spread.first_view_share,
+                _ceil(spread.samples),
+                _ceil(spread.samples_fifth),
+                _ceil(spread.samples_mixed),
+            )
+            for loss, spread in spreads.items()
+        ),
+        caption="Swing: standard deviation over first views at the best second view; of a "
+        "regret, which is 0 there, at the antipode. Gap: what the antipode leaves to gain. "
+        "First view's share: of the variance over first views and candidates.",
+    )
+
+
+def _by_object(plays: Sequence[TwoPlays], names: Sequence[str]) -> Table:
+    return Table(
+        title="By object, in the loss that the run descends",
+        columns=("Object", "Best", "Antipode", "Swing of the antipode"),
+        rows=tuple(
+            (name, float(p.best.mean()), float(p.antipode.mean()), float(p.antipode.std()))
+            for name, p in zip(names, plays, strict=True)
         ),
     )
 
