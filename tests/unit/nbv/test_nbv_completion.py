@@ -158,6 +158,20 @@ def test_poses_may_be_more_precise_than_the_net(mug_views: Views) -> None:
         assert torch.isfinite(found.points).all()
 
 
+@pytest.mark.parametrize("keep_measured", [False, True])
+def test_the_same_picture_twice_is_no_new_evidence(mug_views: Views, keep_measured: bool) -> None:
+    """The mean place of the surface stays; of another picture it would not."""
+    completion = Completion(net().double(), 0.3, keep_measured, GRID)
+
+    def centre(*views: int) -> torch.Tensor:
+        found = completion.reconstruct(*(part[list(views)] for part in mug_views))
+        assert found.weights is not None
+        return (found.weights[:, None] * found.points).sum(0) / found.weights.sum()
+
+    torch.testing.assert_close(centre(0, 0), centre(0), rtol=0, atol=1e-9)
+    assert (centre(0, 1) - centre(0)).norm() > 1e-4
+
+
 def test_unprojection_is_that_of_the_cameras(
     mug_views: Views, small_protocol: SphereProtocol
 ) -> None:

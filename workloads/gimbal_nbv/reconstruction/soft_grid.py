@@ -94,10 +94,15 @@ def soft_codes(
 ) -> Tensor:
     """Return shares of unknown, free and surface of every voxel [3, grid, grid, grid].
 
-    They sum to 1 and are differentiable in `poses`.
+    They sum to 1 and are differentiable in `poses`. Views combine by their maximum, as bits do by
+    OR: the same view twice is that view.
     """
-    mass = splat(unproject(depths, poses, intrinsics), grid, softness)
-    surface = 1 - torch.exp(-_FILL * mass)
+    filled = []
+    for view in range(len(depths)):
+        one = slice(view, view + 1)
+        mass = splat(unproject(depths[one], poses[one], intrinsics[one]), grid, softness)
+        filled.append(1 - torch.exp(-_FILL * mass))
+    surface = torch.stack(filled).amax(0)
     free = carve_free(depths, poses, intrinsics, grid).to(surface.dtype) * (1 - surface)
     shares = torch.stack([1 - free - surface, free, surface])
     return shares.reshape(3, grid, grid, grid)
