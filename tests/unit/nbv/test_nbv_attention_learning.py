@@ -23,7 +23,7 @@ from gimbal_nbv.objectives.choosing import ObjectiveSettings, loss_terms
 from gimbal_nbv.scorer import expected_regret, normalised_gains
 
 SMALL = AttentionShape(
-    token_dim=6, tokens_per_view=16, width=24, heads=2, layers=1, pooling="none", has_points=True,
+    token_dim=6, tokens_per_view=8, width=24, heads=2, layers=1, pooling="none", has_points=True,
     relative=True,
 )  # fmt: skip
 
@@ -38,9 +38,9 @@ def states(count: int, seed: int) -> tuple[PolicyInputs, dict[str, Tensor]]:
         return functional.normalize(torch.randn(*size, 3, generator=made), dim=-1)
 
     missing = directions(count, 1)
-    normals = directions(count, 2 * 16)
+    normals = directions(count, 2 * 8)
     normals = torch.where((normals * missing).sum(-1, keepdim=True) > 0.2, -normals, normals)
-    tokens = torch.cat([0.4 * normals, normals], dim=-1).reshape(count, 2, 16, 6)
+    tokens = torch.cat([0.4 * normals, normals], dim=-1).reshape(count, 2, 8, 6)
     candidates = directions(count, 20)
     used = torch.rand(count, 20, generator=made) < 0.1
     gains = (candidates * missing).sum(-1).clamp_min(0)
@@ -69,7 +69,7 @@ def regret_after(shape: AttentionShape, steps: int, see: See = shown) -> float:
     net = AttentionNBVPolicy(shape)
     optimiser = torch.optim.AdamW(net.parameters(), 4e-3)
     for step in range(steps):
-        inputs, batch = states(16, seed=step)
+        inputs, batch = states(12, seed=step)
         terms = loss_terms("oracle_soft", net(see(inputs)), batch, ObjectiveSettings())
         optimiser.zero_grad()
         sum((value / count for value, count in terms.values()), torch.tensor(0.0)).backward()

@@ -34,7 +34,8 @@ def policy(dim: int = 6, head: HeadName = "cartesian") -> SourcePolicy:
 
 
 def test_it_has_as_many_parameters_as_the_source() -> None:
-    net = SourcePolicy()
+    with torch.device("meta"):
+        net = SourcePolicy()
     encoder = 4 * (4 * (512 * 512 + 512) + 2 * 512 * 2048 + 2048 + 512 + 4 * 512)
     pooling = 4 * (512 * 512 + 512)
     head = 2 * 512 + 512 * 256 + 256 + 256 * 3 + 3
@@ -46,7 +47,9 @@ def test_it_has_as_many_parameters_as_the_source() -> None:
 
 
 def test_its_state_dict_is_laid_out_like_the_source() -> None:
-    shapes = {name: tuple(value.shape) for name, value in SourcePolicy().state_dict().items()}
+    with torch.device("meta"):
+        state = SourcePolicy().state_dict()
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
     expected = {
         "global_token": (1, 1, 512),
         "pos_embedding": (1, 100, 512),
@@ -66,7 +69,7 @@ def test_its_state_dict_is_laid_out_like_the_source() -> None:
 
 
 def test_positions_are_drawn_as_wide_as_the_source_unless_told() -> None:
-    assert SourcePolicy().pos_embedding.std().item() == pytest.approx(1, abs=0.02)
+    assert policy().pos_embedding.std().item() == pytest.approx(1, abs=0.07)
     narrow = SourcePolicy(options=replace(SMALL, position_std=0.02))
     assert narrow.pos_embedding.std().item() == pytest.approx(0.02, abs=0.002)
 

@@ -131,8 +131,8 @@ def test_ascending_leads_to_the_best_open_candidate() -> None:
     state["gains"] = functional.one_hot(torch.full((B,), 4), M).double()
     state["candidates"] = functional.normalize(normal(1, M, 3, seed=2), dim=-1).expand(B, M, 3)
     raw = normal(B, 3, seed=4).requires_grad_()
-    optimiser = torch.optim.Adam([raw], 0.05)
-    for _ in range(150):
+    optimiser = torch.optim.Adam([raw], 0.1)
+    for _ in range(60):
         optimiser.zero_grad()
         output = continuous("unit_vector", raw, state)
         total(loss_terms("map_ascent", output, state, SETTINGS)).backward()
@@ -206,7 +206,7 @@ def test_gumbels_gradient_points_like_the_exact_one() -> None:
         ascent.score_ascent(discrete(raw).scores, state["gains"], state["used"])[0], raw
     )
     made, drawn = torch.Generator().manual_seed(0), torch.zeros_like(exact)
-    for _ in range(300):
+    for _ in range(120):
         value, _ = ascent.gumbel_ascent(
             discrete(raw).scores, state["gains"], state["used"], 1.0, made
         )
