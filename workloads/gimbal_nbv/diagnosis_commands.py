@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 _MARKS = {"PASS": "✓ PASS", "FAIL": "✗ FAIL", "NOT CHECKABLE": "– NOT CHECKABLE"}
 
+_KEPT = (
+    "Writes diagnosis.json and a page that opens offline; both are kept and not made again while "
+    "nothing they depend on changes. With --run, what is missing or was made with other code is "
+    "refused and named; with --config, what is needed is built or reused."
+)
+
 Run = Annotated[str | None, typer.Option("--run", help="Run id, folder, experiment or 'latest'.")]
 Config = Annotated[
     Path | None, typer.Option("--config", help="A config instead: what is needed is built.")
@@ -48,9 +54,7 @@ def _help(entry: Entry) -> str:
 
     PASS when {entry.passes}
 
-    Writes diagnosis.json and a page that opens offline; both are kept and not made again while
-    nothing they depend on changes. With --run, what is missing or was made with other code is
-    refused and named; with --config, what is needed is built or reused.
+    {_KEPT}
 
     Examples:
       gimbal nbv {entry.name} --run latest
