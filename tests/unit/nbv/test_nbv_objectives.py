@@ -189,36 +189,6 @@ def test_the_norm_penalty_pulls_towards_one() -> None:
     )
 
 
-def test_gumbel_draws_what_the_softmax_says() -> None:
-    scores = torch.tensor([[0.0, 1.0, 2.0, -torch.inf]], dtype=torch.float64).repeat(40_000, 1)
-    used = torch.isinf(scores)
-    gains = torch.tensor([[0.0, 0.3, 1.0, 9.0]], dtype=torch.float64).expand(40_000, 4)
-    made = torch.Generator().manual_seed(0)
-    drawn, count = ascent.gumbel_ascent(scores, gains, used, 0.5, made)
-    exact, _ = ascent.score_ascent(scores, gains, used)
-    assert float(drawn / count) == pytest.approx(float(exact / count), abs=0.01)
-
-
-def test_gumbels_gradient_points_like_the_exact_one() -> None:
-    state = batch()
-    raw = normal(B, M, seed=3).requires_grad_()
-    (exact,) = torch.autograd.grad(
-        ascent.score_ascent(discrete(raw).scores, state["gains"], state["used"])[0], raw
-    )
-    made, drawn = torch.Generator().manual_seed(0), torch.zeros_like(exact)
-    for _ in range(120):
-        value, _ = ascent.gumbel_ascent(
-            discrete(raw).scores, state["gains"], state["used"], 1.0, made
-        )
-        drawn += torch.autograd.grad(value, raw)[0]
-    assert functional.cosine_similarity(drawn.flatten(), exact.flatten(), dim=0) > 0.9
-
-
-def test_gumbels_temperature_falls_from_one_to_a_tenth() -> None:
-    values = [ascent.annealed(p) for p in (-1, 0, 0.5, 1, 2)]
-    assert values == pytest.approx([1, 1, 0.1**0.5, 0.1, 0.1])
-
-
 def test_gains_are_regressed_linearly_beyond_delta() -> None:
     gains, used = torch.tensor([[0.0, 1.0, 5.0]]), torch.tensor([[False, False, True]])
     value, _ = regression.gain_regression(torch.tensor([[0.05, 3.0, 7.0]]), gains, used, 0.1)
