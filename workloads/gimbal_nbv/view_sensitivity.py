@@ -68,6 +68,11 @@ class Curves:
         return float((after > before * (1 + _ROUNDING)).mean())
 
     @property
+    def mean_repeat(self) -> float:
+        """Mean relative change, whatever its sign, by a view that was there already."""
+        return float(np.abs(self.repeated).mean())
+
+    @property
     def largest_repeat(self) -> float:
         """Largest relative change by a view that was there already."""
         return float(np.abs(self.repeated).max())

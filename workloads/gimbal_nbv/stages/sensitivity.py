@@ -117,6 +117,7 @@ def _curves(
         name: {
             "chamfer_e3": (1e3 * curve.chamfer.mean(axis=0)).tolist(),
             "worsening": curve.worsening,
+            "mean_repeat": curve.mean_repeat,
             "largest_repeat": curve.largest_repeat,
         }
         for name, curve in found.items()
