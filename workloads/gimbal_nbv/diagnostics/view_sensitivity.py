@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 MAX_WORSENING = 0.15
 """Largest share of added views that may make it worse."""
 MAX_REPEAT = 0.01
-"""Mean relative change by a view that was there already. Not 0: fused depth counts its points twice,
-which moves the mean of its accuracy a little, and more the fewer pixels an image has."""
+"""Mean relative change by a view that was there already. Not 0: fused depth counts its points
+twice, which moves the mean of its accuracy a little, and more the fewer pixels an image has."""
 _GATED_OBJECTS = 24
 _STATES_PER_OBJECT = 5
 _WORDS = {
