@@ -40,9 +40,9 @@ twice, which moves the mean of its accuracy a little, and more the fewer pixels 
 _GATED_OBJECTS = 24
 _STATES_PER_OBJECT = 5
 _WORDS = {
-    "fusion": "Depth fusion",
-    "completion": "The completion net",
-    "voxels": "Its voxels alone, without the measured points",
+    "fusion": "depth fusion",
+    "completion": "the completion net",
+    "voxels": "its voxels without the measured points",
 }
 
 
@@ -70,7 +70,7 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
         name="view-sensitivity",
         question="Does every further view improve the reconstruction, and does a view that was "
         "there already change nothing?",
-        answer=" ".join(_sentence(name, one) for name, one in found.items()),
+        answer=_answer(found),
         checks=_checks(found),
         numbers={"objects": len(oracles)} | {name: _numbers(one) for name, one in found.items()},
         tables=tuple(_stage_table(name, one) for name, one in found.items() if one.gates),
@@ -118,18 +118,17 @@ def _states(oracle: OracleMap, longest: int, seed: Sequence[int]) -> States:
     return sample_states(oracle, _STATES_PER_OBJECT, np.random.default_rng(seed), longest=longest)
 
 
-def _sentence(name: str, found: Measured) -> str:
-    far = found.curves["farthest"]
-    ends = 1e3 * far.chamfer.mean(axis=0)[[0, -1]]
-    words = (
-        f"{_WORDS[name]}: {far.worsening:.0%} of views added by the farthest schedule make it "
-        f"worse (Chamfer distance {ends[0]:.1f} to {ends[1]:.1f} thousandths of a diagonal)"
+def _answer(found: Mapping[str, Measured]) -> str:
+    shares = ", ".join(
+        f"{one.curves['farthest'].worsening:.0%} worsen {_WORDS[name]}"
+        for name, one in found.items()
     )
-    if not found.gates:
-        return f"{words}."
-    passed = [str(one.finding.views) for one in found.gates if one.passed]
+    words = f"Of the views added by the farthest schedule, {shares}."
+    if "completion" not in found:
+        return words
+    passed = [str(one.finding.views) for one in found["completion"].gates if one.passed]
     stages = f"after {', '.join(passed)} views" if passed else "at no stage"
-    return f"{words}; its candidates may be a target {stages}."
+    return f"{words} What the net says of a candidate may be a target {stages}."
 
 
 def _checks(found: Mapping[str, Measured]) -> tuple[Check, ...]:
@@ -219,7 +218,7 @@ def _stage_table(name: str, found: Measured) -> Table:
         for one in found.gates
     )
     return Table(
-        title=f"{_WORDS[name]}, stage by stage",
+        title=f"{_WORDS[name].capitalize()}, stage by stage",
         columns=(
             "views taken",
             "states",
