@@ -28,7 +28,7 @@ from gimbal_vision.lie import so3_exp
 Depth = NDArray[np.float32]
 
 EXPECTED_DRAWS = 2
-"""Draws that stand for the expectation of `ExpectedChamfer`."""
+"""Draws that stand for the expectation of `ExpectedChamfer`; eight change no conclusion."""
 _DEPTH, _ROTATION, _TRANSLATION = range(3)
 
 

@@ -57,13 +57,15 @@ def _answer(summary: Summary, axes: Sequence[str]) -> str:
         f"{_plus(_strongest(summary, axis).over_farthest)} at {written(_strongest(summary, axis))}"
         for axis in axes
     )
-    saved = clean.cd_saved[summary.budget]
+    saved = [one.cd_saved[summary.budget] for one in summary.levels]
     most = max(summary.levels[1:], key=lambda one: one.cd_saved[summary.budget].value)
+    surely = sum(interval.low > 0 for interval in saved[1:])
     return (
         f"The policy leads farthest by {_plus(clean.over_farthest)} AUC without noise, and by "
-        f"{kept}. Choosing by Chamfer distance instead of coverage saves {percent(saved.value, 1)} "
-        f"of it without noise, at most {percent(most.cd_saved[summary.budget].value, 1)} with "
-        f"it ({written(most)})."
+        f"{kept}. Choosing by Chamfer distance instead of coverage saves "
+        f"{percent(saved[0].value, 1)} of it without noise, at most "
+        f"{percent(most.cd_saved[summary.budget].value, 1)} with it ({written(most)}), and surely "
+        f"something at {surely} of {len(saved) - 1} noisy levels."
     )
 
 

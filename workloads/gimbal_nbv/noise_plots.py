@@ -54,8 +54,9 @@ def lead_plot(summary: Summary, axis: str) -> Plot:
         title=f"Coverage against farthest: {SHORT[axis]}",
         data=_curves(summary, axis, "over_farthest"),
         layout=_layout(axis, "AUC minus farthest's", ".3f"),
-        caption="Paired over objects, with 95 % intervals. What a policy cannot make out through "
-        "the noise it loses here; farthest and the blind control see nothing anyway.",
+        caption="Paired over objects, with 95 % intervals. Farthest and the blind control see "
+        "nothing, so noise costs them nothing. Random, ring and Cov-NBV lie far below: see the "
+        "table.",
     )
 
 
