@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from gimbal_nbv.diagnosis_commands import add_diagnostics
-from gimbal_nbv.noise_command import noise
-from gimbal_nbv.rollout_command import rollout
+from gimbal_nbv.noise.command import noise
+from gimbal_nbv.playing.command import rollout
 
 app = typer.Typer(help="Next best view: judge a trained policy.", no_args_is_help=True)
 

@@ -16,7 +16,7 @@ from gimbal_nbv.building import reconstruction_distances, render_depth
 from gimbal_nbv.cli import app
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.features import FeatureCache
-from gimbal_nbv.noise import (
+from gimbal_nbv.noise.measuring import (
     Depth,
     ExpectedChamfer,
     Noise,
@@ -26,9 +26,9 @@ from gimbal_nbv.noise import (
     noisy_depth,
     noisy_oracle,
 )
-from gimbal_nbv.noise_page import diagnosis_of
-from gimbal_nbv.noise_settings import NoiseSettings
-from gimbal_nbv.noise_summary import LevelRollouts, summarise
+from gimbal_nbv.noise.page import diagnosis_of
+from gimbal_nbv.noise.settings import NoiseSettings
+from gimbal_nbv.noise.summary import LevelRollouts, summarise
 from gimbal_nbv.oracle import ARRAYS, OracleMap
 from gimbal_nbv.policies import FarthestPolicy, OracleChamfer
 from gimbal_nbv.protocol import SphereProtocol, first_views

@@ -12,7 +12,7 @@ from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import DataStage, Item
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import NbvConfig
-from gimbal_nbv.noise_settings import AXES, NoiseSettings
+from gimbal_nbv.noise.settings import AXES, NoiseSettings
 from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, row_of, rows_of_split
 
 CLEAN = "clean"
@@ -72,7 +72,7 @@ class NoiseStage(DataStage):
     def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
         """Run every policy on one object."""
         from gimbal_nbv.features import FeatureCache
-        from gimbal_nbv.noise import Noise, expecting, noisy_oracle
+        from gimbal_nbv.noise.measuring import Noise, expecting, noisy_oracle
         from gimbal_nbv.protocol import first_views
         from gimbal_nbv.rollout import roll_out
         from gimbal_nbv.run_policy import all_policies

@@ -43,8 +43,8 @@ class NoiseReportStage(TaskStage):
         """Return the leads at every level."""
         from gimbal_nbv.diagnostics.page import render_diagnosis
         from gimbal_nbv.diagnostics.record import record_of
-        from gimbal_nbv.noise_page import diagnosis_of
-        from gimbal_nbv.noise_summary import read_levels, summarise
+        from gimbal_nbv.noise.page import diagnosis_of
+        from gimbal_nbv.noise.summary import read_levels, summarise
 
         levels = read_levels(open_rows(inputs, "noise"))
         summary = summarise(levels, draws=self.settings.bootstrap, seed=self.seed)

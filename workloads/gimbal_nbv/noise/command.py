@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from gimbal_nbv.noise_settings import NoiseSettings
+    from gimbal_nbv.noise.settings import NoiseSettings
 
 
 def noise(
@@ -63,7 +63,7 @@ def noise(
     from gimbal.cli.run_commands import running
     from gimbal_nbv.diagnosing import Diagnosed
     from gimbal_nbv.diagnosis_commands import report
-    from gimbal_nbv.noise_running import Noising, evaluate_under_noise
+    from gimbal_nbv.noise.running import Noising, evaluate_under_noise
 
     asked = Noising(
         reference=run,
@@ -86,7 +86,7 @@ def _settings(depth: str, rotation_deg: str, translation: str, objects: int) -> 
     from pydantic import ValidationError
 
     from gimbal.errors import ConfigError
-    from gimbal_nbv.noise_settings import NoiseSettings
+    from gimbal_nbv.noise.settings import NoiseSettings
 
     given = {"depth": depth, "rotation_deg": rotation_deg, "translation": translation}
     values = {name: _levels(name, text) for name, text in given.items()}

@@ -8,7 +8,7 @@ from typing import Any
 from gimbal_nbv.diagnostics.drawing import error_bars, line
 from gimbal_nbv.diagnostics.finding import Plot
 from gimbal_nbv.gap import Interval
-from gimbal_nbv.noise_summary import EXPECTING, LevelNumbers, Summary
+from gimbal_nbv.noise.summary import EXPECTING, LevelNumbers, Summary
 from gimbal_nbv.report.policies import policy
 
 _AXIS_NAMES: Mapping[str, str] = {

@@ -21,7 +21,7 @@ from gimbal.pipeline.events import Observer
 from gimbal.pipeline.runner import RunOptions, run_experiment
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.judging import policy_drift
-from gimbal_nbv.noise_settings import NoiseSettings
+from gimbal_nbv.noise.settings import NoiseSettings
 from gimbal_nbv.run_policy import finished_stages, run_config
 from gimbal_nbv.stages.diagnosing import DIAGNOSIS_FILE, without_places
 from gimbal_nbv.stages.noise import NoiseStage

@@ -8,9 +8,9 @@ from typing import Any
 
 from gimbal_nbv.diagnostics.finding import Check, Diagnosis, Table
 from gimbal_nbv.gap import Interval
-from gimbal_nbv.noise_plots import SHORT, distance_plot, f_plot, lead_plot, target_plot, written
-from gimbal_nbv.noise_settings import AXES
-from gimbal_nbv.noise_summary import EXPECTING, TOP, LevelNumbers, Summary
+from gimbal_nbv.noise.plots import SHORT, distance_plot, f_plot, lead_plot, target_plot, written
+from gimbal_nbv.noise.settings import AXES
+from gimbal_nbv.noise.summary import EXPECTING, TOP, LevelNumbers, Summary
 from gimbal_nbv.report.text import number, percent
 
 

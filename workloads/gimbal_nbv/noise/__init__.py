@@ -1,0 +1,1 @@
+"""Noise: policies and reconstruction under errors of depth and of declared poses."""
