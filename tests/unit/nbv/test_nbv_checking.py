@@ -19,8 +19,8 @@ from gimbal.training.world import World
 from gimbal_nbv.checking import validation_numbers
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.features import FeatureCache, angle_features
-from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
+from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.policies.learned import BlindPolicy, LearnedPolicy
 from gimbal_nbv.rollout import roll_out
 from gimbal_nbv.scorer import NbvModel

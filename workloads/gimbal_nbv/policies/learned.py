@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from gimbal_nbv.features import FeatureCache, angle_features
 from gimbal_nbv.policies.base import Policy, Scores
 from gimbal_nbv.states import States
