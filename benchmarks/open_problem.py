@@ -125,7 +125,7 @@ def loss_of(bench: SingleObject, variant: Variant, policy: nn.Module, rows: np.n
             "used": inputs.used,
             "candidates": inputs.candidates,
         }
-        terms = loss_terms(variant.objective, output, batch, ObjectiveSettings())
+        terms = loss_terms(variant.objective, output, batch, Weights())
         return torch.stack([total / count for total, count in terms.values()]).sum()
     states = bench.detached.rows(rows)
     direction = output.direction
@@ -140,7 +140,7 @@ def loss_of(bench: SingleObject, variant: Variant, policy: nn.Module, rows: np.n
     step = detached_step(direction, states, bench.renderer, DepthFusion(), settings)
     loss = step.loss.mean()
     if output.norm is not None:
-        loss = loss + ObjectiveSettings().norm_weight * (output.norm - 1).square().mean()
+        loss = loss + Weights().norm_weight * (output.norm - 1).square().mean()
     return loss
 
 
@@ -159,7 +159,7 @@ def kept_or_trained(bench: SingleObject, name: str, seed: int, steps: int, out: 
     """Return a curve from the folder, or train it and keep it there."""
     variant = (VARIANTS | EXTRA)[name]
     asked = {
-        "variant": asdict(variant),
+        "variant": {key: value for key, value in asdict(variant).items() if key != "label"},
         "seed": seed,
         "steps": steps,
         "object": f"{bench.family}-{bench.seed}",

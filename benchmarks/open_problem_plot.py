@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
-COLUMNS = 5
+COLUMNS = 3
 DETACHED, TRUE, REFERENCE = "#b4552d", "#1f6feb", "#5f666f"
 
 
@@ -34,7 +34,7 @@ def draw_plot(
     figure, grid = plt.subplots(
         rows,
         min(COLUMNS, len(curves)),
-        figsize=(12.0, 2.5 * rows + 0.5),
+        figsize=(9.6, 2.2 * rows + 0.5),
         dpi=120,
         sharex=True,
         sharey=True,

@@ -1,4 +1,8 @@
-"""The source's run and its remedies, each variant the one before it with one thing changed."""
+"""The source's run and its remedies, each variant the one before it with one thing changed.
+
+Only the step from the source's network to ours changes two: ours has a sixtieth of the weights and
+does not move at 5e-6.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +44,7 @@ class Variant:
 
 
 _SOURCE = Variant(label="as the source ran it, Adam 5e-6", rate=5e-6)
-_FASTER = replace(_SOURCE, label="the same at Adam 1e-4", rate=1e-4)
-_NETWORK = replace(_FASTER, label="+ our network (tokens kept, no dropout)", network="ours")
+_NETWORK = replace(_SOURCE, label="+ our network, Adam 1e-4", network="ours", rate=1e-4)
 _FRAME = replace(_NETWORK, label="+ answer in the first view's frame", in_world=False)
 _BATCH = replace(_FRAME, label="+ batch of 8 first views", batch=8)
 _HEAD = replace(_BATCH, label="+ head without seam or poles", head="unit_vector")
@@ -56,7 +59,6 @@ _DEFAULT = replace(
 
 VARIANTS: Mapping[str, Variant] = {
     "source": _SOURCE,
-    "source_faster": _FASTER,
     "network": _NETWORK,
     "frame": _FRAME,
     "batch": _BATCH,
@@ -67,6 +69,7 @@ VARIANTS: Mapping[str, Variant] = {
     "default": _DEFAULT,
 }
 EXTRA: Mapping[str, Variant] = {
+    "source_faster": replace(_SOURCE, label="as the source ran it, Adam 1e-4", rate=1e-4),
     "source_sgd": replace(
         _SOURCE, label="as the source ran it, SGD 1e-5, momentum .9", optimizer="sgd", rate=1e-5
     ),
