@@ -154,7 +154,7 @@ def validation_numbers(
 def _loss_is_of_scores(config: NbvConfig) -> bool:
     """Return whether the loss can be found from scores alone, which is all a policy gives."""
     discrete = config.model.head == "discrete" and not config.model.refinement
-    return discrete and not config.objective.gumbel and not config.objective.information_gain
+    return discrete and not config.objective.information_gain
 
 
 def _finished(run: RunFolder, name: str) -> Path:

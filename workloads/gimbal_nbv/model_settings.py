@@ -27,12 +27,16 @@ class ModelSettings(Settings):
         "discrete"
     )
     """`discrete` scores every candidate; the others name one direction."""
-    pooling: Literal["none", "grid", "attn", "mean"] = "grid"
-    """How a view's tokens are pooled; `mean` loses where the unseen boundary is."""
+    pooling: Literal["none", "grid", "attn", "hits", "mean"] = "grid"
+    """How a view's tokens are pooled: `hits` keeps the 24 patches with most surface, `attn` asks by
+    learned queries, `mean` loses where the unseen boundary is."""
     candidate_features: Literal["none", "rays"] = "none"
     """`rays` adds the scorer's numbers about each candidate to its query."""
     relative: bool = True
     """Let candidates see the tokens' points in their own frame."""
+    coordinates: bool = True
+    """Show the network coordinates of the first view's frame; without them its answer cannot depend
+    on how the first camera was rolled."""
     refinement: bool = False
     """Let the discrete head move off its best candidate, by half the spacing at most."""
     width: Annotated[int, Field(ge=8, le=4096)] = 96
@@ -47,8 +51,9 @@ class ModelSettings(Settings):
         else:
             self._refuse(("hidden",), "model.policy: attention", "set model.width instead")
         if self.preset == "source":
-            fixed = ("pooling", "candidate_features", "relative", "refinement", "width", "layers")
-            self._refuse((*fixed, "heads"), "model.preset: source", "use model.preset: default")
+            given = ("preset", "head")
+            fixed = tuple(key for key in _ATTENTION_ONLY if key not in given)
+            self._refuse(fixed, "model.preset: source", "use model.preset: default")
             if self.head == "discrete":
                 raise ValueError(
                     "model.preset: source answers with a direction; set model.head to cartesian "
@@ -57,6 +62,13 @@ class ModelSettings(Settings):
         if self.head != "discrete":
             keys = ("candidate_features", "refinement")
             self._refuse(keys, f"model.head: {self.head}", "set model.head: discrete")
+        if not self.coordinates and (
+            self.head != "discrete" or self.refinement or not self.relative
+        ):
+            raise ValueError(
+                "model.coordinates: false needs model.head: discrete, model.relative: true and no "
+                "model.refinement: a direction cannot be said without a frame"
+            )
         if self.width % self.heads:
             raise ValueError(
                 f"model.width ({self.width}) must be divisible by model.heads ({self.heads})"
@@ -78,6 +90,7 @@ _ATTENTION_ONLY = (
     "pooling",
     "candidate_features",
     "relative",
+    "coordinates",
     "refinement",
     "width",
     "layers",

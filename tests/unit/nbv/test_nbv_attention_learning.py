@@ -19,7 +19,7 @@ from torch.nn import functional
 from gimbal_nbv.attention.inputs import PolicyInputs
 from gimbal_nbv.attention.policy import AttentionNBVPolicy
 from gimbal_nbv.attention.shape import AttentionShape
-from gimbal_nbv.objectives.choosing import ObjectiveSettings, loss_terms
+from gimbal_nbv.objectives.choosing import Weights, loss_terms
 from gimbal_nbv.scorer import expected_regret, normalised_gains
 
 SMALL = AttentionShape(
@@ -70,7 +70,7 @@ def regret_after(shape: AttentionShape, steps: int, see: See = shown) -> float:
     optimiser = torch.optim.AdamW(net.parameters(), 4e-3)
     for step in range(steps):
         inputs, batch = states(12, seed=step)
-        terms = loss_terms("oracle_soft", net(see(inputs)), batch, ObjectiveSettings())
+        terms = loss_terms("oracle_soft", net(see(inputs)), batch, Weights())
         optimiser.zero_grad()
         sum((value / count for value, count in terms.values()), torch.tensor(0.0)).backward()
         optimiser.step()

@@ -69,6 +69,11 @@ def scene(mug_oracle: OracleMap) -> Scene:
     return Scene(mug_oracle, images, columns)
 
 
+def batch_of(task: AttentionTask, rows: np.ndarray) -> dict[str, torch.Tensor]:
+    batch = {k: torch.as_tensor(v) for k, v in task.source("train").fetch(rows).items()}
+    return batch | {"sample_ids": torch.as_tensor(rows)}
+
+
 def config_of(model: ModelSettings, objective: ObjectiveSettings) -> NbvConfig:
     config = NbvConfig(workload="nbv", experiment="x", train=TrainSettings(steps=1, global_batch=1))
     return config.model_copy(update={"model": model, "objective": objective})
@@ -111,6 +116,7 @@ def test_validation_comes_out_again_through_the_policies_of_rollouts(
     [
         ("discrete", "oracle_soft", {"information_gain": 0.5}),
         ("discrete", "map_ascent", {}),
+        ("discrete", "map_ascent", {"gumbel": True}),
         ("discrete", "rri_regression", {}),
         ("unit_vector", "oracle_soft", {}),
         ("unit_vector", "map_ascent", {}),
@@ -124,14 +130,35 @@ def test_every_pair_of_head_and_objective_trains_both_networks(
     model = ModelSettings(**SMALL, head=head)
     task = scene.task(model, ObjectiveSettings(name=objective, **extra))
     module, groups = task.build()
-    batch = {k: torch.as_tensor(v) for k, v in task.source("train").fetch(np.arange(5)).items()}
-    terms = task.loss(module, batch, 0)
+    terms = task.loss(module, batch_of(task, np.arange(5)), 0)
     assert set(terms) == {"policy", "blind"}
     sum(total / float(count) for total, count in terms.values()).backward()
     for group in groups:
         reached = [p for p in group["params"] if p.grad is not None and p.grad.abs().sum() > 0]
         assert reached, group["name"]
     assert all(torch.isfinite(total) for total, _ in terms.values())
+
+
+def test_what_is_drawn_belongs_to_the_sample_and_the_step(scene: Scene) -> None:
+    """Else another number of workers would train another policy."""
+    task = scene.task(ModelSettings(**SMALL), ObjectiveSettings(name="map_ascent", gumbel=True))
+    module, _ = task.build()
+
+    def lost(rows: list[int], step: int) -> float:
+        return float(task.loss(module, batch_of(task, np.array(rows)), step)["policy"][0].detach())
+
+    assert lost([4, 7], 3) == pytest.approx(lost([4], 3) + lost([7], 3), abs=1e-5)
+    assert len({round(lost([4, 7, 1, 2], step), 6) for step in range(6)}) > 1
+
+
+@pytest.mark.parametrize(
+    "extra", [{"pooling": "hits"}, {"pooling": "attn"}, {"coordinates": False}]
+)
+def test_every_way_to_pool_trains(scene: Scene, extra: dict[str, Any]) -> None:
+    task = scene.task(ModelSettings(**SMALL, **extra), ObjectiveSettings())
+    module, _ = task.build()
+    total, count = task.loss(module, batch_of(task, np.arange(3)), 0)["policy"]
+    assert np.isfinite(float(total.detach()) / float(count))
 
 
 def test_only_the_sighted_policy_changes_with_what_is_seen(scene: Scene, tmp_path: Path) -> None:

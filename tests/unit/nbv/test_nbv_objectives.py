@@ -12,10 +12,10 @@ from gimbal_nbv.attention.heads import HEAD_NUMBERS, aim, from_angles
 from gimbal_nbv.attention.inputs import PolicyOutput
 from gimbal_nbv.errors import PolicyError
 from gimbal_nbv.objectives import ascent, regression
-from gimbal_nbv.objectives.choosing import Objective, ObjectiveSettings, loss_terms
+from gimbal_nbv.objectives.choosing import Objective, Weights, loss_terms
 from gimbal_nbv.scorer import expected_regret, normalised_gains, soft_target_loss
 
-SETTINGS = ObjectiveSettings()
+SETTINGS = Weights()
 B, M = 5, 12
 
 
@@ -32,6 +32,7 @@ def batch() -> dict[str, torch.Tensor]:
         "candidates": functional.normalize(normal(B, M, 3, seed=2), dim=-1),
         "unknown_share": normal(B, M, seed=8).sigmoid(),
         "coverage": normal(B, seed=9).sigmoid(),
+        "uniform": normal(B, M, seed=10).sigmoid(),
     }
 
 

@@ -119,6 +119,7 @@ def _shape(settings: ModelSettings, extractor: FeatureExtractor, image_size: int
         head=settings.head,
         has_points=extractor.has_points,
         relative=settings.relative and extractor.has_points and settings.head == "discrete",
+        coordinates=settings.coordinates,
         vectors=extractor.vectors,
         refinement=settings.refinement,
     )

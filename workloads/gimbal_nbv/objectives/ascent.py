@@ -65,7 +65,7 @@ def gumbel_ascent(
     gains: Tensor,
     used: Tensor,
     temperature: float,
-    generator: torch.Generator | None = None,
+    uniform: Tensor,
 ) -> Pair:
     """Return 1 - u of one candidate drawn per state, with a straight-through gradient.
 
@@ -77,11 +77,8 @@ def gumbel_ascent(
         gains: Oracle gains [B,M].
         used: bool [B,M].
         temperature: Softness of the gradient; see `annealed`.
-        generator: Source of the noise.
+        uniform: Uniform numbers in [0, 1) [B,M] that the draw is made of.
     """
-    uniform = torch.rand(
-        scores.shape, generator=generator, dtype=scores.dtype, device=scores.device
-    )
     tiny = torch.finfo(scores.dtype).tiny
     waited = -torch.log(uniform.clamp_min(tiny))
     noise = -torch.log(waited.clamp_min(tiny))

@@ -20,7 +20,8 @@ from gimbal_nbv.scorer import expected_regret, soft_target_loss
 
 Batch = Mapping[str, Tensor]
 """`gains` [B,M], `used` bool [B,M] and `candidates` [B,M,3]; with auxiliary outputs also
-`unknown_share` [B,M] of rays or `coverage` [B] of samples."""
+`unknown_share` [B,M] of rays or `coverage` [B] of samples, and where candidates are drawn `uniform`
+[B,M], numbers in [0, 1)."""
 
 
 class Objective(StrEnum):
@@ -40,7 +41,7 @@ class Objective(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObjectiveSettings:
+class Weights:
     """Numbers of the objectives.
 
     Attributes:
@@ -67,7 +68,7 @@ class ObjectiveSettings:
 
 
 def loss_terms(
-    objective: str, output: PolicyOutput, batch: Batch, settings: ObjectiveSettings
+    objective: str, output: PolicyOutput, batch: Batch, settings: Weights
 ) -> dict[str, Pair]:
     """Return the terms of a loss as (sum, count) pairs; the loss is the sum of their quotients.
 
@@ -94,7 +95,7 @@ def loss_terms(
 
 
 def _oracle_soft(
-    output: PolicyOutput, batch: Batch, settings: ObjectiveSettings
+    output: PolicyOutput, batch: Batch, settings: Weights
 ) -> dict[str, Pair]:
     scores, gains, used = output.scores, batch["gains"], batch["used"]
     if output.continuous:
@@ -105,20 +106,21 @@ def _oracle_soft(
     }
 
 
-def _map_ascent(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) -> dict[str, Pair]:
+def _map_ascent(output: PolicyOutput, batch: Batch, settings: Weights) -> dict[str, Pair]:
     if output.continuous and output.direction is not None:
         return {"ascent": _climb(output.direction, batch, settings)}
     return {"ascent": ascent.score_ascent(output.scores, batch["gains"], batch["used"])}
 
 
-def _gumbel(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) -> dict[str, Pair]:
+def _gumbel(output: PolicyOutput, batch: Batch, settings: Weights) -> dict[str, Pair]:
     _demand(not output.continuous, "map_ascent_gumbel draws candidates", "the discrete head")
     temperature = ascent.annealed(settings.progress)
-    terms = ascent.gumbel_ascent(output.scores, batch["gains"], batch["used"], temperature)
+    uniform = batch["uniform"].to(output.scores)
+    terms = ascent.gumbel_ascent(output.scores, batch["gains"], batch["used"], temperature, uniform)
     return {"ascent": terms}
 
 
-def _rri(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) -> dict[str, Pair]:
+def _rri(output: PolicyOutput, batch: Batch, settings: Weights) -> dict[str, Pair]:
     _demand(
         not output.continuous, "rri_regression needs a score per candidate", "the discrete head"
     )
@@ -127,7 +129,7 @@ def _rri(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) -> dic
     return {"regression": terms}
 
 
-def _argmax(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) -> dict[str, Pair]:
+def _argmax(output: PolicyOutput, batch: Batch, settings: Weights) -> dict[str, Pair]:
     del settings
     if not output.continuous or output.direction is None:
         raise PolicyError("argmax_regression needs a direction", "use a continuous head")
@@ -138,7 +140,7 @@ def _argmax(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) -> 
     return {"regression": regression.best_direction(said, *oracle)}
 
 
-_TERMS: dict[Objective, Callable[[PolicyOutput, Batch, ObjectiveSettings], dict[str, Pair]]] = {
+_TERMS: dict[Objective, Callable[[PolicyOutput, Batch, Weights], dict[str, Pair]]] = {
     Objective.ORACLE_SOFT: _oracle_soft,
     Objective.MAP_ASCENT: _map_ascent,
     Objective.MAP_ASCENT_GUMBEL: _gumbel,
@@ -147,7 +149,7 @@ _TERMS: dict[Objective, Callable[[PolicyOutput, Batch, ObjectiveSettings], dict[
 }
 
 
-def _auxiliary(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) -> dict[str, Pair]:
+def _auxiliary(output: PolicyOutput, batch: Batch, settings: Weights) -> dict[str, Pair]:
     terms = {}
     if output.unknown_share is not None and "unknown_share" in batch:
         share = regression.share_regression(
@@ -160,7 +162,7 @@ def _auxiliary(output: PolicyOutput, batch: Batch, settings: ObjectiveSettings) 
     return terms
 
 
-def _climb(direction: Tensor, batch: Batch, settings: ObjectiveSettings) -> Pair:
+def _climb(direction: Tensor, batch: Batch, settings: Weights) -> Pair:
     gains = batch["gains"]
     sharpness = ascent.sharpness_of(gains.shape[1], settings.sharpness_at_64)
     return ascent.direction_ascent(direction, batch["candidates"], gains, batch["used"], sharpness)

@@ -17,20 +17,20 @@ def network_loss(
     batch: Mapping[str, Tensor],
     model: ModelSettings,
     objective: ObjectiveSettings,
-    progress: float = 1.0,
+    progress: float = 0.0,
 ) -> Pair:
     """Return the objective of one network over a batch.
 
     Args:
         output: What it said; a tensor is scores of all candidates [B,M].
-        batch: See `choosing.Batch`.
+        batch: See `choosing.Batch`; without `uniform` nothing is drawn, the expectation is taken.
         model: Holds the softness of the targets.
         objective: What to train for.
-        progress: How far training is, 0 to 1.
+        progress: How far training is, 0 to 1; anneals what is drawn.
     """
     if isinstance(output, Tensor):
         output = PolicyOutput(scores=output, direction=None, raw=output)
-    numbers = choosing.ObjectiveSettings(
+    numbers = choosing.Weights(
         temperature=model.temperature,
         regret_weight=objective.regret_weight,
         sharpness_at_64=objective.kappa,
@@ -39,7 +39,8 @@ def network_loss(
         coverage_weight=objective.information_gain,
         progress=progress,
     )
-    name = "map_ascent_gumbel" if objective.gumbel else objective.name
+    drawn = objective.gumbel and "uniform" in batch
+    name = "map_ascent_gumbel" if drawn else objective.name
     terms = choosing.loss_terms(name, output, batch, numbers)
     totals, counts = zip(*terms.values(), strict=True)
     return sum(totals[1:], totals[0]), counts[0]

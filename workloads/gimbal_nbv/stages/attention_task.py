@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gimbal_nbv.course import Course
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 from gimbal_nbv.observing import extractor_of
 from gimbal_nbv.stages.scorer_task import moment_rows
@@ -32,6 +33,7 @@ class AttentionTask:
         objective: What it is trained for.
         rows: Training states.
         protocol: Where candidates stand.
+        course: Of the training; needed by objectives that draw.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class AttentionTask:
         objective: ObjectiveSettings,
         rows: BlockReader,
         protocol: SphereProtocol,
+        course: Course | None = None,
     ) -> None:
+        self._course = course or Course()
         self._model = model
         self._objective = objective
         self._rows = rows
@@ -78,7 +82,8 @@ class AttentionTask:
 
     def loss(self, module: nn.Module, batch: Batch, step: int) -> LossTerms:
         """Return the objective of both networks."""
-        return self._terms(module(batch), batch)
+        batch = self._course.drawn(batch, step, self._objective)
+        return self._terms(module(batch), batch, self._course.progress(step))
 
     def validate(self, module: nn.Module, source: Source) -> Mapping[str, Any]:
         """Return the loss and the regret of both networks on states of held-out objects."""
@@ -90,11 +95,13 @@ class AttentionTask:
 
         return validation_means(module, source, score)
 
-    def _terms(self, outputs: Mapping[str, PolicyOutput], batch: Batch) -> LossTerms:
+    def _terms(
+        self, outputs: Mapping[str, PolicyOutput], batch: Batch, progress: float = 0.0
+    ) -> LossTerms:
         from gimbal_nbv.objectives.configured import network_loss
 
         return {
-            name: network_loss(output, batch, self._model, self._objective)
+            name: network_loss(output, batch, self._model, self._objective, progress)
             for name, output in outputs.items()
         }
 

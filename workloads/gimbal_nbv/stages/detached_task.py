@@ -59,7 +59,9 @@ class DetachedTask(AttentionTask):
         self._place = row_of(open_rows(inputs, "oracle"))
         self._oracle = functools.lru_cache(maxsize=256)(self._read_oracle)
 
-    def _terms(self, outputs: Mapping[str, PolicyOutput], batch: Batch) -> LossTerms:
+    def _terms(
+        self, outputs: Mapping[str, PolicyOutput], batch: Batch, progress: float = 0.0
+    ) -> LossTerms:
         rows = batch["row"].cpu().numpy()
         names = np.array([self._names[int(row)] for row in rows])
         sums: dict[str, Tensor] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gimbal_nbv.course import Course
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 from gimbal_nbv.stages.state_source import StateSource, splits_of, validation_means
 
@@ -27,11 +28,17 @@ class ScorerTask:
         model: The scorer's size and the softness of its targets.
         objective: What it is trained for.
         rows: Training states.
+        course: Of the training; needed by objectives that draw.
     """
 
     def __init__(
-        self, model: ModelSettings, objective: ObjectiveSettings, rows: BlockReader
+        self,
+        model: ModelSettings,
+        objective: ObjectiveSettings,
+        rows: BlockReader,
+        course: Course | None = None,
     ) -> None:
+        self._course = course or Course()
         self._model = model
         self._objective = objective
         self._rows = rows
@@ -55,7 +62,8 @@ class ScorerTask:
 
     def loss(self, module: nn.Module, batch: Batch, step: int) -> LossTerms:
         """Return the objective of both networks."""
-        return self._terms(module(batch), batch)
+        batch = self._course.drawn(batch, step, self._objective)
+        return self._terms(module(batch), batch, self._course.progress(step))
 
     def validate(self, module: nn.Module, source: Source) -> Mapping[str, Any]:
         """Return the loss and the regret of both networks on states of held-out objects."""
@@ -66,11 +74,13 @@ class ScorerTask:
 
         return validation_means(module, source, score)
 
-    def _terms(self, scores: Mapping[str, Tensor], batch: Batch) -> LossTerms:
+    def _terms(
+        self, scores: Mapping[str, Tensor], batch: Batch, progress: float = 0.0
+    ) -> LossTerms:
         from gimbal_nbv.objectives.configured import network_loss
 
         return {
-            name: network_loss(values, batch, self._model, self._objective)
+            name: network_loss(values, batch, self._model, self._objective, progress)
             for name, values in scores.items()
         }
 

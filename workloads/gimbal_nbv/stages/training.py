@@ -12,6 +12,7 @@ from gimbal.training.settings import TrainSettings
 from gimbal.training.stage import TrainStage
 from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, ViewSettings
+from gimbal_nbv.course import Course
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 from gimbal_nbv.stages.reading import open_rows, protocol_of
 
@@ -52,10 +53,11 @@ class PolicyStage(TrainStage):
         """Open the states and what else the objective needs."""
         model, objective = self.settings.model, self.settings.objective
         rows = open_rows(inputs, "states")
+        course = Course(seed=self.seed, steps=self.train.steps)
         if model.policy == "scorer":
             from gimbal_nbv.stages.scorer_task import ScorerTask
 
-            return ScorerTask(model, objective, rows)
+            return ScorerTask(model, objective, rows, course)
         if objective.name == "detached_cd":
             from gimbal_nbv.stages.detached_task import DetachedTask
 
@@ -63,7 +65,7 @@ class PolicyStage(TrainStage):
             return DetachedTask(model, objective, inputs, protocol, self.completion)
         from gimbal_nbv.stages.attention_task import AttentionTask
 
-        return AttentionTask(model, objective, rows, protocol_of(self.views, self.oracle))
+        return AttentionTask(model, objective, rows, protocol_of(self.views, self.oracle), course)
 
 
 def load_scorer(checkpoint: Path, settings: ModelSettings) -> NbvModel:
