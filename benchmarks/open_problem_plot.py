@@ -11,6 +11,8 @@ import numpy as np
 
 matplotlib.use("Agg")
 COLUMNS = 3
+LOWEST = -1.0
+"""Untrained heads begin anywhere down to -2; that would press all that follows into a line."""
 DETACHED, TRUE, REFERENCE = "#b4552d", "#1f6feb", "#5f666f"
 
 
@@ -41,7 +43,6 @@ def draw_plot(
         layout="constrained",
         squeeze=False,
     )
-    lowest = min(min(c["gain"]) for of_seeds in curves.values() for c in of_seeds)
     for axes, (name, of_seeds) in zip(grid.flat, curves.items(), strict=False):
         at, gains = np.array(of_seeds[0]["steps"]), np.array([c["gain"] for c in of_seeds])
         colour = TRUE if name in ("map_ascent", "default") else DETACHED
@@ -54,10 +55,11 @@ def draw_plot(
             f"{end:.2f}", (at[-1], end), xytext=(2, 0), textcoords="offset points", color=colour
         )
         axes.set_title(labels[name], fontsize=8.5, loc="left", wrap=True)
-        axes.set_ylim(min(lowest - 0.05, -0.1), 1.05)
+        axes.set_ylim(LOWEST, 1.05)
         axes.spines[["top", "right"]].set_visible(False)
-    grid.flat[0].text(at[0], antipode + 0.02, "opposite view", fontsize=7, color=REFERENCE)
-    grid.flat[0].text(at[0], 0.02, "mean candidate", fontsize=7, color=REFERENCE)
+    for y, text in ((antipode, "opposite view"), (0.0, "mean candidate")):
+        place = {"xytext": (0, 2), "textcoords": "offset points", "ha": "right"}
+        grid.flat[0].annotate(text, (at[-1], y), fontsize=7, color=REFERENCE, **place)
     for axes in grid.flat[len(curves) :]:
         axes.set_visible(False)
     figure.supxlabel("optimizer steps", fontsize=9)
