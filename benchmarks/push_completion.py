@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from gimbal.data.reading import BlockReader
 from gimbal_nbv.completion_folds import fit_completion, scores_of
 from gimbal_nbv.completion_settings import CompletionSettings
+from gimbal_nbv.holding_out import folds_of
 from gimbal_nbv.protocol import SphereProtocol
 from gimbal_nbv.reconstruction.completion import Completion
 from gimbal_nbv.reconstruction.completion_feature import completion_scores
 from gimbal_nbv.reconstruction.completion_net import CompletionNet
-from gimbal_nbv.reconstruction.holding_out import folds_of
 from gimbal_nbv.stages.completion import OracleRows
 from gimbal_nbv.states import States
 

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from gimbal_nbv.completion_settings import CompletionSettings
+from gimbal_nbv.holding_out import folds_of
 from gimbal_nbv.oracle import Sets
 from gimbal_nbv.reconstruction.completion import Completion
 from gimbal_nbv.reconstruction.completion_feature import Scores, completion_scores
 from gimbal_nbv.reconstruction.completion_net import CompletionNet, completion_loss
-from gimbal_nbv.reconstruction.holding_out import folds_of
 from gimbal_nbv.stages.completion import CompletionTask, OracleRows, Rows
 from gimbal_nbv.stages.reading import read_oracle
 

@@ -10,6 +10,7 @@ import torch
 
 from gimbal_nbv.building import build_oracle, render_depth
 from gimbal_nbv.errors import PolicyError
+from gimbal_nbv.holding_out import folds_of, held_out
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.policies.completion import CompletionPolicy
 from gimbal_nbv.protocol import BALL_RADIUS, SphereProtocol
@@ -36,7 +37,6 @@ from gimbal_nbv.reconstruction.completion_quality import (
     average_precision,
     intersection_over_union,
 )
-from gimbal_nbv.reconstruction.holding_out import folds_of, held_out
 from gimbal_nbv.reconstruction.soft_grid import carve_free, soft_codes, splat, unproject
 from gimbal_nbv.shapes import make_shape
 from gimbal_nbv.states import States, sample_states

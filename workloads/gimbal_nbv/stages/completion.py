@@ -14,7 +14,7 @@ from gimbal.training.settings import TrainSettings
 from gimbal.training.stage import TrainStage
 from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, ViewSettings
-from gimbal_nbv.reconstruction.holding_out import held_out
+from gimbal_nbv.holding_out import held_out
 from gimbal_nbv.stages.reading import open_rows, protocol_of, read_oracle, rows_of_split
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from zlib import crc32
 
 from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import DataStage, Item
@@ -15,6 +14,7 @@ from gimbal.errors import ConfigError
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, StateSettings, ViewSettings
+from gimbal_nbv.holding_out import held_out
 from gimbal_nbv.stages.reading import (
     open_rows,
     protocol_of,
@@ -94,7 +94,8 @@ class StatesStage(DataStage):
         ids = list(rows.column("object_id"))
         chosen = rows_of_split(rows, ["train"])
         families = [str(name) for name in rows.column("family")]
-        held = self._validation({str(ids[row]): families[row] for row in chosen})
+        named = {str(ids[row]): families[row] for row in chosen}
+        held = held_out(named, self.settings.validation_share, self.seed)
         return [
             {
                 "id": str(ids[row]),
@@ -136,17 +137,6 @@ class StatesStage(DataStage):
         grid = protocol_of(self.views, self.oracle).grid
         folders = inputs["completion"].path, inputs["sensitivity"].path
         return _learned_worth(*folders, self.completion, grid)
-
-    def _validation(self, families: Mapping[str, str]) -> set[str]:
-        """Hold out whole families of the training objects; single objects where there is one."""
-        if len(set(families.values())) < 2:
-            families = {name: name for name in families}
-        names = sorted(
-            set(families.values()), key=lambda name: crc32(f"{self.seed}/{name}".encode())
-        )
-        count = min(max(round(self.settings.validation_share * len(names)), 1), len(names) - 1)
-        held = set(names[:count])
-        return {name for name, family in families.items() if family in held}
 
 
 @functools.lru_cache(maxsize=2)
