@@ -74,3 +74,40 @@ def test_a_run_trains_reports_and_judges_other_meshes(
     assert "broken.obj" in judged["err"]
     report = (Path(judged["run_dir"]) / "report.html").read_text()
     assert "<script>alert" not in report
+
+
+TINY = (
+    "train.steps=6",
+    "train.warmup_steps=1",
+    "train.validate_every=3",
+    "train.global_batch=4",
+    "platform.tracking.enabled=false",
+)
+MODES = {
+    "attention": ("smoke", "model.policy=attention", "model.candidate_features=rays"),
+    "direction": ("smoke", "model.policy=attention", "model.head=unit_vector"),
+    "learned": ("smoke", "completion={}", "completion.train.steps=4", "states.target=learned_rri"),
+    "detached": ("detached_cd", "views.image_size=48", "states.per_object=8"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", list(MODES))
+def test_every_way_to_train_runs_and_plays_as_it_was_validated(
+    mode: str, tmp_path: Path, ray_cluster: None
+) -> None:
+    """From config to report, each kind of policy, target and objective."""
+    import ray
+
+    address = str(ray.get_runtime_context().gcs_address)
+    name, *overrides = MODES[mode]
+    config = SMOKE.with_name(f"{name}.yaml")
+    given = ["objective.name=map_ascent"] if mode == "direction" else []
+    if mode == "learned":
+        given += ["completion.train.warmup_steps=1", "sensitivity.objects=2"]
+    run = gimbal(tmp_path, address, "run", str(config), *overrides, *given, *TINY)
+    seen = run["metrics"]["evaluate"]["sighted_minus_blind"]
+    assert seen["ci95"][0] <= seen["value"] <= seen["ci95"][1]
+    assert ("completion" in run["metrics"]["evaluate"]["auc"]) == (mode == "learned")
+    checked = gimbal(tmp_path, address, "nbv", "check", "--run", run["run_dir"])
+    assert {n["name"] for n in checked["numbers"]} >= {"regret/policy", "regret/blind"}

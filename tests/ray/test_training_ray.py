@@ -132,6 +132,7 @@ def test_a_killed_lone_worker_changes_nothing(tmp_path: Path, undisturbed: torch
     torch.testing.assert_close(weights(tmp_path / "run"), undisturbed, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_bug_that_repeats_stops_the_group(tmp_path: Path) -> None:
     """Tried twice, not max_worker_failures + 1 = 4 times; told in one sentence."""
     with pytest.raises(
