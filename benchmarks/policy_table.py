@@ -4,7 +4,7 @@ Reads a finished run's stages (its states must hold tokens and ray features), tr
 in this process on the same states, seed by seed, and rolls it out on the run's held-out objects:
 
     gimbal run configs/nbv/attention.yaml --stage states data.train_shapes=408 data.test_shapes=66
-    python benchmarks/policy_table.py --run nbv-attention --out table --plot table.png
+    python benchmarks/policy_table.py --run nbv-attention --out table --steps 500
 
 Each (variant, seed) is kept in --out and not trained again.
 """
