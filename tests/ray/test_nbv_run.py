@@ -26,7 +26,7 @@ def gimbal(folder: Path, address: str, *arguments: str) -> dict[str, Any]:
     environment = {**os.environ, "RAY_ADDRESS": address}
     command = [sys.executable, "-m", "gimbal.cli.main", *arguments, "--json"]
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=800
     )
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
@@ -92,6 +92,7 @@ MODES = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", list(MODES))
 def test_every_way_to_train_runs_and_plays_as_it_was_validated(
     mode: str, tmp_path: Path, ray_cluster: None
