@@ -94,9 +94,7 @@ def loss_terms(
     return terms | _auxiliary(output, batch, settings)
 
 
-def _oracle_soft(
-    output: PolicyOutput, batch: Batch, settings: Weights
-) -> dict[str, Pair]:
+def _oracle_soft(output: PolicyOutput, batch: Batch, settings: Weights) -> dict[str, Pair]:
     scores, gains, used = output.scores, batch["gains"], batch["used"]
     if output.continuous:
         scores = scores * ascent.sharpness_of(scores.shape[1], settings.sharpness_at_64)

@@ -101,6 +101,25 @@ class GradientFlow:
         return result
 
 
+def summary(numbers: Mapping[str, float], prefix: str = "flow") -> Numbers:
+    """Return few of a flow's numbers: the pose, two levels of modules, how many got nothing.
+
+    Args:
+        numbers: Of `GradientFlow.numbers`.
+        prefix: That they begin with.
+    """
+    short: Numbers = {f"{prefix}/missing": 0.0}
+    for name, value in numbers.items():
+        module, _, kind = name.removeprefix(f"{prefix}/").rpartition("/")
+        if kind == "missing":
+            short[f"{prefix}/missing"] += value
+        elif module == _POSE:
+            short[name] = value
+        elif kind == "gradient" and module.count(".") <= 1:
+            short[f"{prefix}/{module}"] = value
+    return short
+
+
 @dataclasses.dataclass(frozen=True)
 class _Watcher:
     """The forward hook of one module."""

@@ -5,9 +5,10 @@ States of a batch are grouped by object, since a step renders and compares objec
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,17 +19,20 @@ from gimbal_nbv.stages.attention_task import AttentionTask
 from gimbal_nbv.stages.reading import open_rows, read_images, read_oracle, row_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from gimbal.training.task import Batch, LossTerms
+    from gimbal.training.task import Batch, LossTerms, Source
     from gimbal_nbv.attention.inputs import PolicyOutput
     from gimbal_nbv.objectives.detached import DetachedSettings, DetachedStates
     from gimbal_nbv.objectives.detached_inputs import MeshDepths
+    from gimbal_nbv.objectives.pose_gradient import GradientFlow
     from gimbal_nbv.oracle import OracleMap
     from gimbal_nbv.protocol import SphereProtocol
     from gimbal_nbv.reconstruction.base import Reconstruction
     from gimbal_vision.meshes import Mesh
 
+_FLOW_STATES = 8
+"""States whose gradient is followed at each validation."""
 _TRUTH_POINTS = 1000
 """Surface samples of a step; the others would double its time and hardly move its gradient."""
 
@@ -58,6 +62,7 @@ class DetachedTask(AttentionTask):
         self._names = [str(name) for name in self._rows.column("object_id")]
         self._place = row_of(open_rows(inputs, "oracle"))
         self._oracle = functools.lru_cache(maxsize=256)(self._read_oracle)
+        self._watched: GradientFlow | None = None
 
     def _terms(
         self, outputs: Mapping[str, PolicyOutput], batch: Batch, progress: float = 0.0
@@ -75,6 +80,33 @@ class DetachedTask(AttentionTask):
                 sums[network] = sums[network] + lost if network in sums else lost
         return {network: (total, len(rows)) for network, total in sums.items()}
 
+    def validate(self, module: nn.Module, source: Source) -> Mapping[str, Any]:
+        """Return what every task validates, and where the gradient goes on its way from the pose.
+
+        `flow/pose/*` are norms of the gradient on declared poses, `flow/<module>` those behind each
+        larger module of the policy, `flow/missing` how many modules no gradient came to.
+        """
+        return {**super().validate(module, source), **self._flow(module, source)}
+
+    def _flow(self, module: nn.Module, source: Source) -> dict[str, float]:
+        import torch
+
+        from gimbal_nbv.attention.twins import AttentionTwins
+        from gimbal_nbv.objectives.pose_gradient import GradientFlow, summary
+
+        if not isinstance(module, AttentionTwins):
+            return {}
+        device = next(module.parameters()).device
+        fetched = source.fetch(np.arange(min(len(source), _FLOW_STATES)))
+        batch = {name: torch.as_tensor(value).to(device) for name, value in fetched.items()}
+        with torch.enable_grad(), GradientFlow(module.policy) as flow:
+            self._watched = flow
+            (total, count), *_ = self._terms({"policy": module.sighted(batch)}, batch).values()
+            wanted = [p for p in module.policy.parameters() if p.requires_grad]
+            torch.autograd.grad(total / float(count or 1), wanted, allow_unused=True)
+            self._watched = None
+        return summary(flow.numbers())
+
     def _lost(self, output: PolicyOutput, places: np.ndarray, states: DetachedStates) -> Tensor:
         from gimbal_nbv.objectives.ascent import norm_penalty
         from gimbal_nbv.objectives.detached import detached_step
@@ -85,6 +117,8 @@ class DetachedTask(AttentionTask):
         step = detached_step(
             directions, states, self._renderer, self._reconstruction, self._settings
         )
+        if self._watched is not None:
+            self._watched.watch_pose(step.pose)
         total: Tensor = step.loss.sum()
         if output.norm is not None:
             total = total + self._objective.norm_penalty * norm_penalty(output.norm[places])[0]
@@ -135,16 +169,23 @@ class DetachedTask(AttentionTask):
         return row_mesh(meshes[row_of(meshes)[name]])
 
     def _states(self, name: str, sets: np.ndarray) -> DetachedStates:
+        import torch
+
         from gimbal_nbv.objectives.detached_inputs import detached_states
         from gimbal_nbv.states import States
 
-        return detached_states(
-            States(self._oracle(name), np.asarray(sets, dtype=np.int32)),
+        oracle = self._oracle(name)
+        states = detached_states(
+            States(oracle, np.asarray(sets, dtype=np.int32)),
             self._depth(name),
             number=self._place[name],
             stride=self._stride,
             truth_points=_TRUTH_POINTS,
         )
+        if self._objective.sums or self._completion is not None:
+            return states
+        before = oracle.chamfer(np.asarray(sets, dtype=np.int32), squared=True)
+        return dataclasses.replace(states, before=torch.from_numpy(before))
 
     def _read_oracle(self, name: str) -> OracleMap:
         rows = open_rows(self._inputs, "oracle")
