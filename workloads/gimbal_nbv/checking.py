@@ -68,12 +68,15 @@ class Checked:
         step: Its step.
         states: Validation states.
         numbers: What was compared.
+        left_out: What training logged and scores alone do not give: the loss of a direction, of a
+            refined one, or with an auxiliary task.
     """
 
     checkpoint: Path
     step: int
     states: int
     numbers: tuple[CheckedNumber, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def check_run(run: RunFolder) -> Checked:
@@ -100,6 +103,11 @@ def check_run(run: RunFolder) -> Checked:
     batches = list(_validation_states(config, folders))
     policies = trained_policies(checkpoint, config.model, config.views.image_size)
     inferred = validation_numbers(policies, batches, config)
+    if not set(inferred) & set(trained):
+        raise CannotTell(
+            f"training's validation of step {step} holds none of {', '.join(sorted(inferred))}",
+            "train anew: gimbal run CONFIG --force train",
+        )
     return Checked(
         checkpoint=checkpoint,
         step=step,
@@ -108,6 +116,9 @@ def check_run(run: RunFolder) -> Checked:
             CheckedNumber(name=name, trained=trained[name], inferred=value)
             for name, value in inferred.items()
             if name in trained
+        ),
+        left_out=tuple(
+            sorted(n for n in trained if n.startswith(("loss/", "regret/")) and n not in inferred)
         ),
     )
 

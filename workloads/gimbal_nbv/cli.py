@@ -84,7 +84,8 @@ def check(
     """Compare training's validation with the policy as rollouts use it, at the best checkpoint.
 
     The checkpoint is loaded, every validation state rebuilt from its object and its views, and
-    scored by the policies of rollouts; loss and regret must be what training logged. A policy
+    scored by the policies of rollouts; loss and regret must be what training logged. Where scores
+    alone do not give the loss (a direction, refinement, an auxiliary task) that is said. A policy
     trained on a GPU may decide a near tie otherwise on a CPU: raise --tolerance then.
 
     Examples:
@@ -112,6 +113,7 @@ def check(
                 "states": checked.states,
                 "tolerance": tolerance,
                 "numbers": numbers,
+                "left_out": list(checked.left_out),
             }
         )
     else:
@@ -119,6 +121,9 @@ def check(
         typer.echo(f"{'':<14} {'training':>12} {'rollouts':>12} {'difference':>11}")
         for n in checked.numbers:
             typer.echo(f"{n.name:<14} {n.trained:12.7f} {n.inferred:12.7f} {n.difference:11.1e}")
+        if checked.left_out:
+            left = ", ".join(checked.left_out)
+            typer.echo(f"not compared, since scores alone do not give it: {left}")
     wrong = [n for n in checked.numbers if not n.difference <= tolerance]
     if wrong:
         raise GateFailed(

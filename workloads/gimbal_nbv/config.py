@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from gimbal.experiment.settings import ExperimentSettings, Settings
 from gimbal.training.settings import TrainSettings
 from gimbal_nbv.completion_settings import CompletionSettings, SensitivitySettings
-from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
+from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings, idle_keys
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -152,6 +152,11 @@ class NbvConfig(ExperimentSettings):
                     f"({self.views.candidates}): a view is taken once; lower evaluate.{key} or "
                     "raise views.candidates"
                 )
+        if self.states.longest >= self.views.candidates:
+            raise ValueError(
+                f"states.longest ({self.states.longest}) must be smaller than views.candidates "
+                f"({self.views.candidates}): a state needs an open candidate"
+            )
         self._check_first_view()
         self._check_objective()
         return self
@@ -195,5 +200,14 @@ class NbvConfig(ExperimentSettings):
                 "objective.gumbel has an effect only with objective.name: map_ascent and "
                 "model.head: discrete"
             )
-        if self.objective.information_gain and self.model.policy != "attention":
-            raise ValueError("objective.information_gain needs model.policy: attention")
+        if self.objective.sums and self.objective.normalise == "range":
+            raise ValueError(
+                "objective.normalise: range is measured in means over points, not in sums: set "
+                "objective.sums: false, or objective.normalise: before"
+            )
+        idle = idle_keys(self.model, self.objective)
+        if idle:
+            raise ValueError(
+                f"{idle[0]} has no effect with objective.name: {name}, model.policy: "
+                f"{self.model.policy} and model.head: {head}; leave it out"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -38,7 +38,8 @@ class ModelSettings(Settings):
     """Show the network coordinates of the first view's frame; without them its answer cannot depend
     on how the first camera was rolled."""
     refinement: bool = False
-    """Let the discrete head move off its best candidate, by half the spacing at most."""
+    """Let the discrete head move off its best candidate, by half the spacing at most. Rollouts take
+    candidates, so this changes what a policy says (`direction`), and no number of an evaluation."""
     width: Annotated[int, Field(ge=8, le=4096)] = 96
     """Numbers of a token inside the attention policy; divisible by `heads`."""
     layers: Annotated[int, Field(ge=1, le=48)] = 2
@@ -60,7 +61,7 @@ class ModelSettings(Settings):
                     "(its own), spherical, spherical_periodic or unit_vector"
                 )
         if self.head != "discrete":
-            keys = ("candidate_features", "refinement")
+            keys = ("candidate_features", "relative", "refinement")
             self._refuse(keys, f"model.head: {self.head}", "set model.head: discrete")
         if not self.coordinates and (
             self.head != "discrete" or self.refinement or not self.relative
@@ -120,14 +121,45 @@ class ObjectiveSettings(Settings):
     """Weight of an auxiliary task: tell each candidate's share of unknown rays and the coverage."""
     reconstruction: Literal["fusion", "completion"] = "fusion"
     """What `detached_cd` reconstructs with."""
-    normalised: bool = True
-    """`detached_cd`: divide by the loss before the view (RRI) instead of the raw distance."""
+    normalise: Literal["none", "before", "range"] = "before"
+    """`detached_cd`: the raw distance, its ratio to that before the view (1 - RRI), or its place
+    between the best and the worst candidate (regret)."""
     sums: bool = False
     """`detached_cd`: sums of squared distances as in the source, instead of means."""
     image_size: Annotated[int, Field(ge=16, le=256)] = 48
-    """`detached_cd`: side of the rendered depth in pixels."""
+    """`detached_cd`: side of the rendered depth in pixels, rounded up to what every so many-th pixel
+    of the stored views gives."""
 
 
 def needs_images(settings: ModelSettings) -> bool:
     """Return whether the policy looks at tokens of images, not only at what they measured."""
     return settings.policy == "attention"
+
+
+def idle_keys(model: ModelSettings, objective: ObjectiveSettings) -> list[str]:
+    """Return keys that were set and have no effect with the rest, such as `objective.kappa`."""
+    name = objective.name
+    continuous = model.policy == "attention" and model.head != "discrete"
+    detached = name == "detached_cd"
+    works = {
+        "objective.regret_weight": name == "oracle_soft",
+        "objective.kappa": (continuous and name in ("oracle_soft", "map_ascent"))
+        or model.refinement,
+        "objective.norm_penalty": continuous and model.head == "unit_vector",
+        "objective.information_gain": model.policy == "attention"
+        and model.preset == "default"
+        and not detached,
+        "objective.reconstruction": detached,
+        "objective.normalise": detached,
+        "objective.sums": detached,
+        "objective.image_size": detached,
+        "model.temperature": name == "oracle_soft",
+    }
+    given = {"model": model, "objective": objective}
+    return [key for key, working in works.items() if not working and _changed(given, key)]
+
+
+def _changed(given: Mapping[str, Settings], key: str) -> bool:
+    owner, field = key.split(".")
+    settings = given[owner]
+    return bool(getattr(settings, field) != type(settings).model_fields[field].default)

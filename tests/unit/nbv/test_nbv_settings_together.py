@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ CONFIGS = Path(__file__).parents[3] / "configs" / "nbv"
         ("continuous", "objective.name=rri_regression", r"map_ascent or model\.head: discrete"),
         ("attention", "objective.name=detached_cd", r"names a direction"),
         ("continuous", "objective.gumbel=true", r"objective\.gumbel has an effect only"),
-        ("quickstart", "objective.information_gain=.5", r"needs model\.policy: attention"),
+        ("quickstart", "objective.information_gain=.5", r"information_gain has no effect"),
         ("quickstart", "states.target=learned_rri", r"add `completion: \{\}`"),
         ("detached_cd", "objective.reconstruction=completion", r"add `completion: \{\}`"),
         ("quickstart", "first_view=64", r"one of the 64 candidates"),
@@ -34,24 +35,32 @@ CONFIGS = Path(__file__).parents[3] / "configs" / "nbv"
         ("attention", "model.preset=source", r"has no effect with model\.preset: source"),
         ("single_mesh_random_view", "model.preset=source", r"answers with a direction"),
         ("continuous", "model.coordinates=false", r"without a frame"),
+        ("continuous", "model.relative=false", r"relative has no effect"),
+        ("quickstart", "objective.sums=true", r"objective\.sums has no effect"),
+        ("attention", "objective.norm_penalty=1", r"norm_penalty has no effect"),
+        ("attention", "objective.kappa=9", r"kappa has no effect"),
+        ("map_ascent", "objective.regret_weight=1", r"regret_weight has no effect"),
+        ("rri", "model.temperature=.2", r"temperature has no effect"),
+        ("detached_cd", "objective.information_gain=1", r"information_gain has no effect"),
+        ("quickstart", "views.candidates=8 states.longest=8", r"needs an open candidate"),
     ],
 )
 def test_what_does_not_go_together_is_refused(config: str, override: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        load_experiment(CONFIGS / f"{config}.yaml", [override])
+        load_experiment(CONFIGS / f"{config}.yaml", override.split())
 
 
-def test_the_sources_own_run_can_be_asked_for() -> None:
-    """The config's comment names these overrides."""
-    overrides = [
-        "model.preset=source",
-        "model.head=spherical",
-        "objective.normalised=false",
-        "objective.sums=true",
-        "train.global_batch=1",
-    ]
-    _, settings = load_experiment(CONFIGS / "detached_cd.yaml", overrides)
-    assert settings.model.preset == "source"
+def test_the_sources_own_run_is_what_the_configs_comment_says() -> None:
+    """Its network, its raw sums and plain Adam at its rate, nothing else on top."""
+    path = CONFIGS / "detached_cd.yaml"
+    overrides = re.findall(r"[a-z_.]+=\S+", path.read_text().split("extends:")[0])
+    _, settings = load_experiment(path, overrides)
+    assert (settings.model.preset, settings.model.head) == ("source", "spherical")
+    objective, train = settings.objective, settings.train
+    assert (objective.name, objective.normalise, objective.sums) == ("detached_cd", "none", True)
+    assert (train.optimizer, train.lr, train.global_batch) == ("adam", 5e-6, 1)
+    assert (train.schedule, train.warmup_steps, train.weight_decay) == ("constant", 0, 0)
+    assert train.clip_norm is None
 
 
 def test_sgd_with_momentum_can_be_asked_for() -> None:

@@ -131,7 +131,7 @@ class DetachedTask(AttentionTask):
         return DetachedSettings(
             radius=self._protocol.radius,
             sums=self._objective.sums,
-            normalise="before" if self._objective.normalised else "none",
+            normalise=self._objective.normalise,
         )
 
     @functools.cached_property
@@ -181,6 +181,7 @@ class DetachedTask(AttentionTask):
             number=self._place[name],
             stride=self._stride,
             truth_points=_TRUTH_POINTS,
+            settings=self._settings if self._objective.normalise == "range" else None,
         )
         if self._objective.sums or self._completion is not None:
             return states

@@ -63,7 +63,7 @@ class MeshesStage(DataStage):
 
     def external_files(self) -> Sequence[Path]:
         """The folder of meshes, or the single one, if given."""
-        if self.settings.single is not None:
+        if self.settings.single is not None and not self.evaluate_only:
             path = single_file(self.settings.single)
             return (path,) if path else ()
         return (self.settings.meshes,) if self.settings.meshes else ()
