@@ -91,7 +91,7 @@ def test_the_judged_loss_is_the_one_the_objective_descends() -> None:
         {"workload": "nbv", "experiment": "e", "train": {"steps": 1, "global_batch": 1}}
     )
     assert variance_report.trained_loss(config) == "regret_coverage"
-    detached = config.objective.model_copy(update={"name": "detached_cd", "normalised": False})
+    detached = config.objective.model_copy(update={"name": "detached_cd", "normalise": "none"})
     raw = config.model_copy(update={"objective": detached})
     assert variance_report.trained_loss(raw) == "cd"
 

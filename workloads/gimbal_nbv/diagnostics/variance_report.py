@@ -99,7 +99,12 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
 def trained_loss(config: NbvConfig) -> LossName:
     """Return which loss a run's objective descends."""
     if config.objective.name == "detached_cd":
-        return "cd_ratio" if config.objective.normalised else "cd"
+        named: dict[str, LossName] = {
+            "none": "cd",
+            "before": "cd_ratio",
+            "range": "regret_chamfer",
+        }
+        return named[config.objective.normalise]
     return "regret_chamfer" if config.states.target == "chamfer" else "regret_coverage"
 
 
@@ -208,7 +213,7 @@ def diagnose(
                 op="<=",
                 threshold=float(batch),
                 hint="raise train.global_batch, or descend a loss that is normalised per state "
-                "(objective.name: oracle_soft, or objective.normalised: true)",
+                "(objective.name: oracle_soft, or objective.normalise: range)",
             ),
         ),
         numbers=_numbers(spreads, trained, batch, len(plays)),
