@@ -127,7 +127,7 @@ class ObjectiveSettings(Settings):
     sums: bool = False
     """`detached_cd`: sums of squared distances as in the source, instead of means."""
     image_size: Annotated[int, Field(ge=16, le=256)] = 48
-    """`detached_cd`: side of the rendered depth in pixels, rounded up to what every n-th pixel of the
+    """`detached_cd`: side of the rendered depth, rounded up to what every n-th pixel of the
     stored views gives."""
 
 
