@@ -1,8 +1,10 @@
 """Does the gradient reach every part of the module, and how far do the weights move?
 
 One entry a report: for each top-level submodule the gradient's norm, the share of its entries that
-are missing, zero or NaN, and the length of the update relative to the weights. A healthy ratio is
-around 1e-3; a share of zeros near 1 is a dead or detached part.
+are missing, zero or NaN, how many tensors have no gradient at all and which, and the length of the
+update relative to the weights. A healthy ratio is around 1e-3. Shares are of a whole part, so a cut
+deep inside shows in the dead tensors alone; a ReLU that never fires leaves single zeros, not a
+whole tensor of them.
 """
 
 from __future__ import annotations
@@ -18,42 +20,55 @@ from gimbal.experiment.files import atomic_write_json, read_json
 
 REPORT_FILE = "gradient_report.json"
 _ENTRIES_KEPT = 200
+_NAMES_KEPT = 8
+"""Dead tensors named in each part; all are counted."""
 
-Entry = dict[str, dict[str, float]]
+Entry = dict[str, dict[str, Any]]
+Parts = dict[str, dict[str, nn.Parameter]]
 
 
-def parts_of(module: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """Return the trained parameters by top-level submodule; the module's own are `(own)`."""
-    parts: dict[str, list[nn.Parameter]] = {}
+def parts_of(module: nn.Module) -> Parts:
+    """Return the trained parameters by name, by top-level submodule; its own are `(own)`."""
+    parts: Parts = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            top = name.split(".", 1)[0] if "." in name else "(own)"
-            parts.setdefault(top, []).append(parameter)
+            top, _, rest = name.partition(".") if "." in name else ("(own)", "", name)
+            parts.setdefault(top, {})[rest] = parameter
     return parts
 
 
-def gradient_entry(parts: Mapping[str, Sequence[nn.Parameter]]) -> Entry:
-    """Return norm and shares of each part's gradient."""
+def gradient_entry(parts: Parts) -> Entry:
+    """Return norm and shares of each part's gradient, and the tensors that have none at all."""
     return {name: _gradients(parameters) for name, parameters in parts.items()}
 
 
-def _gradients(parameters: Sequence[nn.Parameter]) -> dict[str, float]:
-    total = sum(p.numel() for p in parameters)
-    missing = sum(p.numel() for p in parameters if p.grad is None)
-    present = [p.grad.detach() for p in parameters if p.grad is not None]
-    counts = torch.zeros(3, dtype=torch.float64, device=parameters[0].device)
-    for gradient in present:
-        counts += torch.stack(
-            [gradient.double().square().sum(), (gradient == 0).sum(), gradient.isnan().sum()]
-        )
-    square, zero, nan = counts.tolist()
+def _gradients(parameters: Mapping[str, nn.Parameter]) -> dict[str, Any]:
+    """Describe one part; a tensor is dead where its gradient is missing or zero everywhere."""
+    total = sum(p.numel() for p in parameters.values())
+    present = {n: p.grad.detach() for n, p in parameters.items() if p.grad is not None}
+    missing = sum(p.numel() for n, p in parameters.items() if n not in present)
+    counts = _counts(list(present.values()))
+    zeros = {n: row[1] == g.numel() for (n, g), row in zip(present.items(), counts, strict=True)}
+    dead = [name for name in parameters if zeros.get(name, True)]
     return {
         "parameters": float(total),
-        "norm": square**0.5,
+        "norm": sum(row[0] for row in counts) ** 0.5,
         "none_share": missing / total,
-        "zero_share": zero / total,
-        "nan_share": nan / total,
+        "zero_share": sum(row[1] for row in counts) / total,
+        "nan_share": sum(row[2] for row in counts) / total,
+        "dead_tensors": float(len(dead)),
+        "dead": ", ".join(dead[:_NAMES_KEPT]),
     }
+
+
+def _counts(gradients: Sequence[Tensor]) -> list[list[float]]:
+    """Return sum of squares, zeros and NaN of each gradient, in one transfer."""
+    rows = [
+        torch.stack([g.double().square().sum(), (g == 0).sum().double(), g.isnan().sum().double()])
+        for g in gradients
+    ]
+    found: list[list[float]] = torch.stack(rows).tolist() if rows else []
+    return found
 
 
 class Movement:
@@ -63,9 +78,9 @@ class Movement:
         parts: Parameters by part; their values are copied.
     """
 
-    def __init__(self, parts: Mapping[str, Sequence[nn.Parameter]]) -> None:
-        self._parts = parts
-        self._before = {n: [p.detach().clone() for p in ps] for n, ps in parts.items()}
+    def __init__(self, parts: Parts) -> None:
+        self._parts = {name: list(parameters.values()) for name, parameters in parts.items()}
+        self._before = {n: [p.detach().clone() for p in ps] for n, ps in self._parts.items()}
 
     def add_to(self, entry: Entry) -> None:
         """Add `update_ratio`, the norm of the update over that of the weights, to each part."""
@@ -94,7 +109,7 @@ def append(out_dir: Path, step: int, entry: Entry) -> None:
 
 
 def summary(out_dir: Path) -> dict[str, Any]:
-    """Return the last entry in few numbers: parts without gradient, and the span of the ratios."""
+    """Return the last entry in few numbers: what has no gradient, and the span of the ratios."""
     path = out_dir / REPORT_FILE
     if not path.exists():
         return {}
@@ -105,6 +120,7 @@ def summary(out_dir: Path) -> dict[str, Any]:
     return {
         "step": last["step"],
         "dead": dead,
+        "dead_tensors": sum(int(part.get("dead_tensors", 0)) for part in modules.values()),
         "norm": {name: part["norm"] for name, part in modules.items()},
         "update_ratio": {"min": min(ratios), "max": max(ratios)} if ratios else {},
     }

@@ -15,6 +15,7 @@ from training_toys import Job, Toy, ToySource, train_alone
 
 from gimbal.errors import ConfigError, StageFailed
 from gimbal.training import checkpoints
+from gimbal.training.gradient_report import gradient_entry, parts_of
 from gimbal.training.metrics import read_metrics
 from gimbal.training.settings import TrainSettings
 
@@ -241,7 +242,27 @@ def test_the_gradient_report_names_parts_and_their_movement(tmp_path: Path) -> N
     part = entries[0]["modules"]["0"]
     assert part["norm"] > 0 and part["none_share"] == part["zero_share"] == part["nan_share"] == 0
     assert 1e-5 < part["update_ratio"] < 1e-1
-    assert numbers["gradients"]["dead"] == []
+    assert part["dead_tensors"] == 0 and part["dead"] == ""
+    assert numbers["gradients"]["dead"] == [] and numbers["gradients"]["dead_tensors"] == 0
+
+
+def test_a_tensor_without_gradient_is_named_though_its_part_has_one() -> None:
+    """A cut deep inside one submodule must show; a unit that never fires is no cut."""
+    module = torch.nn.Sequential(
+        torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    )
+    inner = module[0]
+    with torch.no_grad():
+        inner[0].bias[0] = -100.0
+    hidden = inner[1](inner[0](torch.ones(5, 3)))
+    inner[2](hidden).sum().backward()
+    whole = gradient_entry(parts_of(module))["0"]
+    assert whole["zero_share"] > 0 and whole["dead_tensors"] == 0
+    module.zero_grad()
+    inner[2](hidden.detach() + 1.0).sum().backward()
+    cut = gradient_entry(parts_of(module))["0"]
+    assert cut["dead_tensors"] == 2 and cut["dead"] == "0.weight, 0.bias"
+    assert cut["none_share"] + cut["zero_share"] < 1.0
 
 
 def test_metrics_hold_losses_rates_and_norms(tmp_path: Path) -> None:
