@@ -11,6 +11,7 @@ from gimbal.experiment.settings import ExperimentSettings, Settings
 from gimbal.training.settings import TrainSettings
 from gimbal_nbv.completion_settings import CompletionSettings, SensitivitySettings
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings, idle_keys
+from gimbal_nbv.paths import at_home
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -18,18 +19,10 @@ Objects = Annotated[int, Field(ge=1, le=1_000_000)]
 """A slip of the keyboard must not become a list of a billion items in memory."""
 
 
-def _at_home(path: Path) -> Path:
-    """Expand a leading `~`; one of an unknown user stays, and is then reported as missing."""
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        return path
-
-
 class DataSettings(Settings):
     """Which objects are looked at."""
 
-    meshes: Annotated[Path, AfterValidator(_at_home)] | None = None
+    meshes: Annotated[Path, AfterValidator(at_home)] | None = None
     """Folder of obj, ply, off, stl or glb files, searched recursively; none: made objects."""
     train_shapes: Objects = 40
     """Made objects to train on; unused with a folder."""

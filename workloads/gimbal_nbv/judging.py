@@ -16,6 +16,7 @@ from gimbal.pipeline.drift import drift_of, require_no_drift, require_whole_chec
 from gimbal.pipeline.events import Observer
 from gimbal.pipeline.runner import RunOptions, RunResult, run_experiment
 from gimbal_nbv.config import NbvConfig
+from gimbal_nbv.paths import at_home
 from gimbal_nbv.run_policy import POLICY_STAGES, finished_stages
 from gimbal_nbv.stages.reporting import ReportStage
 from gimbal_nbv.workload import NbvWorkload, data_stages, judging_stages
@@ -91,7 +92,7 @@ def evaluate_run(judging: Judging, command: Sequence[str], observer: Observer) -
 
 def _overrides(trained: RunFolder, meshes: Path) -> list[str]:
     return [
-        f"data.meshes={meshes.expanduser().resolve()}",
+        f"data.meshes={at_home(meshes).resolve()}",
         f"experiment={trained.path.parent.name}-on-{_word(meshes)}",
         f"platform.runs_dir={trained.path.parent.parent.absolute()}",
         "evaluate.min_gap_closed=null",
@@ -108,5 +109,5 @@ def policy_drift(trained: RunFolder) -> tuple[str, ...]:
 
 
 def _word(path: Path) -> str:
-    name = path.expanduser().resolve().name
+    name = at_home(path).resolve().name
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in name).strip("-.") or "meshes"

@@ -97,6 +97,6 @@ def _prefix(
         else:
             score = oracle.gains(taken[None])[0]
         score[taken] = -np.inf
-        best = np.argsort(-score)[:_NEAR]
+        best = np.argsort(-score)[: min(_NEAR, oracle.views - len(views))]
         views.append(int(best[0] if kind == "random" else rng.choice(best)))
     return np.asarray(views, dtype=np.int32)

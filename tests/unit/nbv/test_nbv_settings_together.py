@@ -11,8 +11,10 @@ import pytest
 from gimbal.errors import ConfigError
 from gimbal.experiment.loading import load_experiment
 from gimbal_nbv.config import DataSettings
+from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.stages.meshes import MeshesStage
 from gimbal_nbv.stages.reading import rows_of_split
+from gimbal_nbv.states import sample_states
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "nbv"
 
@@ -99,3 +101,17 @@ def test_a_single_mesh_file_counts_by_its_content(tmp_path: Path) -> None:
 def test_a_single_object_nobody_knows_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"data\.single"):
         single(name).items({})
+
+
+@pytest.mark.parametrize("name", ["~nosuchuser/x", "~nosuchuser/x.obj", "x" * 300])
+def test_a_path_that_cannot_be_is_reported_as_missing(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"data\.single"):
+        single(name).items({})
+
+
+def test_a_state_never_takes_a_view_twice(mug_oracle: OracleMap) -> None:
+    """Near the end few candidates are left, fewer than a near-greedy step chooses among."""
+    states = sample_states(mug_oracle, 60, np.random.default_rng(0), longest=15)
+    for row in range(len(states)):
+        views = states.views(row)
+        assert len(set(views.tolist())) == len(views)

@@ -104,7 +104,7 @@ def _levels(name: str, text: str) -> tuple[float, ...]:
     from gimbal.errors import ConfigError
 
     try:
-        return tuple(float(part) for part in text.split(",") if part.strip())
+        return tuple(float(part) for part in text.split(","))
     except ValueError as exc:
         raise ConfigError(
             f"--{name.replace('_', '-')}: {text!r} is no list of numbers",

@@ -63,6 +63,7 @@ def rollout(
       0 done, 1 the object cannot be used, 2 a wrong option, run or file, 6 disk, 7 drifted
     """
     from gimbal.cli.run_commands import print_json
+    from gimbal_nbv.paths import at_home
     from gimbal_nbv.playing.folder import require_free, write_rollout
     from gimbal_nbv.playing.play import Play, play_policy
     from gimbal_nbv.playing.scene import Scene
@@ -70,13 +71,13 @@ def rollout(
     play = Play(
         reference=run,
         runs_dir=runs_dir,
-        mesh=mesh.expanduser(),
+        mesh=at_home(mesh),
         views=views,
         policy=policy,
         first_view=first_view,
         allow_drift=allow_drift,
     )
-    folder = out.expanduser()
+    folder = at_home(out)
     require_free(folder, force=force)
     played = play_policy(play, _say)
     axis = tuple(float(letter == up) for letter in Axis)

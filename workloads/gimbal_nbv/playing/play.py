@@ -17,7 +17,7 @@ from gimbal.errors import ConfigError
 from gimbal.experiment.run_finding import find
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.pipeline.drift import require_no_drift
-from gimbal_nbv.building import Depth, build_oracle, render_depth
+from gimbal_nbv.building import Depth, build_oracle, measured, render_depth
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.errors import UnusableObject
 from gimbal_nbv.features import FeatureCache
@@ -25,7 +25,7 @@ from gimbal_nbv.judging import policy_drift
 from gimbal_nbv.observing import ViewImages
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.policies import FarthestPolicy, OracleCoverage, Policy
-from gimbal_nbv.protocol import SphereProtocol, first_views
+from gimbal_nbv.protocol import SphereProtocol, starts_of
 from gimbal_nbv.rollout import Rollout, roll_out
 from gimbal_nbv.run_policy import load_policy
 from gimbal_nbv.stages.reading import protocol_of
@@ -48,7 +48,8 @@ class Play:
         mesh: The file.
         views: Views K, the first included.
         policy: A policy's name in tables.
-        first_view: Candidate to start from; drawn by the run's seed and the file's name if None.
+        first_view: Candidate to start from; if None, the run's own `first_view`, and without one
+            it is drawn by the run's seed and the file's name.
         allow_drift: Go on where the policy was trained with other code, settings or libraries.
     """
 
@@ -121,7 +122,8 @@ def play_policy(play: Play, say: Say) -> Played:
     oracle = _measured(mesh, depth, protocol, config)
     first = _first_view(play, protocol, config)
     say(f"{policy.name} chooses {play.views} views, the first is {first}")
-    cache = FeatureCache(oracle, images=ViewImages.of(depth, protocol))
+    seen = measured(depth, protocol.depth_noise, config.seed)
+    cache = FeatureCache(oracle, images=ViewImages.of(seen, protocol))
     return Played(
         play=play,
         run=run,
@@ -145,6 +147,7 @@ def _require_possible(play: Play, protocol: SphereProtocol) -> None:
     most = min(protocol.views, _MOST)
     if not 2 <= play.views <= most:
         why = f"the run has {protocol.views} candidates" if most < _MOST else "more are not kept"
+        why = why if play.views > most else "the first view is one of them"
         raise ConfigError(f"--views is {play.views}; {why}", f"write a number from 2 to {most}")
     if play.first_view is not None and not 0 <= play.first_view < protocol.views:
         raise ConfigError(
@@ -177,4 +180,4 @@ def _measured(mesh: Mesh, depth: Depth, protocol: SphereProtocol, config: NbvCon
 def _first_view(play: Play, protocol: SphereProtocol, config: NbvConfig) -> int:
     if play.first_view is not None:
         return play.first_view
-    return first_views(protocol, play.mesh.name, 1, config.seed)[0]
+    return starts_of(protocol, play.mesh.name, 1, config.seed, config.first_view)[0]

@@ -19,9 +19,10 @@ import numpy as np
 from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import BadItem, DataStage, Item
 from gimbal.errors import ConfigError
-from gimbal.experiment.files import storage_errors
+from gimbal.experiment.files import exists, is_file, storage_errors
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import DataSettings
+from gimbal_nbv.paths import at_home
 from gimbal_vision.errors import VisionError
 
 if TYPE_CHECKING:
@@ -171,8 +172,8 @@ def _hash(path: Path) -> str:
 
 def single_file(single: str) -> Path | None:
     """Return the file that `data.single` names, or None where it names a made object."""
-    path = Path(single).expanduser()
-    return path if path.suffix or path.exists() else None
+    path = at_home(Path(single))
+    return path if path.suffix or exists(path) else None
 
 
 def _single_item(single: str) -> Item:
@@ -185,7 +186,7 @@ def _single_item(single: str) -> Item:
 
     path = single_file(single)
     if path is not None:
-        if not path.is_file():
+        if not is_file(path):
             raise ConfigError(f"data.single: there is no file {path}", "name a mesh file")
         sha256 = _hash(path)
         split = {"split": "both", "path": str(path.resolve()), "sha256": sha256}
