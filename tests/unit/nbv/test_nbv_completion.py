@@ -158,6 +158,20 @@ def test_poses_may_be_more_precise_than_the_net(mug_views: Views) -> None:
         assert torch.isfinite(found.points).all()
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_points_are_like_the_poses_whatever_the_net_is(mug_views: Views, kind: torch.dtype) -> None:
+    """Poses follow the policy to its device, the net stays where it was loaded."""
+    depths, poses, intrinsics = mug_views
+    for module in (net(), net().double()):
+        for keep_measured in (False, True):
+            completion = Completion(module, 1e-9, keep_measured, GRID)
+            found = completion.reconstruct(depths, poses.to(kind), intrinsics)
+            assert found.weights is not None
+            assert {found.points.dtype, found.weights.dtype} == {kind}
+    codes = np.zeros((1, GRID, GRID, GRID), np.uint8)
+    assert Completion(net().double(), grid=GRID).predict(codes)[0].dtype == np.float32
+
+
 @pytest.mark.parametrize("keep_measured", [False, True])
 def test_the_same_picture_twice_is_no_new_evidence(mug_views: Views, keep_measured: bool) -> None:
     """The mean place of the surface stays; of another picture it would not."""

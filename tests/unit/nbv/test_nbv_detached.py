@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
@@ -255,6 +255,61 @@ def test_normalised_losses_are_the_ratio_and_the_regret(mug, mug_oracle, small_p
     given = replace(inputs, before=torch.full((2,), 0.5))
     halved = detached_step(d, given, renderer, DepthFusion(), DetachedSettings())
     torch.testing.assert_close(halved.loss, 2 * step.chamfer)
+
+
+@dataclass
+class Alike:
+    """Fuses depth, and insists that all it is given is of one kind."""
+
+    kind: torch.dtype
+    name: str = "alike"
+
+    def reconstruct(self, depths: Tensor, poses: Tensor, intrinsics: Tensor) -> SurfacePoints:
+        assert {x.dtype for x in (depths, poses, intrinsics)} == {self.kind}
+        return DepthFusion().reconstruct(depths, poses, intrinsics)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_everything_follows_the_direction(mug, one_view, kind):
+    """On a GPU the direction is there and the rest comes from arrays; what stays behind stops it.
+
+    The unnormalised, measured and given divisor each take another way through the code.
+    """
+    renderer = MeshDepths(lambda number: mug[0], image_size=32)
+    given = replace(one_view[1], before=torch.full((3,), 0.5, dtype=torch.float16))
+    for states, settings in (
+        (one_view[1], RAW),
+        (one_view[1], DetachedSettings()),
+        (given, DetachedSettings()),
+    ):
+        d = directions(3).to(kind).requires_grad_()
+        step = detached_step(d, states, renderer, Alike(kind), settings)
+        step.loss.sum().backward()
+        assert {x.dtype for x in (step.loss, step.chamfer, step.pose, d.grad)} == {kind}
+
+
+def test_states_and_new_views_move_to_another_device_whole(one_view):
+    """`meta` has no values, so nothing can be computed on it; but it is a device of its own."""
+    like = torch.empty(0, dtype=torch.float32, device="meta")
+    states = replace(one_view[1], spread=torch.rand(3, 2), before=torch.rand(3)).to(like)
+    tensors = {f.name: getattr(states, f.name) for f in fields(states)}
+    tensors = {name: x for name, x in tensors.items() if isinstance(x, Tensor)}
+    assert len(tensors) == 7
+    assert {name for name, x in tensors.items() if x.device.type != "meta"} == set()
+    assert states.present.dtype == torch.bool and states.depths.dtype == torch.float32
+    new = NewViews(
+        depth=torch.zeros(1, 4, 4),
+        poses=torch.zeros(1, 4, 4).to(like),
+        intrinsics=torch.eye(3)[None],
+    )
+    assert {x.device.type for x in new.row(0)} == {"meta"}
+
+
+def test_fusion_follows_the_poses(mug, small_protocol):
+    cameras = small_protocol.cameras[slice(0, 1)]
+    depth, K = torch.from_numpy(mug[1][:1]).double(), torch.from_numpy(cameras.K)
+    poses = torch.from_numpy(cameras.cam2world).float()
+    assert DepthFusion().reconstruct(depth, poses, K).points.dtype == torch.float32
 
 
 def test_what_cannot_be_normalised_is_refused(one_view, mug):

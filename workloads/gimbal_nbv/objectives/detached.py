@@ -9,7 +9,7 @@ gradient_agreement` measures by how much for a given reconstruction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import torch
@@ -82,6 +82,19 @@ class DetachedStates:
     def __len__(self) -> int:
         return len(self.objects)
 
+    def to(self, like: Tensor) -> DetachedStates:
+        """Return the states on a tensor's device and in its float type; `truth` stays put."""
+        return replace(
+            self,
+            depths=self.depths.to(like),
+            poses=self.poses.to(like),
+            intrinsics=self.intrinsics.to(like),
+            present=self.present.to(like.device),
+            frames=self.frames.to(like),
+            spread=None if self.spread is None else self.spread.to(like),
+            before=None if self.before is None else self.before.to(like),
+        )
+
     def rows(self, index: Sequence[int]) -> DetachedStates:
         """Return some of the states, in the order given; a state may come twice."""
         chosen = list(index)
@@ -139,6 +152,8 @@ def detached_step(
 ) -> DetachedStep:
     """Take the proposed views and measure how well all views together describe the objects.
 
+    Everything is measured on the direction's device and in its float type.
+
     Args:
         direction: Directions [B,3] to the new cameras in the policy's frame.
         states: The states.
@@ -146,7 +161,8 @@ def detached_step(
         reconstruction: Turns pictures and declared poses into points.
         settings: The loss.
     """
-    world = (states.frames.to(direction) @ direction[..., None])[..., 0]
+    states = states.to(direction)
+    world = (states.frames @ direction[..., None])[..., 0]
     pose = look_at_pose(world, settings.radius, settings.roll)
     depth, intrinsics = renderer.render(states.objects, pose.detach())
     new = NewViews(depth=depth.detach(), poses=pose, intrinsics=intrinsics)
@@ -166,6 +182,15 @@ class NewViews:
     poses: Tensor
     intrinsics: Tensor
 
+    def row(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return one state's picture, pose and intrinsics with a leading 1, all like its pose."""
+        pose = self.poses[index : index + 1]
+        return (
+            self.depth[index : index + 1].to(pose),
+            pose,
+            self.intrinsics[index : index + 1].to(pose),
+        )
+
 
 def chamfer_with(
     states: DetachedStates,
@@ -175,7 +200,8 @@ def chamfer_with(
 ) -> Tensor:
     """Return the Chamfer distance [B] of each state, with or without one more view.
 
-    Poses of earlier views are constants whatever they were made of.
+    Poses of earlier views are constants whatever they were made of. Everything is brought to the
+    device and float type of the new poses.
 
     Raises:
         PolicyError: The new pictures are of another size than the earlier ones.
@@ -186,6 +212,7 @@ def chamfer_with(
             f"{tuple(states.depths.shape[2:])}",
             "render it at the size of the others, or thin those out by `stride`",
         )
+    states = states if new is None else states.to(new.poses)
     results = []
     for row in range(len(states)):
         there = states.present[row]
@@ -193,9 +220,8 @@ def chamfer_with(
             part[row][there].detach() for part in (states.depths, states.poses, states.intrinsics)
         )
         if new is not None:
-            depths = torch.cat([depths, new.depth[row : row + 1].to(depths)])
-            poses = torch.cat([poses.to(new.poses), new.poses[row : row + 1]])
-            intrinsics = torch.cat([intrinsics, new.intrinsics[row : row + 1].to(intrinsics)])
+            seen = zip((depths, poses, intrinsics), new.row(row), strict=True)
+            depths, poses, intrinsics = (torch.cat(pair) for pair in seen)
         surface = reconstruction.reconstruct(depths, poses, intrinsics)
         results.append(chamfer_to(surface, states.truth[row], settings))
     return torch.stack(results)

@@ -55,10 +55,11 @@ class Completion:
         """Reconstruct one set of views; see `Reconstruction.reconstruct`.
 
         Which voxels are points does not change smoothly with the poses; their places and weights
-        do.
+        do. The net may live elsewhere, in another float type; the points are like the poses.
         """
+        depths, intrinsics = depths.to(poses), intrinsics.to(poses)
         codes = soft_codes(depths, poses, intrinsics, self.grid)
-        logits, offsets = self.net(codes[None].to(next(self.net.parameters()).dtype))
+        logits, offsets = (said.to(poses) for said in self._complete(codes[None]))
         weights = torch.sigmoid(logits[0]).reshape(-1)
         if self.keep_measured:
             weights = weights * (1 - codes[2].reshape(-1))
@@ -90,10 +91,16 @@ class Completion:
         centres = voxel_centres(grid, torch.zeros(1))
         chances, places = [], []
         for start in range(0, len(codes), _BATCH):
-            logits, offsets = self.net(torch.from_numpy(one_hot(codes[start : start + _BATCH])))
+            said = self._complete(torch.from_numpy(one_hot(codes[start : start + _BATCH])))
+            logits, offsets = (part.to(centres) for part in said)
             chances.append(torch.sigmoid(logits).flatten(1))
             places.append(centres + size * offsets.flatten(2).mT)
         return torch.cat(chances).numpy(), torch.cat(places).numpy()
+
+    def _complete(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Ask the net where it lives and in its float type; see `CompletionNet.forward`."""
+        logits, offsets = self.net(codes.to(next(self.net.parameters())))
+        return logits, offsets
 
     def complete(self, oracle: OracleMap, sets: Sets) -> NDArray[np.float32]:
         """Return the probability of every voxel to hold surface, for view sets [B,K]: [B,G^3]."""

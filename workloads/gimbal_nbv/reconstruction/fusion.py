@@ -36,6 +36,8 @@ class DepthFusion:
     def reconstruct(self, depths: Tensor, poses: Tensor, intrinsics: Tensor) -> SurfacePoints:
         """Return the world points of all measured pixels, view after view, row after row.
 
+        They are on the poses' device and in their float type.
+
         Args:
             depths: z-depth [N,H,W] in world units; 0 or non-finite where nothing was hit.
             poses: Declared cam2world [N,4,4], OpenCV axes; gradients flow to these.
@@ -48,7 +50,8 @@ class DepthFusion:
         return SurfacePoints(points=torch.cat(clouds))
 
     def _points(self, depth: Tensor, pose: Tensor, K: Tensor) -> Tensor:
-        sampled = depth.detach()[:: self.stride, :: self.stride].to(pose.dtype)
+        sampled = depth.detach()[:: self.stride, :: self.stride].to(pose)
+        K = K.to(pose)
         row, column = torch.nonzero(sampled.isfinite() & (sampled > 0), as_tuple=True)
         z = sampled[row, column]
         u = column.to(pose.dtype) * self.stride + 0.5
