@@ -11,7 +11,13 @@ from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.observing import ViewImages, extractor_of, geometry_of, token_rows
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.states import States
-from gimbal_nbv.tokens.pointmap import CHANNELS, PATCHES, PointmapExtractor, first_frame
+from gimbal_nbv.tokens.pointmap import (
+    CHANNELS,
+    PATCHES,
+    PointmapExtractor,
+    _jump_of,
+    first_frame,
+)
 from gimbal_vision.cameras import PinholeCameras, look_at
 
 SIZE = 32
@@ -102,6 +108,29 @@ def test_a_step_in_depth_is_a_silhouette_of_the_near_side() -> None:
     assert torch.all(far[:, AT["silhouette"]] == 0)
     assert torch.all(far[:, AT["before"]] > 0)
     assert torch.all(inner[:, 1:3, AT["behind"]] == 0)
+
+
+def test_the_jump_is_a_twentieth_for_the_default_camera_and_a_share_of_a_pixel_for_others() -> None:
+    """At 96 px to the last bit, or tokens already stored would mean something else."""
+    pose = np.eye(4)[None]
+    sizes = (96, 192, 48, 8)
+    K = np.concatenate([PinholeCameras.from_fov(pose, 42.0, size, size).K for size in sizes])
+    found = _jump_of(torch.from_numpy(K).float())[:, 0, 0]
+    assert found[0] == torch.tensor(0.05)
+    torch.testing.assert_close(found[1:], torch.tensor([0.025, 0.1, 0.4]))
+
+
+@pytest.mark.parametrize("size", [24, 48, 96, 192])
+def test_a_slope_is_no_silhouette_at_any_size(size: int) -> None:
+    """A wall at 45 degrees: only the pixels of the image's border have no neighbour."""
+    cameras = PinholeCameras.from_fov(look_at(np.array([[0, 1.5, 0]])), 42.0, size, size)
+    u = (np.arange(size) + 0.5 - cameras.K[0, 0, 2]) / cameras.K[0, 0, 0]
+    depth = np.broadcast_to(1.5 / (1 - u), (1, size, size)).astype(np.float32)
+    tokens = tokens_of(cameras, np.ascontiguousarray(depth))[0].reshape(PATCHES, PATCHES, -1)
+    inner = tokens[1:-1, 1:-1]
+    assert torch.all(inner[..., AT["silhouette"]] == 0)
+    normals = inner[..., NORMAL].norm(dim=-1)
+    torch.testing.assert_close(normals, torch.ones_like(normals), atol=1e-3, rtol=0)
 
 
 @pytest.fixture

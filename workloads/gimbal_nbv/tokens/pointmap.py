@@ -7,6 +7,8 @@ cannot learn from exact points will not learn from a network's either.
 
 from __future__ import annotations
 
+from math import radians, tan
+
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, pad
@@ -32,9 +34,13 @@ distance.
 """
 
 _JUMP = 0.05
-"""A depth step beyond this, in diagonals, is a silhouette at the default image size."""
+"""A depth step beyond this, in diagonals, is a silhouette where the focal length is `_FOCAL`."""
+_FOCAL = 48 / tan(radians(21))
+"""Of the default camera in pixels: 96 px under 42 degrees."""
 _FAR = 0.5
 """Jumps count up to this, in diagonals; so much is also the jump into the background."""
+_WIDEST = 0.8 * _FAR
+"""The limit never exceeds this, or the background would be no jump at 10 px."""
 
 
 class PointmapExtractor:
@@ -80,11 +86,12 @@ def _tokens_of(depth: Tensor, rotation: Tensor, centre: Tensor, K: Tensor) -> Te
     hit = depth > 0
     rays = _rays(K, depth.shape[1], depth.shape[2])
     local = rays * depth[..., None]
-    normal, measured = _normals(local, hit)
+    jump = _jump_of(K)
+    normal, measured = _normals(local, hit, jump)
     unit = rays / rays.norm(dim=-1, keepdim=True)
     behind, before = _jumps(depth, hit)
     incidence = (normal * unit).sum(-1).abs()
-    edge = ((behind > _JUMP) & hit).float()
+    edge = ((behind > jump) & hit).float()
     share = _pooled(hit.float()[..., None])
     known = share.clamp_min(1e-6)
     z = _pooled((depth * hit)[..., None]) / known
@@ -136,7 +143,17 @@ def _rays(K: Tensor, height: int, width: int) -> Tensor:
     return torch.stack([x, y, torch.ones_like(x)], dim=-1)
 
 
-def _normals(points: Tensor, hit: Tensor) -> tuple[Tensor, Tensor]:
+def _jump_of(K: Tensor) -> Tensor:
+    """Return the least depth step that is a silhouette [V,1,1], in diagonals.
+
+    It grows with a pixel's footprint, one over the focal length: neighbours on a slope lie that
+    much farther apart, and a coarse picture of a smooth surface would be all silhouette.
+    """
+    jump = _JUMP * (K.new_tensor(_FOCAL) / K[:, 0, 0])
+    return jump.clamp(max=_WIDEST)[:, None, None]
+
+
+def _normals(points: Tensor, hit: Tensor, jump: Tensor) -> tuple[Tensor, Tensor]:
     """Return unit normals towards the camera [V,H,W,3] and where both differences were measured.
 
     One-sided differences to the right and lower neighbour; across a silhouette they are left out.
@@ -148,7 +165,7 @@ def _normals(points: Tensor, hit: Tensor) -> tuple[Tensor, Tensor]:
     both[:, :-1] &= hit[:, 1:]
     both[:, :, -1] = False
     both[:, -1] = False
-    both &= (right[..., 2].abs() < _JUMP) & (down[..., 2].abs() < _JUMP)
+    both &= (right[..., 2].abs() < jump) & (down[..., 2].abs() < jump)
     normal = torch.linalg.cross(down, right)
     length = normal.norm(dim=-1, keepdim=True)
     both &= length[..., 0] > 0
