@@ -1,7 +1,8 @@
 """Runs a diagnostic, on a finished run or on what a config builds, as a run of its own.
 
 With a run, its finished stages are given and nothing of it is touched. With a config, the stages
-that the diagnostic needs are built, or reused where they are finished already.
+that the diagnostic reads are built, or reused where they are finished already: also those it could
+do without, since what it would then leave unchecked might pass.
 """
 
 from __future__ import annotations
@@ -44,8 +45,14 @@ class DiagnosingWorkload(NbvWorkload):
 
     def stages(self, config: NbvConfig) -> Sequence[Stage]:
         """Return the stages of a diagnosis."""
-        wanted = [self._stage] if self._stage else [diagnose_stage(n, config) for n in DIAGNOSTICS]
-        return wanted if self._alone else (*super().stages(config), *wanted)
+        if self._stage is not None and self._alone:
+            return [self._stage]
+        own = super().stages(config)
+        every = (
+            diagnose_stage(name, config, uses=used_stages(entry, own))
+            for name, entry in DIAGNOSTICS.items()
+        )
+        return (*own, *([self._stage] if self._stage else every))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +136,6 @@ def _of_run(
     run = examined(asked.runs_dir or Path("runs"), reference, entry)
     config = run_config(run)
     uses = tuple(name for name in entry.uses if _finished(run, name))
-    uses = uses if set(uses) == set(entry.uses) else ()
     given = finished_stages(run, (*entry.needs, *uses))
     drift = _drift(run, config, tuple(given))
     require_no_drift(run, drift, allowed=asked.allow_drift)
@@ -150,11 +156,27 @@ def _of_config(
     if not isinstance(config, NbvConfig):
         raise ConfigError(f"{file} is of the workload '{config.workload}'", "name a config of nbv")
     settings = _renamed(config, asked.name, asked.runs_dir)
+    own = NbvWorkload().stages(config)
     stage = diagnose_stage(
-        asked.name, config, objects=asked.objects, about=f"{file.name}, seed {config.seed}"
+        asked.name,
+        config,
+        objects=asked.objects,
+        uses=used_stages(DIAGNOSTICS[asked.name], own),
+        about=f"{file.name}, seed {config.seed}",
     )
     options = RunOptions(only=asked.name, command=tuple(command))
     return run_experiment(DiagnosingWorkload(stage), settings, options, observer)
+
+
+def used_stages(entry: Entry, stages: Sequence[Stage]) -> tuple[str, ...]:
+    """Return which of the stages that a diagnostic can also read a config has.
+
+    Args:
+        entry: The diagnostic.
+        stages: All stages of the config.
+    """
+    names = {stage.name for stage in stages}
+    return tuple(name for name in entry.uses if name in names)
 
 
 def examined(runs_dir: Path, reference: str, entry: Entry) -> RunFolder:

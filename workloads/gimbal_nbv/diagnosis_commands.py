@@ -19,12 +19,13 @@ _MARKS = {"PASS": "✓ PASS", "FAIL": "✗ FAIL", "NOT CHECKABLE": "– NOT CHEC
 _KEPT = (
     "Writes diagnosis.json and a page that opens offline; both are kept and not made again while "
     "nothing they depend on changes. With --run, what is missing or was made with other code is "
-    "refused and named; with --config, what is needed is built or reused."
+    "refused and named, and what the run has not (a training, a completion net) is not checked; "
+    "with --config, all that it reads is built or reused."
 )
 
 Run = Annotated[str | None, typer.Option("--run", help="Run id, folder, experiment or 'latest'.")]
 Config = Annotated[
-    Path | None, typer.Option("--config", help="A config instead: what is needed is built.")
+    Path | None, typer.Option("--config", help="A config instead: what is read is built.")
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="With --config: settings to change, such as seed=3.")
@@ -54,7 +55,7 @@ def _help(entry: Entry) -> str:
 
     PASS when {entry.passes}
 
-    {_KEPT}
+    {_KEPT}{_built(entry)}
 
     Examples:
       gimbal nbv {entry.name} --run latest
@@ -67,6 +68,15 @@ def _help(entry: Entry) -> str:
       0 PASS, 4 FAIL, 8 NOT CHECKABLE, 2 no such run or config, 3 the stage broke,
       6 disk or damaged files, 7 drift, 130 interrupted
     """
+
+
+def _built(entry: Entry) -> str:
+    """Say where that takes a training."""
+    trained = [name for name in ("completion", "train") if name in (*entry.needs, *entry.uses)]
+    if not trained:
+        return ""
+    words = {"completion": "the completion net, if the config has one", "train": "the policy"}
+    return f" That trains {' and '.join(words[name] for name in trained)}."
 
 
 def _command(entry: Entry) -> Callable[..., None]:

@@ -144,6 +144,54 @@ def test_an_allowed_drift_is_in_the_stage_and_nothing_of_the_run_is_touched(
     assert sorted(path.name for path in run.path.rglob("*")) == before
 
 
+def test_a_run_is_read_as_far_as_it_came(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One missing stage must not hide the others."""
+    run = make_run("meshes", "views", "oracle", "train")
+    seen: list[Any] = []
+
+    def stop(workload: Any, settings: Any, options: Any, observer: Any) -> None:
+        seen.extend(options.given)
+        raise InterruptedError
+
+    monkeypatch.setattr(diagnosing, "run_experiment", stop)
+    monkeypatch.setattr(diagnosing, "_drift", lambda *_: ())
+    asked = Diagnosing(name="gradient-report", run=run.id, runs_dir=tmp_path / "runs")
+    with pytest.raises(InterruptedError):
+        diagnose(asked, ("gimbal",), SilentObserver())
+    assert set(seen) == {"meshes", "views", "oracle", "train"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "trained"),
+    [
+        ("gradient-report", [], {"train"}),
+        ("landscape", [], {"train", "constant"}),
+        ("view-sensitivity", [], set()),
+        ("view-sensitivity", ["completion={}"], {"completion"}),
+        ("oracle-test", [], set()),
+    ],
+)
+def test_a_config_builds_all_that_a_diagnostic_reads(
+    name: str, changes: list[str], trained: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left out would go unchecked, and the rest would pass."""
+    seen: list[Any] = []
+
+    def stop(workload: Any, settings: Any, options: Any, observer: Any) -> None:
+        seen.extend(make_plan(workload.stages(settings), only=options.only).stages)
+        raise InterruptedError
+
+    monkeypatch.setattr(diagnosing, "run_experiment", stop)
+    asked = Diagnosing(name=name, config=SMOKE, overrides=tuple(changes))
+    with pytest.raises(InterruptedError):
+        diagnose(asked, ("gimbal",), SilentObserver())
+    planned = {stage.name for stage in seen}
+    assert planned & {"train", "constant", "completion"} == trained
+    assert {*DIAGNOSTICS[name].needs} | trained <= {*seen[-1].inputs}
+
+
 def test_latest_is_the_newest_run_that_has_what_is_needed(
     make_run: MakeRun, tmp_path: Path
 ) -> None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gimbal_nbv.diagnostics.detached_means import DetachedMeans
 from gimbal_nbv.diagnostics.finding import Verdict
 from gimbal_nbv.diagnostics.landscape import diagnose as judge_landscape
 from gimbal_nbv.diagnostics.landscape import local_optima, neighbours, shapes_of
-from gimbal_nbv.diagnostics.landscape_arrows import descent
+from gimbal_nbv.diagnostics.landscape_arrows import FALLBACK, descent
 from gimbal_nbv.diagnostics.oracle_test import diagnose, try_object, try_states
 from gimbal_nbv.diagnostics.prefixes import farthest_sets, nearest_cosine, opposite_and_beside
 from gimbal_nbv.oracle import OracleMap
@@ -134,7 +135,8 @@ def test_arrows_are_tangents_that_lead_away_from_what_was_seen(mug_oracle: Oracl
     protocol, mesh = mug_oracle.protocol, make_shape("mug", 3)
     depth = RasterRenderer(threads=1).render(mesh, protocol.cameras, ("depth",)).depth
     taken = np.array([5], dtype=np.int32)
-    arrows = descent(mug_oracle, taken, np.asarray(depth, dtype=np.float32), mesh)
+    means = DetachedMeans.default(protocol.radius, FALLBACK)
+    arrows = descent(mug_oracle, taken, np.asarray(depth, dtype=np.float32), mesh, means)
     across = (arrows * protocol.directions).sum(axis=1)
     assert np.abs(across).max() < 1e-6
     assert np.linalg.norm(arrows, axis=1).max() == pytest.approx(1.0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gimbal.errors import CannotTell
 from gimbal_nbv.completion_settings import SensitivitySettings
 from gimbal_nbv.diagnostics import view_sensitivity as diagnostic
 from gimbal_nbv.diagnostics.finding import Verdict
@@ -153,7 +154,9 @@ def test_blending_follows_lambda_and_costs_nothing_where_it_is_one(
 def bench(oracle: OracleMap) -> Any:
     """A run with one object and no completion net."""
     return SimpleNamespace(
-        config=SimpleNamespace(evaluate=SimpleNamespace(budget=5)),
+        config=SimpleNamespace(
+            evaluate=SimpleNamespace(budget=5), states=SimpleNamespace(longest=4)
+        ),
         inputs={},
         seed=0,
         protocol=oracle.protocol,
@@ -169,6 +172,21 @@ def test_the_diagnostic_passes_fusion_and_says_what_it_could_not_check(
     assert [c.verdict for c in found.checks].count(Verdict.NOT_CHECKABLE) == 1
     assert len(found.numbers["fusion"]["curves"]["farthest"]["chamfer_e3"]) == 5
     assert found.numbers["fusion"]["stages"][0]["views"] == 1
+
+
+def test_as_many_views_are_measured_as_states_can_come_to(mug_oracle: OracleMap) -> None:
+    """A target after six views must not go unmeasured because rollouts are short."""
+    run = bench(mug_oracle)
+    run.config.states.longest = 6
+    found = diagnostic.measure(run, lambda done, total, what: None)
+    assert len(found.numbers["fusion"]["curves"]["farthest"]["chamfer_e3"]) == 7
+
+
+def test_a_run_without_held_out_objects_cannot_tell(mug_oracle: OracleMap) -> None:
+    run = bench(mug_oracle)
+    run.objects = lambda: iter([])
+    with pytest.raises(CannotTell, match="holds no object out"):
+        diagnostic.measure(run, lambda done, total, what: None)
 
 
 def test_the_diagnostic_fails_a_reconstruction_that_worsens(

@@ -25,6 +25,7 @@ def parts_table(parts: Mapping[str, Mapping[str, float]]) -> tuple[Table, ...]:
             int(part["parameters"]),
             part["norm"],
             part["without_gradient"],
+            "unknown" if part["dead_tensors"] is None else part["dead_tensors"],
             part["nan_share"],
             part["update_ratio"],
         )
@@ -38,6 +39,7 @@ def parts_table(parts: Mapping[str, Mapping[str, float]]) -> tuple[Table, ...]:
                 "weights",
                 "gradient norm",
                 "share without",
+                "tensors without",
                 "share NaN",
                 "update / weights",
             ),

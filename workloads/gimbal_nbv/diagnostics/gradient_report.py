@@ -1,9 +1,10 @@
 """Does the gradient reach every part of the policy, and would a detached one point the right way?
 
-Three questions, each answered where it can be: what the training noted about its gradients; how the
-detached gradient through fused depth compares with the true one on this run's objects; and whether
-a soft renderer's silhouettes have a gradient at all. Beyond one view the detached gradient is
-measured for every run and judged only where `detached_cd` is what the run trains by.
+Four questions, each answered where it can be: what the training noted about its gradients; what
+came of the pose's gradient on its way to the weights; how the detached gradient of the run's own
+loss (that of fused depth where it trains by another) compares with the true one on its objects;
+and whether a soft renderer's silhouettes have a gradient at all. Beyond one view the detached
+gradient is measured for every run and judged only where `detached_cd` is what the run trains by.
 """
 
 from __future__ import annotations
@@ -16,20 +17,18 @@ import numpy as np
 import torch
 
 from gimbal.errors import CannotTell
-from gimbal.experiment.files import read_json
 from gimbal.experiment.stage import Progress
-from gimbal.training.gradient_report import REPORT_FILE
 from gimbal_nbv.diagnostics.bench import Bench, BenchObject
+from gimbal_nbv.diagnostics.detached_means import DetachedMeans, Fallback
 from gimbal_nbv.diagnostics.finding import Check, Diagnosis
 from gimbal_nbv.diagnostics.gradient_agreement import Agreement, agreement
 from gimbal_nbv.diagnostics.gradient_figures import agreement_plot, agreement_table, parts_table
-from gimbal_nbv.diagnostics.prefixes import farthest_sets
+from gimbal_nbv.diagnostics.gradient_flow import Flow, flow_checks, read_flow
+from gimbal_nbv.diagnostics.gradient_parts import Entries, part_checks, read_entries, summarise
+from gimbal_nbv.diagnostics.prefixes import farthest_sets, own_starts
 from gimbal_nbv.diagnostics.silhouette_gradient import REMEDY, pytorch3d_slope_ratio
 from gimbal_nbv.diagnostics.statistics import Mean, wilson
-from gimbal_nbv.objectives.detached import DetachedSettings
 from gimbal_nbv.objectives.detached_inputs import MeshDepths, detached_states
-from gimbal_nbv.protocol import first_views
-from gimbal_nbv.reconstruction.fusion import DepthFusion
 from gimbal_nbv.states import States
 
 OBJECTS = 24
@@ -37,10 +36,7 @@ TRIPLES = 8
 """First views of an object, each with one drawn place for the next camera."""
 STAGES = 3
 MIN_COSINE, MIN_SIGN = 0.4, 0.75
-LEAST_UPDATE, GREATEST_UPDATE = 1e-6, 0.1
 LARGEST_IMAGE = 96
-
-Entries = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -81,18 +77,33 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
         CannotTell: The run has no object.
     """
     torch.set_num_threads(1)
-    entries = training_entries(bench)
+    train = bench.folder("train") if "train" in bench.inputs else None
+    means = DetachedMeans.of(bench, Fallback(side=LARGEST_IMAGE, truth_points=None))
+    detached = bench.config.objective.name == "detached_cd"
+    return diagnose(
+        read_entries(train),
+        _stages(bench, means, progress) if means else [],
+        pytorch3d_slope_ratio(bench.protocol),
+        bench.config.states.longest if detached else 1,
+        flow=read_flow(train),
+    )
+
+
+def _stages(bench: Bench, means: DetachedMeans, progress: Progress) -> list[StageAgreement]:
+    """Compare both gradients on objects spread evenly over the run's held-out ones."""
     parts: list[list[Agreement]] = [[] for _ in range(STAGES)]
     total = min(bench.count(), OBJECTS)
-    step = max(bench.count() // OBJECTS, 1)
-    chosen = (one for place, one in enumerate(bench.objects()) if place % step == 0)
-    for done, one in zip(range(1, total + 1), chosen, strict=False):
+    wanted = set(np.linspace(0, bench.count() - 1, total).round().astype(int).tolist())
+    chosen = (one for place, one in enumerate(bench.objects()) if place in wanted)
+    for done, one in enumerate(chosen, start=1):
+        starts = own_starts(bench, one, TRIPLES)
         for taken in range(STAGES):
-            parts[taken].append(object_agreement(one, taken + 1, bench.seed))
+            found = object_agreement(one, taken + 1, starts, bench.seed, means)
+            parts[taken].append(found)
         progress(done, total, "objects")
     if not parts[0]:
         raise CannotTell("this run has no test object", "give it one: data.test_shapes")
-    stages = [
+    return [
         StageAgreement(
             views=taken + 1,
             found=Agreement.joined(found),
@@ -100,19 +111,11 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
         )
         for taken, found in enumerate(parts)
     ]
-    trained = bench.config.states.longest if _uses_detached(bench) else 1
-    return diagnose(entries, stages, pytorch3d_slope_ratio(bench.protocol), trained)
 
 
-def training_entries(bench: Bench) -> Entries:
-    """Return what the training noted of its gradients; nothing where there was no training."""
-    if "train" not in bench.inputs:
-        return []
-    path = bench.folder("train") / REPORT_FILE
-    return list(read_json(path)["entries"]) if path.exists() else []
-
-
-def object_agreement(one: BenchObject, taken: int, seed: int) -> Agreement:
+def object_agreement(
+    one: BenchObject, taken: int, starts: Sequence[int], seed: int, means: DetachedMeans
+) -> Agreement:
     """Compare both gradients on one object.
 
     States lie on the farthest schedule of the object's first views; the place of the next camera is
@@ -121,19 +124,22 @@ def object_agreement(one: BenchObject, taken: int, seed: int) -> Agreement:
     Args:
         one: The object.
         taken: Views of each state.
-        seed: Of first views and places.
+        starts: First views; repeated where there are fewer than places.
+        seed: Of places.
+        means: The loss and what it is measured on.
     """
     protocol, mesh, depth = one.oracle.protocol, one.mesh, one.depth
-    starts = first_views(protocol, one.object_id, TRIPLES, seed)
-    states = States(one.oracle, farthest_sets(protocol, starts, taken))
-    stride = max(-(-depth.shape[-1] // LARGEST_IMAGE), 1)
-    inputs = detached_states(states, depth, stride=stride)
+    firsts = np.resize(np.asarray(starts), TRIPLES).tolist()
+    states = States(one.oracle, farthest_sets(protocol, firsts, taken))
+    inputs = detached_states(
+        states, depth, stride=means.stride(depth.shape[-1]), truth_points=means.truth_points
+    )
     size = int(inputs.depths.shape[-1])
-    places = np.random.default_rng([seed, starts[0], taken]).normal(size=(TRIPLES, 3))
+    places = np.random.default_rng([seed, firsts[0], taken]).normal(size=(TRIPLES, 3))
     places /= np.linalg.norm(places, axis=1, keepdims=True)
     renderer = MeshDepths(lambda number: mesh, image_size=size, fov_deg=protocol.fov_deg)
-    settings = DetachedSettings(radius=protocol.radius, normalise="none")
-    return agreement(torch.from_numpy(places), inputs, renderer, DepthFusion(), settings)
+    world = torch.from_numpy(places)
+    return agreement(world, inputs, renderer, means.reconstruction, means.settings)
 
 
 def diagnose(
@@ -141,119 +147,83 @@ def diagnose(
     stages: Sequence[StageAgreement],
     silhouette: float | None,
     trained: int,
+    *,
+    flow: Sequence[Flow] = (),
 ) -> Diagnosis:
     """Judge what was found.
 
     Args:
         entries: Of the training's gradient_report.json; none where there was no training.
-        stages: The detached gradient by views taken, one view first.
+        stages: The detached gradient by views taken, one view first; none where the run's own
+            reconstruction is not there.
         silhouette: Slope of a soft silhouette over its finite difference, None without PyTorch3D.
         trained: The detached gradient is judged in states of up to so many views.
+        flow: What each validation saw of the gradient on its way from the pose.
     """
     numbers = [stage.numbers for stage in stages]
     parts = summarise(entries)
     judged = [check for n in numbers if n["views"] <= trained for check in _agreement_checks(n)]
-    first, last = numbers[0], numbers[-1]
     return Diagnosis(
         name="gradient-report",
         question="Does the gradient through a detached rendering point where the true one points?",
-        answer=f"With {first['views']} view taken its cosine to the true gradient is "
-        f"{first['cosine']:.2f} on average and positive in {100 * first['sign_rate']:.0f} % of "
-        f"{first['triples']} places; with {last['views']} views it is {last['cosine']:.2f} and "
-        f"{100 * last['sign_rate']:.0f} %.",
-        checks=(*_part_checks(parts), *judged, _silhouette_check(silhouette)),
+        answer=_answer(numbers),
+        checks=(
+            *part_checks(parts),
+            *flow_checks(flow),
+            *(judged or _agreement_checks(None)),
+            _silhouette_check(silhouette),
+        ),
         numbers={
             "agreement": numbers,
             "parts": parts,
+            "flow": list(flow),
             "silhouette_slope_ratio": silhouette,
             "judged_up_to_views": trained,
         },
-        tables=(*parts_table(parts), agreement_table(numbers)),
-        plots=(agreement_plot([stage.found for stage in stages]),),
+        tables=(*parts_table(parts), *((agreement_table(numbers),) if numbers else ())),
+        plots=(agreement_plot([stage.found for stage in stages]),) if stages else (),
     )
 
 
-def summarise(entries: Entries) -> dict[str, dict[str, float]]:
-    """Return for each part the median over the training, and the worst share of missing values.
-
-    The median, because a rate that warms up and ends at zero has its extremes there.
-    """
-    names = {name for entry in entries for name in entry["modules"]}
-    return {name: _summary([e["modules"][name] for e in entries]) for name in sorted(names)}
-
-
-def _summary(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    without = [part["zero_share"] + part["none_share"] for part in found]
-    updates = [part["update_ratio"] for part in found if "update_ratio" in part]
-    return {
-        "parameters": found[0]["parameters"],
-        "norm": float(np.median([part["norm"] for part in found])),
-        "without_gradient": float(np.median(without)),
-        "nan_share": max(part["nan_share"] for part in found),
-        "update_ratio": float(np.median(updates)) if updates else float("nan"),
-    }
-
-
-def _part_checks(parts: Mapping[str, Mapping[str, float]]) -> tuple[Check, ...]:
-    def worst(values: list[float]) -> float | None:
-        return max(values) if values else None
-
-    none = "" if parts else "this run has trained nothing yet: run its config to the end; "
-    dead = [name for name, part in parts.items() if part["without_gradient"] >= 1.0]
-    updates = [part["update_ratio"] for part in parts.values()]
+def _answer(numbers: Sequence[Mapping[str, Any]]) -> str:
+    if not numbers:
+        return (
+            "The run's loss is measured on its completion net, which is not there, so its detached "
+            "gradient was not compared with the true one."
+        )
+    first, last = numbers[0], numbers[-1]
     return (
-        Check(
-            name="parts without any gradient",
-            value=float(len(dead)) if parts else None,
-            op="<=",
-            threshold=0.0,
-            hint=none + (f"cut off from the loss: {', '.join(dead)}" if dead else "look at detach"),
-        ),
-        Check(
-            name="share of NaN in any gradient",
-            value=worst([part["nan_share"] for part in parts.values()]),
-            op="<=",
-            threshold=0.0,
-            hint=none + "see bad_batches.json of the stage train for the batch it began with",
-        ),
-        Check(
-            name="largest update over weights, median step",
-            value=worst(updates),
-            op="<=",
-            threshold=GREATEST_UPDATE,
-            hint=none + "weights are thrown about at every step: lower train.lr",
-        ),
-        Check(
-            name="smallest update over weights, median step",
-            value=min(updates) if updates else None,
-            op=">=",
-            threshold=LEAST_UPDATE,
-            hint=none + "weights hardly move: raise train.lr (1e-5 and below moves nothing here)",
-        ),
+        f"With {first['views']} view taken its cosine to the true gradient is "
+        f"{first['cosine']:.2f} on average and positive in {100 * first['sign_rate']:.0f} % of "
+        f"{first['triples']} places; with {last['views']} views it is {last['cosine']:.2f} and "
+        f"{100 * last['sign_rate']:.0f} %."
     )
 
 
-def _agreement_checks(numbers: Mapping[str, Any]) -> tuple[Check, ...]:
-    where = f"N={numbers['views']}"
+def _agreement_checks(numbers: Mapping[str, Any] | None) -> tuple[Check, ...]:
+    """Judge states of one length; not checkable where nothing was measured."""
+    where = f"N={numbers['views'] if numbers else 1}"
     hint = (
         "below this, objective.name: detached_cd must not be used with this reconstruction at "
         f"{where}: use oracle_soft or map_ascent, or states.longest below it"
+        if numbers
+        else "the run's completion net is not there: run its config to the end"
     )
     return (
         Check(
             name=f"cosine of detached and true gradient, {where}",
-            value=numbers["cosine"],
+            value=numbers["cosine"] if numbers else None,
             op=">=",
             threshold=MIN_COSINE,
-            ci95=numbers["cosine_ci95"],
+            ci95=numbers["cosine_ci95"] if numbers else None,
             hint=hint,
         ),
         Check(
             name=f"detached gradient within 90 degrees of the true one, {where}",
-            value=numbers["sign_rate"],
+            value=numbers["sign_rate"] if numbers else None,
             op=">=",
             threshold=MIN_SIGN,
-            ci95=numbers["sign_ci95"],
+            ci95=numbers["sign_ci95"] if numbers else None,
             hint=hint,
         ),
     )
@@ -269,7 +239,3 @@ def _silhouette_check(ratio: float | None) -> Check:
         if ratio is None
         else "the blur is too small for this image size: raise sigma of soft_silhouettes",
     )
-
-
-def _uses_detached(bench: Bench) -> bool:
-    return bench.config.objective.name == "detached_cd"

@@ -21,9 +21,9 @@ from gimbal_nbv.diagnostics.bench import Bench
 from gimbal_nbv.diagnostics.finding import Check, Diagnosis
 from gimbal_nbv.diagnostics.landscape_page import LAYERS, plots, table
 from gimbal_nbv.diagnostics.landscape_sphere import Walkers, walk
-from gimbal_nbv.diagnostics.prefixes import farthest_sets
+from gimbal_nbv.diagnostics.prefixes import farthest_sets, own_starts
 from gimbal_nbv.oracle import OracleMap, Sets
-from gimbal_nbv.protocol import SphereProtocol, first_views
+from gimbal_nbv.protocol import SphereProtocol
 from gimbal_nbv.states import States
 
 Values = NDArray[np.float64]
@@ -66,9 +66,7 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
     count = bench.count()
     shown = set(np.linspace(0, count - 1, min(SHOWN, count)).round().astype(int).tolist())
     for place, one in enumerate(bench.objects()):
-        starts = first_views(
-            bench.protocol, one.object_id, min(STARTS, one.oracle.views), bench.seed
-        )
+        starts = own_starts(bench, one, STARTS)
         shapes.append(shapes_of(one.oracle, starts))
         names.append(one.object_id)
         if place in shown:

@@ -6,24 +6,25 @@ the reconstruction would improve if the same picture were *labelled* with anothe
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gimbal_nbv.objectives.detached import DetachedSettings, detached_step
+from gimbal_nbv.diagnostics.detached_means import DetachedMeans, Fallback
+from gimbal_nbv.objectives.detached import detached_step
 from gimbal_nbv.objectives.detached_inputs import MeshDepths, detached_states
 from gimbal_nbv.oracle import OracleMap, Sets
-from gimbal_nbv.reconstruction.fusion import DepthFusion
 from gimbal_nbv.states import States
 from gimbal_vision.meshes import Mesh
 
-SIDE = 48
-"""Pixels of the images that gradients are measured on, at most."""
-TRUTH = 1000
+FALLBACK = Fallback(side=48, truth_points=1000)
+"""Images and surface samples where the run's objective is another."""
 
 
 def descent(
-    oracle: OracleMap, taken: Sets, depth: NDArray[np.float32], mesh: Mesh
+    oracle: OracleMap, taken: Sets, depth: NDArray[np.float32], mesh: Mesh, means: DetachedMeans
 ) -> NDArray[np.float64]:
     """Return the descent directions of the detached loss at every candidate [M,3].
 
@@ -35,17 +36,19 @@ def descent(
         taken: Views taken [K].
         depth: z-depth of every candidate [M,H,W] in diagonals, 0 where nothing was hit.
         mesh: The normalised mesh.
+        means: The loss and what it is measured on; see `FALLBACK` for other objectives.
     """
     protocol, count = oracle.protocol, oracle.views
     states = States(oracle, np.repeat(taken[None], count, axis=0))
-    stride = max(depth.shape[-1] // SIDE, 1)
-    described = detached_states(states, depth, stride=stride, truth_points=TRUTH)
+    described = detached_states(
+        states, depth, stride=means.stride(depth.shape[-1]), truth_points=means.truth_points
+    )
     size = int(described.depths.shape[-1])
     renderer = MeshDepths(lambda _: mesh, image_size=size, fov_deg=protocol.fov_deg)
-    settings = DetachedSettings(radius=protocol.radius, normalise="none")
+    settings = replace(means.settings, normalise="none")
     place = torch.tensor(protocol.directions, dtype=described.frames.dtype, requires_grad=True)
     world = (described.frames.transpose(1, 2) @ place[..., None])[..., 0]
-    step = detached_step(world, described, renderer, DepthFusion(), settings)
+    step = detached_step(world, described, renderer, means.reconstruction, settings)
     (gradient,) = torch.autograd.grad(step.loss.sum(), place)
     return _tangent(-gradient.double().numpy(), protocol.directions, states.used[0])
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from gimbal_nbv.diagnostics.bench import Bench, BenchObject
-from gimbal_nbv.diagnostics.landscape_arrows import descent
+from gimbal_nbv.diagnostics.detached_means import DetachedMeans
+from gimbal_nbv.diagnostics.landscape_arrows import FALLBACK, descent
+from gimbal_nbv.oracle import Sets
 from gimbal_nbv.policies import FarthestPolicy, OracleCoverage, Policy
 from gimbal_nbv.rollout import Rollout, roll_out
 from gimbal_vision.meshes.simplifying import cluster_vertices
@@ -24,9 +26,11 @@ class Walkers:
 
     Attributes:
         policies: By name; the first one's path is the one that the colours belong to.
+        means: Whose gradient the arrows show; none where the run's reconstruction is not there.
     """
 
     policies: Mapping[str, Policy]
+    means: DetachedMeans | None
 
     @classmethod
     def of(cls, bench: Bench) -> Walkers:
@@ -34,7 +38,8 @@ class Walkers:
         made: list[Policy] = [FarthestPolicy(), OracleCoverage()]
         if "train" in bench.inputs and "constant" in bench.inputs:
             made = [bench.policy("policy"), bench.policy("blind"), *made]
-        return cls(policies={policy.name: policy for policy in made})
+        policies = {policy.name: policy for policy in made}
+        return cls(policies=policies, means=DetachedMeans.of(bench, FALLBACK))
 
     @property
     def owner(self) -> str:
@@ -74,19 +79,25 @@ def walk(one: BenchObject, walkers: Walkers, first: int, budget: int) -> dict[st
             }
             for name, path in paths.items()
         },
-        "steps": steps(one, paths[walkers.owner], learned=walkers.owner == "policy"),
+        "steps": steps(one, paths[walkers.owner], walkers),
     }
 
 
-def steps(one: BenchObject, path: Rollout, *, learned: bool) -> list[dict[str, Any]]:
+def steps(one: BenchObject, path: Rollout, walkers: Walkers) -> list[dict[str, Any]]:
     """Return the layers of each decision of a path: gain, CD after, RRI, score, and arrows.
 
     Args:
         one: The object.
         path: Whose decisions.
-        learned: Whether its scores are a learned policy's; others say nothing new.
+        walkers: Scores are shown where their owner has learned them; others say nothing new.
     """
+    learned, means = walkers.owner == "policy", walkers.means
     oracle, mesh, depth = one.oracle, one.mesh, one.depth
+
+    def arrows(taken: Sets, means: DetachedMeans) -> list[list[float]]:
+        found: list[list[float]] = np.round(descent(oracle, taken, depth, mesh, means), 3).tolist()
+        return found
+
     layers = []
     for step in range(path.views.shape[1] - 1):
         taken = path.views[:1, : step + 1]
@@ -99,7 +110,7 @@ def steps(one: BenchObject, path: Rollout, *, learned: bool) -> list[dict[str, A
                 "cd": _numbers(1e3 * (before - lowered)),
                 "rri": _numbers(oracle.chamfer_ratios(taken)[0]),
                 "score": _numbers(score),
-                "arrows": np.round(descent(oracle, taken[0], depth, mesh), 3).tolist(),
+                **({"arrows": arrows(taken[0], means)} if means else {}),
             }
         )
     return layers

@@ -20,11 +20,10 @@ from gimbal.experiment.stage import Progress
 from gimbal_nbv.diagnostics.bench import Bench
 from gimbal_nbv.diagnostics.finding import Check, Diagnosis
 from gimbal_nbv.diagnostics.oracle_test_page import by_object, by_views, plots
-from gimbal_nbv.diagnostics.prefixes import farthest_sets, opposite_and_beside
+from gimbal_nbv.diagnostics.prefixes import farthest_sets, opposite_and_beside, own_starts
 from gimbal_nbv.diagnostics.statistics import wilson
 from gimbal_nbv.metrics import rank_correlation
 from gimbal_nbv.oracle import OracleMap, Sets
-from gimbal_nbv.protocol import first_views
 from gimbal_nbv.states import States
 
 Values = NDArray[np.float64]
@@ -64,10 +63,7 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
     trials: list[list[Trial]] = []
     names: list[str] = []
     for done, one in enumerate(bench.objects(), start=1):
-        starts = first_views(
-            bench.protocol, one.object_id, min(STARTS, one.oracle.views), bench.seed
-        )
-        trials.append(try_object(one.oracle, starts))
+        trials.append(try_object(one.oracle, own_starts(bench, one, STARTS)))
         names.append(one.object_id)
         progress(done, bench.count(), "objects")
     if not trials:

@@ -36,6 +36,10 @@ STATES = 20
 SEAM_DEG, POLE_DEG, APART_DEG = 30.0, 60.0, 90.0
 GOOD, SATURATED, SHORT = 0.9, 0.95, 0.1
 MAX_AVOIDED, MAX_LOST, MAX_SATURATED, MAX_SHORT, MAX_ASKED = 0.1, 0.1, 0.1, 0.05, 0.1
+LEARNED_AS_COVERAGE = (
+    "Best views are those that gain most coverage, not those of the learned target the run was "
+    "trained by (states.target: learned_rri)."
+)
 SPHERICAL = ("spherical", "spherical_periodic")
 
 
@@ -81,7 +85,10 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
     if not found:
         raise CannotTell("the run holds no object out", "raise data.test_shapes")
     head = bench.config.model.head if bench.config.model.policy == "attention" else "scorer"
-    return diagnose(join(found), head)
+    diagnosis = diagnose(join(found), head)
+    if named != "learned_rri":
+        return diagnosis
+    return replace(diagnosis, answer=f"{diagnosis.answer} {LEARNED_AS_COVERAGE}")
 
 
 def ask(policy: Policy, states: States, cache: FeatureCache, target: Target) -> Modes:

@@ -7,14 +7,32 @@ every run and every reconstruction that is tested on it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gimbal_nbv.oracle import Sets
-from gimbal_nbv.protocol import SphereProtocol
+from gimbal_nbv.protocol import SphereProtocol, first_views
+
+if TYPE_CHECKING:
+    from gimbal_nbv.diagnostics.bench import Bench, BenchObject
 
 Cosines = NDArray[np.float64]
+
+
+def own_starts(bench: Bench, one: BenchObject, count: int) -> list[int]:
+    """Return the first views of an object: the run's own where it fixed one, else seeded ones.
+
+    Args:
+        bench: The run.
+        one: The object.
+        count: How many, at most; as many as there are candidates.
+    """
+    fixed = bench.config.first_view
+    if fixed is not None:
+        return [fixed]
+    return first_views(bench.protocol, one.object_id, min(count, one.oracle.views), bench.seed)
 
 
 def farthest_sets(protocol: SphereProtocol, first_views: Sequence[int], count: int) -> Sets:

@@ -46,8 +46,8 @@ DIAGNOSTICS: dict[str, Entry] = {
             "oracle-test",
             _OBJECTS,
             "Does the loss tell good views from bad ones, before anything is trained?",
-            "the good view wins >= .9, <= .1 of candidates raise the Chamfer distance, and their "
-            "spread is >= .2.",
+            "the good view wins >= .9, <= .1 of candidates raise the Chamfer distance, and after "
+            "one view (N=1) their spread is >= .2.",
         ),
         _entry(
             "view-sensitivity",
@@ -60,16 +60,17 @@ DIAGNOSTICS: dict[str, Entry] = {
             "gradient-report",
             _OBJECTS,
             "Does the gradient through a detached rendering point where the true one points?",
-            "every module gets a gradient, and after one view their cosine is >= .4 on average and "
+            "every weight tensor and, by detached_cd, every module gets a gradient, and after one "
+            "view (by detached_cd: up to states.longest) their cosine is >= .4 on average and "
             "positive in >= .75 of the places.",
-            uses=("states", "constant", "train"),
+            uses=("completion", "train"),
         ),
         _entry(
             "landscape",
             _OBJECTS,
             "What does the sphere of candidates look like from a policy's place?",
             "the spread between candidates is >= .2 and there are <= 4 local optima a state.",
-            uses=("constant", "train"),
+            uses=("completion", "constant", "train"),
         ),
         _entry(
             "variance-report",

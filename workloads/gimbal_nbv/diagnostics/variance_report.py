@@ -37,6 +37,14 @@ LABELS: dict[LossName, str] = {
     "regret_chamfer": "regret of CD",
     "regret_coverage": "regret of coverage",
 }
+DESCENDED: dict[LossName, str] = {
+    "cd": "objective.name: detached_cd, objective.normalise: none",
+    "cd_ratio": "objective.name: detached_cd, objective.normalise: before",
+    "regret_chamfer": "objective.name: oracle_soft, states.target: chamfer, or detached_cd with "
+    "objective.normalise: range",
+    "regret_coverage": "objective.name: oracle_soft, states.target: coverage",
+}
+"""Settings that descend a loss; none descends the missing share."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +101,13 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
     if not plays:
         raise CannotTell("the run has no object", "raise data.train_shapes")
     trained = trained_loss(bench.config)
-    return diagnose(plays, names, batch=bench.config.train.global_batch, trained=trained)
+    return diagnose(
+        plays,
+        names,
+        batch=bench.config.train.global_batch,
+        trained=trained,
+        fixed=bench.config.first_view,
+    )
 
 
 def trained_loss(config: NbvConfig) -> LossName:
@@ -114,25 +128,33 @@ def two_plays(oracle: OracleMap) -> dict[LossName, TwoPlays]:
     used = States(oracle, sets).used
     far, _ = opposite_and_beside(oracle.protocol, sets)
     before = oracle.chamfer(sets)[:, None]
-    chamfer = np.where(used, np.nan, before - oracle.chamfer_gains(sets))
-    missing = np.where(used, np.nan, 1 - oracle.coverage(sets)[:, None] - oracle.gains(sets))
+    chamfer = before - oracle.chamfer_gains(sets)
+    missing = 1 - oracle.coverage(sets)[:, None] - oracle.gains(sets)
     losses: dict[LossName, Values] = {
         "cd": chamfer,
         "missing": missing,
         "cd_ratio": chamfer / np.maximum(before, 1e-12),
-        "regret_chamfer": _regret(chamfer),
-        "regret_coverage": _regret(missing),
+        "regret_chamfer": _regret(chamfer, used),
+        "regret_coverage": _regret(missing, used),
     }
     rows = np.arange(oracle.views)
     return {
-        name: TwoPlays(best=np.nanmin(loss, axis=1), antipode=loss[rows, far], candidates=loss)
+        name: TwoPlays(
+            best=np.where(used, np.inf, loss).min(axis=1),
+            antipode=loss[rows, far],
+            candidates=np.where(used, np.nan, loss),
+        )
         for name, loss in losses.items()
     }
 
 
-def _regret(loss: Values) -> Values:
-    """Return (loss - least) / (greatest - least) of each state; 0 where all are alike."""
-    least, most = (f(loss, axis=1, keepdims=True) for f in (np.nanmin, np.nanmax))
+def _regret(loss: Values, used: NDArray[np.bool_]) -> Values:
+    """Return (loss - least) / (greatest - least) of each state; 0 where all are alike.
+
+    An open candidate without a number makes its whole state one without.
+    """
+    least = np.where(used, np.inf, loss).min(axis=1, keepdims=True)
+    most = np.where(used, -np.inf, loss).max(axis=1, keepdims=True)
     return np.asarray((loss - least) / np.where(most > least, most - least, 1.0))
 
 
@@ -167,8 +189,13 @@ def spread_of(plays: Sequence[TwoPlays]) -> Spread:
 
 
 def samples_needed(gap_in_noise: float, sigmas: float = SIGMAS) -> float:
-    """Return how many samples' mean has a standard error of gap / sigmas; infinite without gap."""
-    return math.inf if gap_in_noise <= 0 else max((sigmas / gap_in_noise) ** 2, 1.0)
+    """Return how many samples' mean has a standard error of gap / sigmas; infinite without gap.
+
+    A gap that is not a number stays one.
+    """
+    if gap_in_noise <= 0:
+        return math.inf
+    return float(np.maximum((sigmas / gap_in_noise) ** 2, 1.0))
 
 
 def first_view_share(candidates: Values) -> float:
@@ -178,6 +205,8 @@ def first_view_share(candidates: Values) -> float:
 
 
 def _over(value: float, by: float) -> float:
+    if math.isnan(value) or math.isnan(by):
+        return math.nan
     return value / by if by > 1e-12 else 0.0 if abs(value) < 1e-12 else math.inf
 
 
@@ -187,6 +216,7 @@ def diagnose(
     *,
     batch: int,
     trained: LossName,
+    fixed: int | None = None,
 ) -> Diagnosis:
     """Judge whether a batch shows what the loss still has to give.
 
@@ -195,30 +225,56 @@ def diagnose(
         names: The objects.
         batch: Samples of a training step.
         trained: The loss that the run descends.
+        fixed: The first view where the run starts from one alone: then there is no luck to judge,
+            and what is shown is that of a run that would start from any.
     """
     spreads = {loss: spread_of([play[loss] for play in plays]) for loss in LABELS}
-    raw, mine = spreads["cd"], spreads[trained]
-    needed = mine.samples_mixed if len(plays) > 1 else mine.samples
+    raw = spreads["cd"]
+    counts = {
+        loss: spread.samples_mixed if len(plays) > 1 else spread.samples
+        for loss, spread in spreads.items()
+    }
+    needed = counts[trained]
+    start = "" if fixed is None else f"Every state of this run starts from view {fixed}, so its "
+    start += "" if fixed is None else "first view has no luck; if it started from any: "
     return Diagnosis(
         name="variance-report",
         question="How much of the loss is the luck of the first view, and how large must a batch "
         "be to see past it?",
-        answer=f"At the best second view CD swings by {100 * (raw.relative or 0):.0f} % with the "
-        f"first view; the antipode leaves {raw.gap_in_noise:.2f} of that swing to gain. This run's "
-        f"loss, the {LABELS[trained]}, shows it in {_count(needed)} samples of a batch of {batch}.",
+        answer=f"{start}At the best second view CD swings by {100 * (raw.relative or 0):.0f} % "
+        f"with the first view; the antipode leaves {raw.gap_in_noise:.2f} of that swing to gain. "
+        f"This run's loss, the {LABELS[trained]}, shows it in {_count(needed)} samples of a batch "
+        f"of {batch}.",
         checks=(
             Check(
                 name="samples that show the gap at 2 sigma",
-                value=needed,
+                value=needed if fixed is None else None,
                 op="<=",
                 threshold=float(batch),
-                hint="raise train.global_batch, or descend a loss that is normalised per state "
-                "(objective.name: oracle_soft, or objective.normalise: range)",
+                hint=_hint(counts, trained)
+                if fixed is None
+                else f"with first_view: {fixed} the loss does not swing with the first view",
             ),
         ),
         numbers=_numbers(spreads, trained, batch, len(plays)),
         tables=tables(spreads, LABELS, [play[trained] for play in plays], names),
         plots=plots(spreads, LABELS, [play["cd"] for play in plays], names, batch),
+    )
+
+
+def _hint(counts: Mapping[LossName, float], trained: LossName) -> str:
+    """Name the loss that needs fewest samples among those measured, or a batch that is enough."""
+    least = min(DESCENDED, key=lambda loss: (math.isnan(counts[loss]), counts[loss]))
+    larger = (
+        "no batch shows the gap"
+        if not math.isfinite(counts[trained])
+        else f"raise train.global_batch to {math.ceil(counts[trained])}"
+    )
+    if counts[least] >= counts[trained] or math.isnan(counts[least]):
+        return f"{larger}; no other loss measured here needs fewer samples"
+    return (
+        f"{larger}, or descend the {LABELS[least]}, which needs {_count(counts[least])} samples on "
+        f"these objects: {DESCENDED[least]}"
     )
 
 
@@ -238,4 +294,4 @@ def _numbers(
 
 
 def _count(samples: float) -> str:
-    return "no number of" if math.isinf(samples) else f"{math.ceil(samples)}"
+    return f"{math.ceil(samples)}" if math.isfinite(samples) else "no number of"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gimbal.errors import CannotTell
 from gimbal.experiment.stage import Progress
 from gimbal_nbv.completion_settings import SensitivitySettings
 from gimbal_nbv.diagnostics.bench import Bench
@@ -59,8 +60,14 @@ class Measured:
 
 
 def measure(bench: Bench, progress: Progress) -> Diagnosis:
-    """Measure depth fusion, and the completion net where the run trained one."""
+    """Measure depth fusion, and the completion net where the run trained one.
+
+    Raises:
+        CannotTell: The run holds no object out.
+    """
     oracles = [one.oracle for one in bench.objects()]
+    if not oracles:
+        raise CannotTell("the run holds no object out", "raise data.test_shapes")
     reconstructions = _reconstructions(bench)
     found = {}
     for number, (name, reconstruction) in enumerate(reconstructions.items()):
@@ -103,7 +110,7 @@ def _reconstructions(bench: Bench) -> dict[str, SetReconstruction]:
 def _measure(
     name: str, reconstruction: SetReconstruction, oracles: Sequence[OracleMap], bench: Bench
 ) -> Measured:
-    length = bench.config.evaluate.budget
+    length = max(bench.config.evaluate.budget, bench.config.states.longest + 1)
     found = {order: curves(reconstruction, oracles, order, length) for order in SCHEDULES}
     if name == "voxels":
         return Measured(curves=found, gates=())

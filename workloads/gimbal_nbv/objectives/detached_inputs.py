@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gimbal_nbv.model_settings import ObjectiveSettings
 from gimbal_nbv.objectives.detached import DetachedSettings, DetachedStates
 from gimbal_nbv.protocol import first_frames
 from gimbal_nbv.reconstruction.fusion import decimated
@@ -21,6 +22,20 @@ from gimbal_nbv.states import States
 from gimbal_vision.cameras import PinholeCameras
 from gimbal_vision.meshes import Mesh
 from gimbal_vision.rendering.raster import RasterRenderer
+
+TRUTH_POINTS = 1000
+"""Surface samples of a training step; the others would double its time and hardly move its
+gradient."""
+
+
+def detached_settings(objective: ObjectiveSettings, radius: float) -> DetachedSettings:
+    """Return the loss that a config's objective asks for.
+
+    Args:
+        objective: The objective.
+        radius: Distance of the cameras from the origin, in diagonals.
+    """
+    return DetachedSettings(radius=radius, sums=objective.sums, normalise=objective.normalise)
 
 
 class MeshDepths:
