@@ -51,8 +51,7 @@ def build_oracle(
     _require_several_views(visible, protocol)
     if depth is None:
         depth = render_depth(mesh, protocol, renderer)
-    if protocol.depth_noise > 0:
-        depth = noisy(depth, protocol.depth_noise, seed)
+    depth = measured(depth, protocol.depth_noise, seed)
     distance, accuracy = reconstruction_distances(depth, samples, protocol)
     free, surface = carve(depth, protocol)
     return OracleMap(
@@ -70,6 +69,15 @@ def render_depth(mesh: Mesh, protocol: SphereProtocol, renderer: Renderer | None
     """Render the z-depth of every candidate view [M,H,W]; 0 where nothing is hit."""
     chosen = renderer or RasterRenderer(threads=1)
     return chosen.render(mesh, protocol.cameras, ("depth",)).depth
+
+
+def measured(depth: Depth, sigma: float, seed: int) -> Depth:
+    """Return z-depth [M,H,W] as the protocol's sensor measures it; see `noisy`.
+
+    Whoever shows images beside an oracle map takes them from here with the map's seed: a policy
+    that reads images then sees the very measurements that a policy reading voxels sees.
+    """
+    return noisy(depth, sigma, seed) if sigma > 0 else depth
 
 
 def noisy(depth: Depth, sigma: float, seed: int) -> Depth:

@@ -23,6 +23,7 @@ from gimbal.training.metrics import METRICS_FILE, read_metrics
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.model_settings import needs_images
 from gimbal_nbv.stages.reading import (
+    DepthNoise,
     images_of,
     protocol_of,
     read_oracle,
@@ -209,11 +210,12 @@ def _validation_states(
         chosen = rows_of_split(rows, ["train"])
     names = np.asarray(rows.column("object_id"), dtype=str)[chosen]
     views = BlockReader(folders["views"]) if "views" in folders else None
+    noise = DepthNoise(config.oracle.depth_noise, config.seed)
     protocol, row_by_name = protocol_of(config.views, config.oracle), row_of(oracles)
     for name in dict.fromkeys(names):
         stored = rows.fetch(chosen[names == name], ["views", "gains"])
         oracle = read_oracle(oracles, row_by_name[str(name)], protocol)
-        images = images_of(views, str(name)) if views is not None else None
+        images = images_of(views, str(name), noise) if views is not None else None
         cache = FeatureCache(oracle, capacity=1, images=images)
         states, target = States(oracle, np.asarray(stored["views"], np.int32)), config.states.target
         worth = stored["gains"] if target == "learned_rri" else target_gains(states, target)

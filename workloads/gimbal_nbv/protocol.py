@@ -100,8 +100,28 @@ def first_views(protocol: SphereProtocol, object_id: str, count: int, seed: int)
     return [int(view) for view in rng.permutation(protocol.views)[:count]]
 
 
+def starts_of(
+    protocol: SphereProtocol, object_id: str, count: int, seed: int, first_view: int | None
+) -> list[int]:
+    """Return where rollouts on an object start.
+
+    Args:
+        protocol: Names the candidates.
+        object_id: See `first_views`.
+        count: How many where they are drawn.
+        seed: Seed of the draw.
+        first_view: The one start of an experiment that fixes it (its key `first_view`), or None.
+    """
+    return first_views(protocol, object_id, count, seed) if first_view is None else [first_view]
+
+
 def frozen_list_digest(
-    protocol: SphereProtocol, meshes: Mapping[str, str], *, first_view_count: int, seed: int
+    protocol: SphereProtocol,
+    meshes: Mapping[str, str],
+    *,
+    first_view_count: int,
+    seed: int,
+    first_view: int | None,
 ) -> str:
     """Return the SHA-256 that freezes an evaluation: protocol, objects and first views.
 
@@ -112,11 +132,12 @@ def frozen_list_digest(
         meshes: SHA-256 of each object's normalised mesh, by the object's name.
         first_view_count: First views of an object.
         seed: Seed of their list.
+        first_view: The one first view of every object, where it is fixed.
     """
     record = {
         "protocol": protocol.digest,
         "objects": {
-            name: [sha256, first_views(protocol, name, first_view_count, seed)]
+            name: [sha256, starts_of(protocol, name, first_view_count, seed, first_view)]
             for name, sha256 in meshes.items()
         },
     }

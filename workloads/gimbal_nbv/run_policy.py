@@ -6,9 +6,7 @@ known in one place.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gimbal.errors import ConfigError
@@ -16,7 +14,7 @@ from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.stage import StageInputs, StageOutput
 from gimbal_nbv.config import NbvConfig
-from gimbal_nbv.model_settings import ModelSettings
+from gimbal_nbv.stages.reading import protocol_of
 
 if TYPE_CHECKING:
     from gimbal_nbv.policies import Policy
@@ -37,7 +35,7 @@ def load_policy(run: RunFolder, name: str) -> tuple[Policy, NbvConfig]:
         StorageError: Its checkpoint is damaged.
     """
     config = run_config(run)
-    inputs = finished_stages(run, POLICY_STAGES)
+    inputs = policy_stages(run, config)
     policies = {policy.name: policy for policy in all_policies(config, inputs)}
     if name not in policies:
         raise ConfigError(
@@ -47,29 +45,36 @@ def load_policy(run: RunFolder, name: str) -> tuple[Policy, NbvConfig]:
 
 
 def all_policies(config: NbvConfig, inputs: StageInputs) -> Sequence[Policy]:
-    """Return every baseline, the fitted constant, the blind control and the policy of a run.
+    """Return every policy of a run's own table; see `policy_list`.
 
     Args:
         config: The run's settings.
-        inputs: Its stages `train` and `constant`.
+        inputs: Those of its stages that `policy_stages` names.
     """
-    folders = inputs["train"].path, inputs["constant"].path
-    return _policies(*folders, config.model, config.views.image_size, config.seed)
+    from gimbal_nbv.policy_list import PolicySources, listed_policies
+
+    sources = PolicySources(
+        model=config.model,
+        image_size=config.views.image_size,
+        grid=protocol_of(config.views, config.oracle).grid,
+        seed=config.seed,
+        completion=config.completion,
+    )
+    return listed_policies(sources, inputs)
 
 
-@functools.lru_cache(maxsize=2)
-def _policies(
-    train_dir: Path, constant_dir: Path, model: ModelSettings, image_size: int, seed: int
-) -> tuple[Policy, ...]:
-    import numpy as np
+def policy_stages(run: RunFolder, config: NbvConfig) -> Mapping[str, StageOutput]:
+    """Return the finished stages that a run's policies are loaded from.
 
-    from gimbal.training.checkpoints import best
-    from gimbal_nbv.policies import FirstFramePolicy, baselines
-    from gimbal_nbv.policies.learned import trained_policies
+    `completion` is among them where the run trained a reconstruction and finished it.
 
-    policy, blind = trained_policies(best(train_dir), model, image_size)
-    constant = FirstFramePolicy(np.load(constant_dir / "directions.npy"))
-    return (*baselines(seed), constant, blind, policy)
+    Raises:
+        ConfigError: It trained no policy.
+    """
+    found = dict(finished_stages(run, POLICY_STAGES))
+    if config.completion is not None and is_finished(run, "completion"):
+        found["completion"] = finished_stage(run, "completion")
+    return found
 
 
 def run_config(run: RunFolder) -> NbvConfig:
@@ -98,13 +103,22 @@ def finished_stage(run: RunFolder, name: str) -> StageOutput:
         ConfigError: The run has none of that name.
     """
     state = run.state().stages.get(name)
-    folder = run.stages / name
-    if state is None or state.fingerprint is None or not (folder / "stage.json").exists():
+    if state is None or state.fingerprint is None or not is_finished(run, name):
         raise ConfigError(
             f"run {run.id} has no finished stage '{name}'",
             "name a run that trained a policy (gimbal runs list), or finish this one by running "
             "its config again",
         )
     return StageOutput(
-        name=name, path=folder.resolve(), fingerprint=state.fingerprint, metrics=state.metrics
+        name=name,
+        path=(run.stages / name).resolve(),
+        fingerprint=state.fingerprint,
+        metrics=state.metrics,
     )
+
+
+def is_finished(run: RunFolder, name: str) -> bool:
+    """Return whether a run has a stage of that name and finished it."""
+    state = run.state().stages.get(name)
+    finished = state is not None and state.fingerprint is not None
+    return finished and (run.stages / name / "stage.json").exists()

@@ -50,6 +50,7 @@ class NbvWorkload(Workload[NbvConfig]):
                 seed=config.seed,
                 views=config.views,
                 oracle=config.oracle,
+                first_view=config.first_view,
             ),
             *judging_stages(config),
             ReportStage(name="report", settings=config.evaluate),
@@ -167,6 +168,7 @@ def judging_stages(config: NbvConfig, *, drift: tuple[str, ...] = ()) -> tuple[S
             oracle=config.oracle,
             gates=_gates(config.evaluate),
             drift=drift,
+            first_view=config.first_view,
         ),
     )
 

@@ -27,6 +27,18 @@ class BadItem(GimbalError):
     """
 
 
+def seed_of_item(seed: int, stage: str, item_id: str) -> int:
+    """Return the 63-bit seed that a stage's `item_seed` gives, where the stage is not at hand.
+
+    Args:
+        seed: The stage's seed.
+        stage: Its name.
+        item_id: The item's id.
+    """
+    digest = hashlib.sha256(f"{seed}/{stage}/{item_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataStage(Stage):
     """A stage that turns items into rows of Arrow blocks.
@@ -100,5 +112,4 @@ class DataStage(Stage):
 
     def item_seed(self, item: Item) -> int:
         """Return a 63-bit seed that depends on the stage's seed and the item's id only."""
-        digest = hashlib.sha256(f"{self.seed}/{self.name}/{item['id']}".encode()).digest()
-        return int.from_bytes(digest[:8], "little") >> 1
+        return seed_of_item(self.seed, self.name, item["id"])

@@ -18,6 +18,7 @@ from gimbal_nbv.shapes import make_shape
 from gimbal_nbv.stages import detached_task
 from gimbal_nbv.stages.detached_task import DetachedTask
 from gimbal_nbv.stages.meshes import mesh_row
+from gimbal_nbv.stages.reading import DepthNoise
 from gimbal_nbv.training_data import Drawing, RowContent, rows_of
 
 
@@ -56,7 +57,7 @@ def task(mug_oracle: OracleMap, monkeypatch: pytest.MonkeyPatch) -> DetachedTask
     monkeypatch.setattr(detached_task, "read_images", lambda *_: images)
     model = ModelSettings(policy="attention", head="unit_vector", width=16, layers=1, heads=2)
     objective = ObjectiveSettings(name="detached_cd", image_size=16)
-    return DetachedTask(model, objective, {}, mug_oracle.protocol)
+    return DetachedTask(model, objective, {}, mug_oracle.protocol, DepthNoise(0.0, seed=0))
 
 
 def batch_of(task: DetachedTask, rows: list[int]) -> dict[str, torch.Tensor]:

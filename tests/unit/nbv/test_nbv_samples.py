@@ -84,6 +84,14 @@ def test_what_changes_the_question_changes_the_protocol(override: str) -> None:
     assert protocol(override) != protocol()
 
 
+def test_a_fixed_start_is_another_question_than_a_drawn_one() -> None:
+    drawn, fixed, other = (
+        protocol("evaluate.first_views=1", *more)
+        for more in ((), ("first_view=3",), ("first_view=4",))
+    )
+    assert drawn != fixed != other != drawn
+
+
 @pytest.mark.parametrize(
     "override", ["model.temperature=0.2", "train.lr=1e-3", "states.target=chamfer",
                  "evaluate.bootstrap=300", "resources.workers=2", "data.train_shapes=5"],

@@ -14,6 +14,7 @@ from gimbal.errors import CannotTell
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.stages.reading import (
+    DepthNoise,
     images_of,
     open_rows,
     policy_rows,
@@ -39,12 +40,14 @@ class BenchObject:
     Attributes:
         object_id: Its name.
         oracle: What every candidate sees of it.
-        rows: Readers of the stages `meshes` and `views`.
+        rows: Readers of the stages `meshes`, `views` and `oracle`.
+        noise: Of its depth.
     """
 
     object_id: str
     oracle: OracleMap
     rows: StageRows
+    noise: DepthNoise
 
     @property
     def family(self) -> str:
@@ -61,15 +64,16 @@ class BenchObject:
 
     @property
     def depth(self) -> NDArray[np.float32]:
-        """z-depth of every candidate [M,H,W] in diagonals, 0 where nothing was hit."""
+        """z-depth of every candidate [M,H,W] as measured, in diagonals; 0 where nothing was hit."""
         row = row_of(self.rows.views)[self.object_id]
-        return np.asarray(self.rows.views.fetch([row], ["depth"])["depth"][0])
+        depth = np.asarray(self.rows.views.fetch([row], ["depth"])["depth"][0])
+        return self.noise.on(depth, self.object_id)
 
     def cache(self) -> FeatureCache:
         """Return what policies look at this object through, images among it."""
         from gimbal_nbv.features import FeatureCache
 
-        images = images_of(self.rows.views, self.object_id)
+        images = images_of(self.rows.views, self.object_id, self.noise)
         return FeatureCache(self.oracle, capacity=256, images=images)
 
 
@@ -123,8 +127,12 @@ class Bench:
             chosen = chosen[places]
         names = rows.oracle.column("object_id")
         for row in chosen:
-            oracle = read_oracle(rows.oracle, int(row), self.protocol)
-            yield BenchObject(object_id=str(names[int(row)]), oracle=oracle, rows=rows)
+            yield BenchObject(
+                object_id=str(names[int(row)]),
+                oracle=read_oracle(rows.oracle, int(row), self.protocol),
+                rows=rows,
+                noise=DepthNoise(self.config.oracle.depth_noise, self.seed),
+            )
 
     def count(self, splits: Sequence[str] = ("test",)) -> int:
         """Return how many objects `objects` yields."""

@@ -22,7 +22,7 @@ from gimbal.pipeline.runner import RunOptions, run_experiment
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.judging import policy_drift
 from gimbal_nbv.noise.settings import NoiseSettings
-from gimbal_nbv.run_policy import finished_stages, run_config
+from gimbal_nbv.run_policy import finished_stages, policy_stages, run_config
 from gimbal_nbv.stages.diagnosing import DIAGNOSIS_FILE, without_places
 from gimbal_nbv.stages.noise import NoiseStage
 from gimbal_nbv.stages.noise_report import PAGE_FILE, NoiseReportSettings, NoiseReportStage
@@ -97,12 +97,12 @@ def evaluate_under_noise(asked: Noising, command: Sequence[str], observer: Obser
     """
     run = _examined(asked.runs_dir, asked.reference)
     config = run_config(run)
-    given = finished_stages(run, _NEEDED)
+    given = {**finished_stages(run, _NEEDED), **policy_stages(run, config)}
     drift = policy_drift(run)
     require_no_drift(run, drift, allowed=asked.allow_drift)
     if drift:
         observer.notice(f"the policy was trained with something else than is here: {drift[0]}")
-    workload = NoiseWorkload(_stages(run, config, _fitted(asked, config), drift))
+    workload = NoiseWorkload(_stages(run, config, _fitted(asked, config), tuple(given), drift))
     options = RunOptions(command=tuple(command), given=given, drift=drift)
     result = run_experiment(workload, _renamed(run, config), options, observer)
     folder = Path(result.run_dir) / "stages" / "noise_report"
@@ -115,6 +115,12 @@ def evaluate_under_noise(asked: Noising, command: Sequence[str], observer: Obser
 
 def _fitted(asked: Noising, config: NbvConfig) -> NoiseSettings:
     starts = asked.first_views or config.evaluate.first_views
+    if config.first_view is not None and starts != 1:
+        raise ConfigError(
+            f"--first-views is {starts}, but every rollout of this run starts from candidate "
+            f"{config.first_view}",
+            "leave --first-views out",
+        )
     if starts > config.views.candidates:
         raise ConfigError(
             f"--first-views is {starts}, but there are {config.views.candidates} candidates",
@@ -125,11 +131,21 @@ def _fitted(asked: Noising, config: NbvConfig) -> NoiseSettings:
 
 
 def _stages(
-    run: RunFolder, config: NbvConfig, noise: NoiseSettings, drift: tuple[str, ...]
+    run: RunFolder,
+    config: NbvConfig,
+    noise: NoiseSettings,
+    given: tuple[str, ...],
+    drift: tuple[str, ...],
 ) -> tuple[Stage, ...]:
     report = NoiseReportSettings(bootstrap=config.evaluate.bootstrap)
     return (
-        NoiseStage(name="noise", settings=noise, seed=config.seed, config=without_places(config)),
+        NoiseStage(
+            name="noise",
+            settings=noise,
+            seed=config.seed,
+            config=without_places(config),
+            inputs=given,
+        ),
         NoiseReportStage(
             name="noise_report", settings=report, seed=config.seed, about=run.id, drift=drift
         ),

@@ -46,6 +46,7 @@ class FirstFramePolicy:
         budget: int,
         seed: int,
         first_views: int = 8,
+        first_view: int | None = None,
         options: int = 256,
     ) -> FirstFramePolicy:
         """Choose the directions one after the other by mean coverage gain.
@@ -54,16 +55,18 @@ class FirstFramePolicy:
             oracles: Training objects.
             budget: Views K.
             seed: Seed of the first views and of the directions tried.
-            first_views: Starts per object.
+            first_views: Starts per object, drawn.
+            first_view: The one start of every object, where it is fixed.
             options: Directions tried per step.
         """
         rng = np.random.default_rng(seed)
         tried = rng.normal(size=(options, 3))
         tried /= np.linalg.norm(tried, axis=1, keepdims=True)
-        batches = [
-            States(o, rng.integers(o.views, size=(first_views, 1)).astype(np.int32))
-            for o in oracles
-        ]
+        batches = []
+        for oracle in oracles:
+            drawn = rng.integers(oracle.views, size=(first_views, 1))
+            starts = drawn if first_view is None else np.array([[first_view]])
+            batches.append(States(oracle, starts.astype(np.int32)))
         chosen: list[NDArray[np.float64]] = []
         for _ in range(budget - 1):
             value = np.zeros(options)

@@ -19,11 +19,16 @@ _OBJECTS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class ConstantStage(TaskStage):
-    """Fits the baseline `first_frame` to the training objects."""
+    """Fits the baseline `first_frame` to the training objects.
+
+    Attributes:
+        first_view: Where every rollout starts; anywhere where None.
+    """
 
     settings: RolloutSettings
     views: ViewSettings
     oracle: OracleSettings
+    first_view: int | None = None
     inputs: tuple[str, ...] = ("oracle",)
 
     def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
@@ -34,7 +39,9 @@ class ConstantStage(TaskStage):
         protocol = protocol_of(self.views, self.oracle)
         chosen = rows_of_split(rows, ["train"])[:_OBJECTS]
         oracles = [read_oracle(rows, int(row), protocol) for row in chosen]
-        policy = FirstFramePolicy.fit(oracles, budget=self.settings.budget, seed=self.seed)
+        policy = FirstFramePolicy.fit(
+            oracles, budget=self.settings.budget, seed=self.seed, first_view=self.first_view
+        )
         with atomic_writer(out_dir / "directions.npy") as file:
             np.save(file, policy.directions)
         return {"objects": len(oracles)}

@@ -16,7 +16,7 @@ from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 from gimbal_nbv.stages.attention_task import AttentionTask
-from gimbal_nbv.stages.reading import open_rows, read_images, read_oracle, row_of
+from gimbal_nbv.stages.reading import DepthNoise, open_rows, read_images, read_oracle, row_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,6 +45,7 @@ class DetachedTask(AttentionTask):
         objective: How the loss is measured.
         inputs: Stages `states`, `meshes`, `views`, `oracle`, and `completion` if it is used.
         protocol: Where cameras may stand.
+        noise: Of the views that are there; what a step renders anew is exact.
         completion: Of the learned reconstruction; depth fusion where None.
     """
 
@@ -54,10 +55,12 @@ class DetachedTask(AttentionTask):
         objective: ObjectiveSettings,
         inputs: StageInputs,
         protocol: SphereProtocol,
+        noise: DepthNoise,
         completion: CompletionSettings | None = None,
     ) -> None:
         super().__init__(model, objective, open_rows(inputs, "states"), protocol)
         self._inputs = inputs
+        self._noise = noise
         self._completion = completion
         self._names = [str(name) for name in self._rows.column("object_id")]
         self._place = row_of(open_rows(inputs, "oracle"))
@@ -193,4 +196,4 @@ class DetachedTask(AttentionTask):
         return read_oracle(rows, self._place[name], self._protocol)
 
     def _depth(self, name: str) -> np.ndarray:
-        return read_images(self._inputs, name).depth
+        return read_images(self._inputs, name, self._noise).depth

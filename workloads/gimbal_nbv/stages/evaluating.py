@@ -30,6 +30,7 @@ class EvaluateStage(TaskStage):
 
     Attributes:
         drift: How what is here differs from what the policy was trained with; the numbers say so.
+        first_view: Where every rollout starts; from seeded views of each object where None.
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
@@ -39,6 +40,7 @@ class EvaluateStage(TaskStage):
     oracle: OracleSettings
     inputs: tuple[str, ...] = ("meshes", "views", "oracle", "train", "rollouts")
     drift: tuple[str, ...] = ()
+    first_view: int | None = None
 
     def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
         """Write `evaluation.json`, `samples.json` and a summary; return the headline numbers."""
@@ -79,7 +81,13 @@ class EvaluateStage(TaskStage):
 
         protocol = protocol_of(self.views, self.oracle)
         count = self.settings.first_views
-        digest = frozen_list_digest(protocol, meshes, first_view_count=count, seed=self.seed)
+        digest = frozen_list_digest(
+            protocol,
+            meshes,
+            first_view_count=count,
+            seed=self.seed,
+            first_view=self.first_view,
+        )
         return {
             "name": protocol.name,
             "candidates": protocol.views,

@@ -73,7 +73,7 @@ class NoiseStage(DataStage):
         """Run every policy on one object."""
         from gimbal_nbv.features import FeatureCache
         from gimbal_nbv.noise.measuring import Noise, expecting, noisy_oracle
-        from gimbal_nbv.protocol import first_views
+        from gimbal_nbv.protocol import starts_of
         from gimbal_nbv.rollout import roll_out
         from gimbal_nbv.run_policy import all_policies
 
@@ -85,7 +85,8 @@ class NoiseStage(DataStage):
         depth = np.asarray(views.fetch([row_of(views)[name]], ["depth"])["depth"][0])
         seen, images = noisy_oracle(oracle, depth, noise, seed=self.seed, name=name)
         cache = FeatureCache(seen, capacity=256, images=images)
-        starts = first_views(protocol, name, self.settings.first_views, self.seed)
+        count, first_view = self.settings.first_views, self.config.first_view
+        starts = starts_of(protocol, name, count, self.seed, first_view)
         expects = expecting(oracle, depth, noise, seed=self.seed, name=name)
         for policy in (*all_policies(self.config, inputs), expects):
             rollout = roll_out(policy, seen, starts, self.settings.budget, cache)

@@ -12,7 +12,7 @@ from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import BadItem, DataStage, Item
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import OracleSettings, ViewSettings
-from gimbal_nbv.stages.reading import object_items, open_rows, protocol_of
+from gimbal_nbv.stages.reading import object_items, open_rows, oracle_seed, protocol_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class OracleStage(DataStage):
         row = open_rows(inputs, "meshes")[item["row"]]
         depth = open_rows(inputs, "views").fetch([item["row"]], ["depth"])["depth"][0]
         protocol = protocol_of(self.views, self.settings)
-        seed = self.item_seed(item) % 2**32
+        seed = oracle_seed(self.seed, item["id"])
         try:
             oracle = build_oracle(row_mesh(row), protocol, seed=seed, depth=depth)
         except UnusableObject as exc:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gimbal.data.stage import Item
+from gimbal.data.stage import Item, seed_of_item
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import OracleSettings, ViewSettings
 
 if TYPE_CHECKING:
     from gimbal.data.reading import BlockReader
+    from gimbal_nbv.building import Depth
     from gimbal_nbv.observing import ViewImages
     from gimbal_nbv.oracle import OracleMap
     from gimbal_nbv.protocol import SphereProtocol
@@ -33,6 +35,35 @@ def protocol_of(views: ViewSettings, oracle: OracleSettings) -> SphereProtocol:
         max_single_coverage=oracle.max_single_view_coverage,
         depth_noise=oracle.depth_noise,
     )
+
+
+def oracle_seed(seed: int, object_id: str) -> int:
+    """Return the seed by which stage `oracle` measures an object, depth noise among it.
+
+    Args:
+        seed: The experiment's seed.
+        object_id: Name of the object.
+    """
+    return seed_of_item(seed, "oracle", object_id) % 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class DepthNoise:
+    """The noise that stage `oracle` put on depth: images must be as noisy as its maps.
+
+    Attributes:
+        sigma: Standard deviation in bounding-box diagonals.
+        seed: The experiment's seed.
+    """
+
+    sigma: float
+    seed: int
+
+    def on(self, depth: Depth, object_id: str) -> Depth:
+        """Return rendered z-depth [M,H,W] of an object as it was measured."""
+        from gimbal_nbv.building import measured
+
+        return measured(depth, self.sigma, oracle_seed(self.seed, object_id))
 
 
 @functools.lru_cache(maxsize=16)
@@ -73,18 +104,24 @@ def read_oracle(rows: BlockReader, row: int, protocol: SphereProtocol) -> Oracle
     return OracleMap.from_arrays(arrays, protocol)
 
 
-def read_images(inputs: StageInputs, object_id: str) -> ViewImages:
-    """Read the images of all candidates of one object of stage `views`."""
-    return images_of(open_rows(inputs, "views"), object_id)
+def read_images(inputs: StageInputs, object_id: str, noise: DepthNoise) -> ViewImages:
+    """Read the images of all candidates of one object of stage `views`; see `images_of`."""
+    return images_of(open_rows(inputs, "views"), object_id, noise)
 
 
-def images_of(rows: BlockReader, object_id: str) -> ViewImages:
-    """Read the images of all candidates of one object, without copying them."""
+def images_of(rows: BlockReader, object_id: str, noise: DepthNoise) -> ViewImages:
+    """Read the images of all candidates of one object; without noise nothing is copied.
+
+    Args:
+        rows: Of stage `views`, whose depth is rendered without noise.
+        object_id: Name of the object.
+        noise: Of the experiment.
+    """
     from gimbal_nbv.observing import ViewImages
 
     record = rows[_places(rows)[object_id]]
     return ViewImages(
-        depth=np.asarray(record["depth"]),
+        depth=noise.on(np.asarray(record["depth"]), object_id),
         cam2world=np.asarray(record["cam2world"]),
         K=np.asarray(record["K"]),
         rgb=np.asarray(record["rgb"]) if "rgb" in record else None,

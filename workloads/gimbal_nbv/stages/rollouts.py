@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,6 +16,7 @@ from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, RolloutSettings, ViewSettings
 from gimbal_nbv.model_settings import ModelSettings
 from gimbal_nbv.stages.reading import (
+    DepthNoise,
     open_rows,
     protocol_of,
     read_images,
@@ -88,19 +87,17 @@ class RolloutsStage(DataStage):
     def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
         """Run every policy on one object."""
         from gimbal_nbv.features import FeatureCache
-        from gimbal_nbv.protocol import first_views
+        from gimbal_nbv.protocol import starts_of
         from gimbal_nbv.rollout import roll_out
 
         rows = open_rows(inputs, "oracle")
         protocol = protocol_of(self.views, self.oracle)
         oracle = read_oracle(rows, item["row"], protocol)
         record = rows[item["row"]]
-        starts = (
-            first_views(protocol, item["id"], self.settings.first_views, self.seed)
-            if self.first_view is None
-            else [self.first_view]
-        )
-        images = read_images(inputs, item["id"]) if "views" in self.inputs else None
+        count = self.settings.first_views
+        starts = starts_of(protocol, item["id"], count, self.seed, self.first_view)
+        noise = DepthNoise(self.oracle.depth_noise, self.seed)
+        images = read_images(inputs, item["id"], noise) if "views" in self.inputs else None
         cache = FeatureCache(oracle, capacity=256, images=images)
         floor = oracle.floor()
         for policy in self._policies(inputs):
@@ -113,35 +110,16 @@ class RolloutsStage(DataStage):
             }
 
     def _policies(self, inputs: StageInputs) -> Sequence[Policy]:
-        from gimbal_nbv.policies import FirstFramePolicy, baselines
+        from gimbal_nbv.policy_list import PolicySources, listed_policies
 
-        policy, blind = _trained(inputs["train"].path, self.model, self.views.image_size)
-        constant = FirstFramePolicy(np.load(inputs["constant"].path / "directions.npy"))
-        guided = self._guided(inputs)
-        return (*baselines(self.seed), *guided, constant, blind, policy)
-
-    def _guided(self, inputs: StageInputs) -> Sequence[Policy]:
-        if self.completion is None:
-            return ()
-        grid = protocol_of(self.views, self.oracle).grid
-        return (_completion_policy(inputs["completion"].path, self.completion, grid),)
-
-
-@functools.lru_cache(maxsize=2)
-def _trained(train_dir: Path, settings: ModelSettings, image_size: int) -> tuple[Policy, Policy]:
-    from gimbal.training.checkpoints import best
-    from gimbal_nbv.policies.learned import trained_policies
-
-    return trained_policies(best(train_dir), settings, image_size)
-
-
-@functools.lru_cache(maxsize=2)
-def _completion_policy(folder: Path, settings: CompletionSettings, grid: int) -> Policy:
-    from gimbal.training.checkpoints import best
-    from gimbal_nbv.policies.completion import CompletionPolicy
-    from gimbal_nbv.stages.completion import load_completion
-
-    return CompletionPolicy(load_completion(best(folder), settings, grid))
+        sources = PolicySources(
+            model=self.model,
+            image_size=self.views.image_size,
+            grid=protocol_of(self.views, self.oracle).grid,
+            seed=self.seed,
+            completion=self.completion,
+        )
+        return listed_policies(sources, inputs)
 
 
 def row_rollout(row: Mapping[str, Any]) -> Rollout:

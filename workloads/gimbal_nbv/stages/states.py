@@ -16,6 +16,7 @@ from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, StateSettings, ViewSettings
 from gimbal_nbv.holding_out import held_out
 from gimbal_nbv.stages.reading import (
+    DepthNoise,
     open_rows,
     protocol_of,
     read_images,
@@ -112,7 +113,8 @@ class StatesStage(DataStage):
 
         protocol = protocol_of(self.views, self.oracle)
         oracle = read_oracle(open_rows(inputs, "oracle"), item["row"], protocol)
-        images = read_images(inputs, item["id"]) if self.extractor is not None else None
+        noise = DepthNoise(self.oracle.depth_noise, self.seed)
+        images = read_images(inputs, item["id"], noise) if self.extractor is not None else None
         drawing = Drawing(
             count=self.settings.per_object,
             seed=self.item_seed(item),

@@ -14,7 +14,7 @@ from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, ViewSettings
 from gimbal_nbv.course import Course
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
-from gimbal_nbv.stages.reading import open_rows, protocol_of
+from gimbal_nbv.stages.reading import DepthNoise, open_rows, protocol_of
 
 if TYPE_CHECKING:
     from gimbal.training.task import TrainTask
@@ -62,7 +62,8 @@ class PolicyStage(TrainStage):
             from gimbal_nbv.stages.detached_task import DetachedTask
 
             protocol = protocol_of(self.views, self.oracle)
-            return DetachedTask(model, objective, inputs, protocol, self.completion)
+            noise = DepthNoise(self.oracle.depth_noise, self.seed)
+            return DetachedTask(model, objective, inputs, protocol, noise, self.completion)
         from gimbal_nbv.stages.attention_task import AttentionTask
 
         return AttentionTask(model, objective, rows, protocol_of(self.views, self.oracle), course)
