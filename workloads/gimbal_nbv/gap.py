@@ -12,12 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+FEWEST = 2
+"""Objects below which an interval has no width and says nothing."""
+ONE_OBJECT = "One object: its intervals have no width and say nothing about others."
+
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """A value with its 95 % bootstrap interval over objects."""
+    """A value with its 95 % bootstrap interval over objects; see `FEWEST`."""
 
     value: float
     low: float

@@ -214,6 +214,31 @@ def test_the_strongest_level_of_each_axis_decides() -> None:
     assert found([clean, weak, strong, turned]) == ["PASS", "FAIL"]
 
 
+def alone(one: LevelRollouts) -> LevelRollouts:
+    kept = {
+        name: {policy: values[:1] for policy, values in getattr(one, name).items()}
+        for name in ("coverage", "chamfer_e3", "f_score")
+    }
+    return replace(one, objects=one.objects[:1], **kept)
+
+
+def test_one_object_cannot_tell_under_noise() -> None:
+    """Its interval has no width, so any lead at all would pass."""
+    levels = [alone(one) for one in (level("clean", 0.0, 0.04), level("depth", 0.02, 0.03))]
+    diagnosis = diagnosis_of(summarise((levels, 8), draws=200, seed=0))
+    assert str(diagnosis.verdict) == "NOT CHECKABLE"
+    assert [check.ci95 for check in diagnosis.checks] == [None]
+    assert "surely" not in diagnosis.answer
+    assert "no width" in diagnosis.tables[0].caption
+
+
+def test_a_hint_names_no_setting_that_cannot_help() -> None:
+    levels = [level("clean", 0.0, 0.04), level("depth", 0.02, -0.1), level("rotation_deg", 4, -0.1)]
+    depth, rotation = diagnosis_of(summarise((levels, 8), draws=200, seed=0)).checks
+    assert "train on noisy depth (oracle.depth_noise)" in depth.hint
+    assert "no setting trains on wrong poses" in rotation.hint
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -282,3 +307,20 @@ def test_the_stage_measures_each_level_once_and_the_clean_one_always(
     dirty = {row["policy"]: row for row in noise_stage.rows(noisy, {})}
     np.testing.assert_array_equal(dirty["farthest"]["coverage"], rows["farthest"]["coverage"])
     assert (dirty["farthest"]["chamfer"] != rows["farthest"]["chamfer"]).all()
+
+
+def test_a_fixed_first_view_is_where_every_noisy_rollout_starts(noise_stage: NoiseStage) -> None:
+    fixed = replace(
+        noise_stage,
+        config=noise_stage.config.model_copy(update={"first_view": 5}),
+        settings=noise_stage.settings.model_copy(update={"first_views": 1}),
+    )
+    for row in fixed.rows(fixed.items({})[0], {}):
+        assert row["views"][:, 0].tolist() == [5]
+
+
+def test_one_object_may_be_asked_for_and_its_exit_status_is_told() -> None:
+    found = CliRunner().invoke(app, ["noise", "--help"], env={"COLUMNS": "120", "TERM": "dumb"})
+    assert "8 NOT CHECKABLE" in found.output
+    asked = CliRunner().invoke(app, ["noise", "--run", "x", "--objects", "1", "--depth", "thick"])
+    assert isinstance(asked.exception, ConfigError), "refused for its depth, not for one object"

@@ -24,7 +24,7 @@ def noise(
         str, typer.Option("--translation", help="Error of declared places (rms) in diagonals.")
     ] = "0,.005,.01,.02,.04",
     objects: Annotated[
-        int, typer.Option("--objects", min=2, help="Look at no more held-out objects than this.")
+        int, typer.Option("--objects", min=1, help="Look at no more held-out objects than this.")
     ] = 64,
     first_views: Annotated[
         int | None, typer.Option("--first-views", min=1, help="Starts of each object.")
@@ -45,7 +45,8 @@ def noise(
     Policies and reconstruction get the noisy measurements; whether a point was seen stays a fact.
     One axis is varied at a time and the clean level always measured; `--depth 0` leaves an axis
     out. PASS when the policy's lead in AUC over farthest stays above 0, with its whole 95 %
-    interval, at the strongest level of every axis.
+    interval, at the strongest level of every axis; NOT CHECKABLE with one object, which has no
+    interval.
 
     Writes diagnosis.json and a page that opens offline. A stopped command continues where it was.
 
@@ -58,7 +59,7 @@ def noise(
 
     Exit status:
       0 PASS, 4 FAIL, 2 a wrong option or run, 3 a stage broke, 6 disk or damaged files, 7 drift,
-      130 interrupted
+      8 NOT CHECKABLE, 130 interrupted
     """
     from gimbal.cli.run_commands import running
     from gimbal_nbv.diagnosing import Diagnosed

@@ -7,11 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from gimbal_nbv.diagnostics.finding import Check, Diagnosis, Table
-from gimbal_nbv.gap import Interval
+from gimbal_nbv.gap import ONE_OBJECT, Interval
 from gimbal_nbv.noise.plots import SHORT, distance_plot, f_plot, lead_plot, target_plot, written
 from gimbal_nbv.noise.settings import AXES
 from gimbal_nbv.noise.summary import EXPECTING, TOP, LevelNumbers, Summary
 from gimbal_nbv.report.text import number, percent
+
+_ALONE = "one object has no spread, and its interval no width: hold out two objects or more"
 
 
 def diagnosis_of(summary: Summary) -> Diagnosis:
@@ -40,14 +42,26 @@ def _strongest(summary: Summary, axis: str) -> LevelNumbers:
 def _check(summary: Summary, axis: str) -> Check:
     level = _strongest(summary, axis)
     lead = level.over_farthest
+    told = summary.has_intervals
     return Check(
         name=f"Lower end of the lead over farthest, {written(level)}",
-        value=lead.low,
+        value=lead.low if told else None,
         op=">",
         threshold=0.0,
-        hint=f"the policy reads voxels that {SHORT[axis]} noise of this strength smears: train on "
-        "noisy states (oracle.depth_noise), or fuse with a more careful map",
-        ci95=(lead.low, lead.high),
+        hint=_hint(axis) if told else _ALONE,
+        ci95=(lead.low, lead.high) if told else None,
+    )
+
+
+def _hint(axis: str) -> str:
+    smeared = f"the policy sees a map that {SHORT[axis]} noise of this strength smears: "
+    if axis == "depth":
+        return (
+            smeared + "train on noisy depth (oracle.depth_noise), or fuse with a more careful map"
+        )
+    return smeared + (
+        "align the views before fusing them; no setting trains on wrong poses "
+        "(oracle.depth_noise adds noise to depth alone)"
     )
 
 
@@ -60,12 +74,16 @@ def _answer(summary: Summary, axes: Sequence[str]) -> str:
     saved = [one.cd_saved[summary.budget] for one in summary.levels]
     most = max(summary.levels[1:], key=lambda one: one.cd_saved[summary.budget].value)
     surely = sum(interval.low > 0 for interval in saved[1:])
+    sure = (
+        f", and surely something at {surely} of {len(saved) - 1} noisy levels"
+        if summary.has_intervals
+        else "; one object cannot tell how sure that is"
+    )
     return (
         f"The policy leads farthest by {_plus(clean.over_farthest)} AUC without noise, and by "
         f"{kept}. Choosing by Chamfer distance instead of coverage saves "
         f"{percent(saved[0].value, 1)} of it without noise, at most "
-        f"{percent(most.cd_saved[summary.budget].value, 1)} with it ({written(most)}), and surely "
-        f"something at {surely} of {len(saved) - 1} noisy levels."
+        f"{percent(most.cd_saved[summary.budget].value, 1)} with it ({written(most)}){sure}."
     )
 
 
@@ -122,7 +140,8 @@ def _leads(summary: Summary) -> Table:
             for one in summary.levels
         ),
         caption=f"{summary.objects} held-out objects, {summary.first_views} first views each, "
-        f"{summary.budget} views; paired bootstrap over objects.",
+        f"{summary.budget} views; paired bootstrap over objects."
+        + ("" if summary.has_intervals else f" {ONE_OBJECT}"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gimbal_nbv.gap import Interval, difference, gap_closed
+from gimbal_nbv.gap import FEWEST, Interval, difference, gap_closed
 
 if TYPE_CHECKING:
     from gimbal.data.reading import BlockReader
@@ -112,6 +112,11 @@ class Summary:
     first_views: int
     budget: int
     levels: tuple[LevelNumbers, ...]
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether intervals over objects say anything."""
+        return self.objects >= FEWEST
 
     def along(self, axis: str) -> list[LevelNumbers]:
         """Return the clean level and those of an axis, weakest first."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gimbal_nbv.gap import FEWEST, ONE_OBJECT
+
 
 def summary_table(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return title, columns and rows: policies by AUC, best first, oracles on top."""
@@ -33,7 +35,8 @@ def summary_table(result: Mapping[str, Any]) -> dict[str, Any]:
             "views to 90 %",
         ],
         "rows": rows,
-        "caption": f"gap closed: 0 is farthest, 1 is the coverage oracle; {_sight(result)}",
+        "caption": f"gap closed: 0 is farthest, 1 is the coverage oracle; {_sight(result)}"
+        + ("" if protocol["objects"] >= FEWEST else f". {ONE_OBJECT}"),
     }
 
 
