@@ -40,7 +40,7 @@ class PolicyOutput:
         scores: [B,M]; used candidates get -inf. A continuous head scores by the cosine to its
             direction, so that the best score is the nearest open candidate.
         direction: Unit vector to the next camera [B,3], or None from a discrete head without
-            refinement.
+            refinement. Losses read it; no rollout goes there, only to the best-scored candidate.
         raw: What the last layer said, before any activation: [B,K], or [B,M] of a discrete head.
         continuous: Whether the head says a direction rather than a score for each candidate.
         point: The point of space said [B,3], of a cartesian head only.

@@ -39,6 +39,9 @@ class Moments:
 class AttentionNBVPolicy(NbvPolicy):
     """Answers where to look next from the tokens of the views taken.
 
+    With refinement the direction of a discrete head is read by the loss only: rollouts and
+    validation go by the scores, to a candidate as it stands.
+
     Permuting views 2 to N, or adding absent ones, changes nothing; permuting candidates permutes
     their scores.
 

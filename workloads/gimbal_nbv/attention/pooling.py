@@ -2,7 +2,10 @@
 
 Pooled tokens stay in the numbers of the extractor, so that a pooled point is still a point. Points
 and normals are averaged over the patches that hit something only, where there are any: a mean with
-empty patches would be a place in the air.
+empty patches would be a place in the air. `has_points` promises no more than a point and a normal,
+so a token without a normal counts as empty: also a rim that was hit so thinly that no pixel's
+normal could be told. Of the point map those patches hold .3 % of the pixels that hit at 96 px and
+1.6 % at 48 px.
 """
 
 from __future__ import annotations

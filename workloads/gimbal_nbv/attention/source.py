@@ -34,7 +34,7 @@ class SourceOptions:
         hidden_dim: Width of the transformer.
         num_heads: Attention heads.
         num_layers: Encoder layers.
-        dropout: In the encoder and the head.
+        dropout: In the encoder and the head; `twins.build_twins` turns it off.
         position_std: Standard deviation of the learned positions at the start: 1 in the source;
             .02 does not drown the features.
     """

@@ -1,7 +1,8 @@
 """The attention policy and its blind twin, side by side on the same states.
 
 The twin is the same kind of network with every image zeroed: it knows where the views stand, and
-nothing of what they show. What it reaches, the images did not.
+nothing of what they show. What it reaches, the images did not. The source's layout reads tokens
+only, so its twin's tokens are the directions to the views and zeros.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gimbal_nbv.attention.base import NbvPolicy
 from gimbal_nbv.attention.inputs import PolicyInputs, PolicyOutput
 from gimbal_nbv.attention.policy import AttentionNBVPolicy, Moments
 from gimbal_nbv.attention.shape import AttentionShape
-from gimbal_nbv.attention.source import SourcePolicy
+from gimbal_nbv.attention.source import SourceOptions, SourcePolicy
 
 if TYPE_CHECKING:
     from gimbal_nbv.model_settings import ModelSettings
@@ -33,7 +34,8 @@ class AttentionTwins(nn.Module):
 
     Args:
         policy: The sighted one.
-        blind: The one that is given zeros for tokens, one a view.
+        blind: The one that is given no picture: one token a view, of zeros or, where the network
+            is told of the views by nothing else, of the view's direction and zeros.
     """
 
     def __init__(self, policy: NbvPolicy, blind: NbvPolicy) -> None:
@@ -55,6 +57,8 @@ class AttentionTwins(nn.Module):
         tokens = torch.zeros(
             (*batch["present"].shape, 1, self.token_dim), device=batch["used"].device
         )
+        if isinstance(self.blind, SourcePolicy):
+            tokens[..., 0, :3] = batch["view_directions"]
         output: PolicyOutput = self.blind(_inputs(batch, tokens, batch.get("blind")))
         return output
 
@@ -89,6 +93,9 @@ def build_twins(
 ) -> AttentionTwins:
     """Make both networks from a config.
 
+    The source's layout is built without its dropout: that draws by worker, so that two workers
+    would train another network than one.
+
     Args:
         settings: The model's settings.
         extractor: Says what a token is.
@@ -97,7 +104,8 @@ def build_twins(
         moments: What each standardises by; where none, a checkpoint must be loaded.
     """
     if settings.preset == "source":
-        twins = [SourcePolicy(extractor.dim, settings.head) for _ in range(2)]
+        options = SourceOptions(dropout=0.0)
+        twins = [SourcePolicy(extractor.dim, settings.head, options) for _ in range(2)]
         return AttentionTwins(*twins)
     given = _candidate_numbers(settings)
     shape = replace(_shape(settings, extractor, image_size), features=given[0])

@@ -27,7 +27,10 @@ class FeatureExtractor(Protocol):
 
     @property
     def has_points(self) -> bool:
-        """Whether a token's first six numbers are its patch's mean point and mean normal."""
+        """Whether a token's first six numbers are its patch's mean point and mean normal.
+
+        A normal of zero says that no orientation was measured; pooling then leaves the point out.
+        """
         ...
 
     @property
