@@ -29,11 +29,14 @@ HEALTHY = {
     "none_share": 0.0,
     "zero_share": 0.0,
     "nan_share": 0.0,
+    "dead_tensors": 0.0,
+    "dead": "",
     "update_ratio": 1e-3,
 }
+DEAD = "weight tensors without any gradient, median step"
 
 
-def entries(**changes: float) -> list[dict]:
+def entries(**changes: object) -> list[dict]:
     return [{"step": 1, "modules": {"encoder": HEALTHY, "head": HEALTHY | changes}}]
 
 
@@ -118,8 +121,7 @@ def test_a_healthy_report_passes_without_what_it_cannot_check():
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"zero_share": 1.0}, "parts without any gradient"),
-        ({"none_share": 1.0}, "parts without any gradient"),
+        ({"dead_tensors": 1.0, "dead": "bias"}, DEAD),
         ({"nan_share": 0.1}, "share of NaN in any gradient"),
         ({"update_ratio": 0.5}, "largest update over weights, median step"),
         ({"update_ratio": 1e-8}, "smallest update over weights, median step"),
@@ -131,13 +133,16 @@ def test_an_unhealthy_part_fails(changes, name):
 
 
 def test_a_dead_part_is_named():
-    diagnosis = report.diagnose(entries(zero_share=1.0), [stage(0.8)], None, 1)
-    assert "head" in diagnosis.checks[0].hint and "encoder" not in diagnosis.checks[0].hint
+    cut = entries(dead_tensors=2.0, dead="0.weight, 0.bias")
+    diagnosis = report.diagnose(cut, [stage(0.8)], None, 1)
+    assert (
+        "head: 0.weight" in diagnosis.checks[0].hint and "encoder" not in diagnosis.checks[0].hint
+    )
 
 
 def test_without_a_training_its_parts_are_not_checkable():
     diagnosis = report.diagnose([], [stage(0.8)], None, 1)
-    assert [check.verdict for check in diagnosis.checks[:4]] == [Verdict.NOT_CHECKABLE] * 4
+    assert [check.verdict for check in diagnosis.checks[:8]] == [Verdict.NOT_CHECKABLE] * 8
     assert diagnosis.verdict is Verdict.PASS
 
 
@@ -160,7 +165,9 @@ def test_an_object_and_a_training_are_read(mug, mug_oracle, tmp_path):
     folder.mkdir()
     atomic_write_json(folder / "gradient_report.json", {"entries": entries()})
     config = SimpleNamespace(
-        objective=SimpleNamespace(name="oracle_soft"), states=SimpleNamespace(longest=5)
+        objective=SimpleNamespace(name="oracle_soft"),
+        states=SimpleNamespace(longest=5),
+        first_view=None,
     )
     bench = SimpleNamespace(
         seed=0,
