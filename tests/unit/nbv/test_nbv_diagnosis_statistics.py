@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 
-from gimbal_nbv.diagnostics.statistics import Mean, wilson
+from gimbal_nbv.diagnostics.statistics import CERTAIN, Mean, wilson
 from gimbal_nbv.diagnostics.variance_report import first_view_share, samples_needed
 
 
@@ -34,10 +34,11 @@ def test_interval_of_a_mean_is_students() -> None:
     assert mean.in_errors == pytest.approx(ttest_1samp(values, 0.0).statistic)
 
 
-def test_one_object_has_no_error_and_equal_ones_have_none_to_doubt() -> None:
+def test_one_object_has_no_error_and_equal_ones_are_certain_and_finite() -> None:
     assert Mean.of([0.2]).in_errors is None
     assert Mean.of([0.2]).ci95 is None
-    assert Mean.of([0.25, 0.25]).in_errors == math.inf
+    assert Mean.of([0.25, 0.25]).in_errors == CERTAIN
+    assert Mean.of([-0.25, -0.25]).in_errors == -CERTAIN
     assert Mean.of([0.0, 0.0]).in_errors == 0.0
 
 

@@ -14,6 +14,10 @@ Values = NDArray[np.float64]
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
 
+CERTAIN = 1e9
+"""Standard errors of a mean whose values are all alike: more than any measurement has, and finite,
+so that a check does not take certainty for a failed measurement."""
+
 
 def wilson(wins: int, trials: int, z: float = Z95) -> tuple[float, float] | None:
     """Return Wilson's score interval of a share, or None without trials.
@@ -58,12 +62,12 @@ class Mean:
 
     @property
     def in_errors(self) -> float | None:
-        """The mean in standard errors from zero; None where that is unknown."""
+        """The mean in standard errors from zero, at most `CERTAIN`; None below two objects."""
         if self.error is None:
             return None
         if self.error == 0.0:
-            return math.copysign(math.inf, self.value) if self.value else 0.0
-        return self.value / self.error
+            return math.copysign(CERTAIN, self.value) if self.value else 0.0
+        return float(np.clip(self.value / self.error, -CERTAIN, CERTAIN))
 
     @property
     def ci95(self) -> tuple[float, float] | None:
