@@ -63,9 +63,9 @@ class Curves:
 
     @property
     def worsening(self) -> float:
-        """Share of added views that made it worse."""
+        """Share of added views that made it worse, or that left no distance to compare."""
         before, after = self.chamfer[:, :-1], self.chamfer[:, 1:]
-        return float((after > before * (1 + _ROUNDING)).mean())
+        return float((~(after <= before * (1 + _ROUNDING))).mean())
 
     @property
     def mean_repeat(self) -> float:
@@ -146,7 +146,7 @@ def stage_findings(
         gains, open_ = states.oracle.gains(states.sets), ~states.used
         for row, count in enumerate(states.counts):
             mine, covered = ratios[row, open_[row]], gains[row, open_[row]]
-            worse = float((mine < -_ROUNDING).mean())
+            worse = float((~(mine >= -_ROUNDING)).mean())
             found.setdefault(int(count), []).append((worse, rank_correlation(mine, covered)))
     return tuple(_sum_up(views, rows) for views, rows in sorted(found.items()))
 

@@ -156,7 +156,7 @@ def _checks(found: Mapping[str, Measured]) -> tuple[Check, ...]:
         checks.append(
             Check(
                 name=f"{name}: mean relative change by a view taken twice",
-                value=max(curve.mean_repeat for curve in one.curves.values()),
+                value=float(np.max([curve.mean_repeat for curve in one.curves.values()])),
                 op="<=",
                 threshold=MAX_REPEAT,
                 hint="the same image twice is no new evidence: look at how it weighs views",
