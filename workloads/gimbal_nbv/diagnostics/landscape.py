@@ -88,11 +88,11 @@ def shape_of(oracle: OracleMap, sets: Sets) -> Shape:
     """Describe the landscapes of view sets [B,N]."""
     used = States(oracle, sets).used
     gains = np.where(used, 0.0, oracle.gains(sets))
-    left = np.where(used, np.nan, 1 - oracle.coverage(sets)[:, None] - gains)
-    mean = np.maximum(np.nanmean(left, axis=1), 1e-12)
+    left = 1 - oracle.coverage(sets)[:, None] - gains
+    worst, best = left.max(1, where=~used, initial=-np.inf), left.min(1, where=~used, initial=np.inf)
     return Shape(
         optima=local_optima(gains, neighbours(oracle.protocol)),
-        spread=(np.nanmax(left, axis=1) - np.nanmin(left, axis=1)) / mean,
+        spread=(worst - best) / np.maximum(left.mean(1, where=~used), 1e-12),
         height=gains.max(axis=1),
     )
 
@@ -136,7 +136,7 @@ def diagnose(
     """
     stages = [_stage(n + 1, [shape[n] for shape in shapes]) for n in range(len(shapes[0]))]
     optima = float(np.average([s["optima"] for s in stages], weights=[s["states"] for s in stages]))
-    flattest = min(stages, key=lambda stage: float(stage["spread"]))
+    flattest = min(stages, key=lambda s: (not np.isnan(s["spread"]), float(s["spread"])))
     most = max(int(stage["most_optima"]) for stage in stages)
     return Diagnosis(
         name="landscape",

@@ -41,7 +41,7 @@ class Trial:
         antipode_wins: Whether the antipode leaves less Chamfer distance than the neighbour [B].
         oracle_wins: Whether the view of largest coverage gain does [B].
         spread: (worst - best) / mean of the Chamfer distance after each open candidate [B].
-        raises: Share of open candidates that raise the Chamfer distance [B].
+        raises: Share of open candidates that raise the Chamfer distance, or leave none [B].
         spearman: Rank correlation of what they lower it by with the coverage they gain [B].
         above_floor: Like `spread`, of the part that more views can still take away [B].
     """
@@ -81,18 +81,20 @@ def try_states(oracle: OracleMap, sets: Sets) -> Trial:
     """Try every open candidate from view sets [B,N] of one object."""
     lowered, gained = oracle.chamfer_gains(sets), oracle.gains(sets)
     used = States(oracle, sets).used
+    opened = ~used
     after = oracle.chamfer(sets)[:, None] - lowered
     far, beside = opposite_and_beside(oracle.protocol, sets)
     best = np.where(used, -np.inf, gained).argmax(axis=1)
     rows = np.arange(len(sets))
-    opened = np.where(used, np.nan, after)
-    spread = np.nanmax(opened, axis=1) - np.nanmin(opened, axis=1)
-    above = np.maximum(np.nanmean(opened, axis=1) - oracle.floor(), 1e-12)
+    worst = after.max(axis=1, where=opened, initial=-np.inf)
+    spread = worst - after.min(axis=1, where=opened, initial=np.inf)
+    mean = after.mean(axis=1, where=opened)
+    above = np.maximum(mean - oracle.floor(), 1e-12)
     return Trial(
         antipode_wins=after[rows, far] < after[rows, beside],
         oracle_wins=after[rows, best] < after[rows, beside],
-        spread=spread / np.maximum(np.nanmean(opened, axis=1), 1e-12),
-        raises=np.nanmean(np.where(used, np.nan, lowered < 0), axis=1),
+        spread=spread / np.maximum(mean, 1e-12),
+        raises=(~(lowered >= 0)).mean(axis=1, where=opened),
         spearman=rank_correlation(lowered, gained, used),
         above_floor=spread / above,
     )
@@ -145,7 +147,8 @@ def _stage(views: int, trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def _checks(stages: Sequence[dict[str, Any]]) -> tuple[Check, ...]:
-    first, worst = stages[0], max(stages, key=lambda stage: float(stage["raises"]))
+    first = stages[0]
+    worst = max(stages, key=lambda stage: (np.isnan(stage["raises"]), float(stage["raises"])))
     states = sum(stage["states"] for stage in stages)
     wins = round(sum(stage["oracle_wins"] * stage["states"] for stage in stages))
     blame = "the loss does not see what coverage sees: look at the reconstruction and its poses"
