@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 import torch
 
 from gimbal.training.checkpoints import best
+from gimbal.training.keyed import depends_on_share
 from gimbal.training.metrics import read_metrics
 from gimbal.training.orders import Plan
 from gimbal.training.settings import TrainSettings
 from gimbal.training.worker import train
 from gimbal.training.world import World
+from gimbal_nbv.attention.source import SourceOptions, SourcePolicy
 from gimbal_nbv.building import render_depth
 from gimbal_nbv.checking import validation_numbers
 from gimbal_nbv.config import NbvConfig
@@ -87,13 +90,29 @@ def trained(scene: Scene, model: ModelSettings, objective: ObjectiveSettings, ou
     return best(out)
 
 
-@pytest.mark.parametrize("rays", ["none", "rays"])
+PRESET = ModelSettings(policy="attention", preset="source", head="cartesian")
+
+
+@pytest.fixture(autouse=True)
+def small_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source's layout at a size that a test can keep checkpoints of."""
+    small = partial(SourceOptions, hidden_dim=32, num_layers=2)
+    monkeypatch.setattr("gimbal_nbv.attention.twins.SourceOptions", small)
+
+
+@pytest.mark.parametrize(
+    ("model", "objective"),
+    [
+        (ModelSettings(**SMALL), ObjectiveSettings()),
+        (ModelSettings(**SMALL, candidate_features="rays"), ObjectiveSettings()),
+        (PRESET, ObjectiveSettings(name="map_ascent")),
+    ],
+    ids=["none", "rays", "source"],
+)
 def test_validation_comes_out_again_through_the_policies_of_rollouts(
-    scene: Scene, rays: str, tmp_path: Path
+    scene: Scene, model: ModelSettings, objective: ObjectiveSettings, tmp_path: Path
 ) -> None:
     """Other tokens, frames or candidates at play than in training would show nowhere else."""
-    model = ModelSettings(**SMALL, candidate_features=rays)
-    objective = ObjectiveSettings()
     checkpoint = trained(scene, model, objective, tmp_path)
     policies = trained_policies(checkpoint, model, scene.oracle.protocol.image_size)
     sets = scene.columns["views"][scene.columns["split"] == "val"]
@@ -107,7 +126,12 @@ def test_validation_comes_out_again_through_the_policies_of_rollouts(
         if line["step"] == step
         for name, value in line["values"].items()
     }
-    for name in ("loss/policy", "loss/blind", "regret/policy", "regret/blind"):
+    direction = model.head != "discrete"  # whose loss is not a function of its scores
+    wanted = {"regret/policy", "regret/blind"} | (
+        set() if direction else {"loss/policy", "loss/blind"}
+    )
+    assert set(found) == wanted
+    for name in wanted:
         assert found[name] == pytest.approx(said[name], abs=1e-5), name
 
 
@@ -122,6 +146,8 @@ def test_validation_comes_out_again_through_the_policies_of_rollouts(
         ("unit_vector", "map_ascent", {}),
         ("spherical_periodic", "map_ascent", {}),
         ("cartesian", "argmax_regression", {}),
+        ("spherical", "map_ascent", {}),
+        ("spherical", "argmax_regression", {}),
     ],
 )
 def test_every_pair_of_head_and_objective_trains_both_networks(
@@ -177,10 +203,36 @@ def test_only_the_sighted_policy_changes_with_what_is_seen(scene: Scene, tmp_pat
     assert np.all(choose(sighted[0], states) >= 0)
 
 
-def test_the_sources_layout_trains_on_a_direction(scene: Scene) -> None:
-    model = ModelSettings(policy="attention", preset="source", head="cartesian")
-    task = scene.task(model, ObjectiveSettings(name="map_ascent"))
+def test_the_sources_layout_trains_alike_on_any_number_of_workers(scene: Scene) -> None:
+    """A dropout of torch's draws by a sample's place in its worker's share."""
+    task = scene.task(PRESET, ObjectiveSettings(name="map_ascent"))
     module, _ = task.build()
-    batch = {k: torch.as_tensor(v) for k, v in task.source("val").fetch(np.arange(2)).items()}
-    total, count = task.loss(module, batch, 0)["policy"]
-    assert 0 <= float(total.detach()) / float(count) <= 1
+    assert depends_on_share(module.train()) == []
+    assert depends_on_share(SourcePolicy(16).train()), "the layout's own default drops"
+
+    def lost(rows: list[int]) -> float:
+        terms = task.loss(module, batch_of(task, np.array(rows)), 0)
+        return sum(float(total.detach()) for total, _ in terms.values())
+
+    assert lost([4, 7]) == pytest.approx(lost([4]) + lost([7]), abs=1e-5)
+    assert 0 <= lost([4]) <= 2
+
+
+@pytest.mark.parametrize("model", [ModelSettings(**SMALL), PRESET], ids=["default", "source"])
+def test_the_blind_twin_knows_where_the_views_stand_and_no_more(
+    scene: Scene, model: ModelSettings
+) -> None:
+    """Else what the sighted policy gains by knowing poses would be put down to pixels."""
+    module, _ = scene.task(model, ObjectiveSettings(name="map_ascent")).build()
+    batch = batch_of(scene.task(model, ObjectiveSettings()), np.arange(5))
+    rows = np.flatnonzero((scene.columns["views"][:5] >= 0).sum(1) > 1)
+    assert len(rows) >= 2
+    module.eval()
+    with torch.no_grad():
+        said = module.unsighted(batch).raw
+        pixels = module.unsighted(batch | {"tokens": batch["tokens"] + 1.0}).raw
+        turned = batch["view_directions"].flip(-1)
+        elsewhere = module.unsighted(batch | {"view_directions": turned}).raw
+    torch.testing.assert_close(pixels, said, rtol=0, atol=0)
+    assert (said[rows[0]] - said[rows[1]]).abs().max() > 1e-4
+    assert (elsewhere - said)[rows].abs().amax(1).min() > 1e-4
