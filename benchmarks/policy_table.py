@@ -6,7 +6,8 @@ in this process on the same states, seed by seed, and rolls it out on the run's 
     gimbal run configs/nbv/attention.yaml --stage states data.train_shapes=408 data.test_shapes=66
     python benchmarks/policy_table.py --run nbv-attention --out table --steps 500
 
-Each (variant, seed) is kept in --out and not trained again.
+Each (variant, seed) is kept in --out with what was asked and not trained again; a file kept before
+such records were is taken as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 
 from gimbal.data.reading import BlockReader
+from gimbal.experiment.files import atomic_write_json, read_json
 from gimbal.experiment.run_finding import find
 from gimbal.training.order import SampleOrder
 from gimbal.training.schedule import rate_factor, set_rates
@@ -63,6 +65,7 @@ VARIANTS = (
     attention("discrete / soft / grid + rays", candidate_features="rays"),
     attention("discrete / soft / attn", pooling="attn"),
     attention("discrete / soft / mean", pooling="mean"),
+    attention("discrete / soft / hits", pooling="hits"),
     attention("discrete / soft / grid, not relative", relative=False),
     attention("discrete / map ascent / grid", "map_ascent"),
     attention("discrete / regression / grid", "rri_regression"),
@@ -71,6 +74,7 @@ VARIANTS = (
     attention("unit vector / map ascent / mean", "map_ascent", head="unit_vector", pooling="mean"),
     attention("periodic / map ascent / grid", "map_ascent", head="spherical_periodic"),
     attention("spherical / map ascent / grid", "map_ascent", head="spherical"),
+    attention("spherical / argmax / grid", "argmax_regression", head="spherical"),
     attention("unit vector / argmax / grid", "argmax_regression", head="unit_vector"),
     attention("cartesian / argmax / grid", "argmax_regression", head="cartesian"),
 )
@@ -159,6 +163,14 @@ def measured(
     }
 
 
+def kept(file: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a kept result, or None where there is none or another question was asked."""
+    if not file.exists():
+        return None
+    result: dict[str, Any] = read_json(file)
+    return result if result.get("asked", asked) == asked else None
+
+
 def summary(results: Sequence[Mapping[str, Any]], ends: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Average seeds object by object; intervals are over objects, the spread over seeds."""
     policy, blind = (np.array([r[name] for r in results]) for name in ("policy", "blind"))
@@ -214,12 +226,16 @@ def main() -> None:
     for variant in (v for v in VARIANTS if arguments.only in v.name):
         results = []
         for seed in range(arguments.seeds):
+            how = (arguments.steps, seed)
+            asked = {"variant": asdict(variant), "how": list(how), "starts": arguments.starts}
+            asked |= {"run": run.id}
             key = "".join(c if c.isalnum() else "_" for c in variant.name)
             file = arguments.out / f"{key}-{arguments.steps}-{seed}.json"
-            if not file.exists():
-                how = (arguments.steps, seed)
-                file.write_text(json.dumps(measured(variant, rows, config, held, how)))
-            results.append(json.loads(file.read_text()))
+            result = kept(file, asked)
+            if result is None:
+                result = measured(variant, rows, config, held, how) | {"asked": asked}
+                atomic_write_json(file, result)
+            results.append(result)
         table[variant.name] = summary(results, ends)
         print(shown(variant.name, table[variant.name]), flush=True)
     print(json.dumps({"steps": arguments.steps, "objects": len(held), "variants": table}))
