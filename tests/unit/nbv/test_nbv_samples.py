@@ -14,8 +14,10 @@ from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.run_state import RunStatus
 from gimbal.experiment.samples import Samples, read_samples, write_samples
 from gimbal_nbv.evaluation import ScoredObject, evaluate, sample_metrics
+from gimbal_nbv.gap import ONE_OBJECT
 from gimbal_nbv.metrics import ObjectScore
 from gimbal_nbv.stages.evaluating import EvaluateStage
+from gimbal_nbv.stages.summary import summary_table
 
 SMOKE = Path(__file__).parents[3] / "configs" / "nbv" / "smoke.yaml"
 MESHES = {"mug-000001": "a" * 64, "chair-000002": "b" * 64}
@@ -98,3 +100,12 @@ def test_a_fixed_start_is_another_question_than_a_drawn_one() -> None:
 )  # fmt: skip
 def test_what_changes_the_answer_alone_leaves_the_protocol(override: str) -> None:
     assert protocol(override) == protocol()
+
+
+def test_the_printed_table_says_that_one_object_has_no_interval() -> None:
+    captions = []
+    for count in (1, 2):
+        result = evaluate([scored(number) for number in range(count)], draws=100, seed=0)
+        result["protocol"] = {"objects": count, "first_views": 8}
+        captions.append(summary_table(result)["caption"])
+    assert [ONE_OBJECT in caption for caption in captions] == [True, False]
