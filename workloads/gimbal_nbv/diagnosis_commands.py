@@ -72,11 +72,10 @@ def _help(entry: Entry) -> str:
 
 def _built(entry: Entry) -> str:
     """Say where that takes a training."""
-    trained = [name for name in ("completion", "train") if name in (*entry.needs, *entry.uses)]
-    if not trained:
-        return ""
-    words = {"completion": "the completion net, if the config has one", "train": "the policy"}
-    return f" That trains {' and '.join(words[name] for name in trained)}."
+    read = {*entry.needs, *entry.uses}
+    words = {"train": "the policy", "completion": "a completion net if the config has one"}
+    trained = [word for stage, word in words.items() if stage in read]
+    return f" A config's own training is among it: {', '.join(trained)}." if trained else ""
 
 
 def _command(entry: Entry) -> Callable[..., None]:

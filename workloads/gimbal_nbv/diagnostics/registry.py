@@ -61,7 +61,7 @@ DIAGNOSTICS: dict[str, Entry] = {
             _OBJECTS,
             "Does the gradient through a detached rendering point where the true one points?",
             "every weight tensor and, by detached_cd, every module gets a gradient, and after one "
-            "view (by detached_cd: up to states.longest) their cosine is >= .4 on average and "
+            "view (by detached_cd: states.longest, at most 3) their cosine is >= .4 on average and "
             "positive in >= .75 of the places.",
             uses=("completion", "train"),
         ),
