@@ -17,7 +17,7 @@ from gimbal_nbv import policy_list, run_policy
 from gimbal_nbv.building import build_oracle, render_depth
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.features import FeatureCache
-from gimbal_nbv.observing import ViewImages
+from gimbal_nbv.observing import ViewImages, extractor_of, token_rows
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.playing import play as playing
 from gimbal_nbv.playing.play import Play, play_policy
@@ -26,6 +26,7 @@ from gimbal_nbv.protocol import SphereProtocol
 from gimbal_nbv.shapes import make_shape
 from gimbal_nbv.stages import reading
 from gimbal_nbv.stages import rollouts as rollouts_module
+from gimbal_nbv.stages import states as states_module
 from gimbal_nbv.stages.oracle import OracleStage
 from gimbal_nbv.stages.reading import DepthNoise, images_of, oracle_seed
 from gimbal_nbv.stages.rollouts import RolloutsStage
@@ -213,3 +214,23 @@ def test_the_reconstruction_is_read_where_the_run_finished_it(
         id="r", stages=tmp_path, state=lambda: SimpleNamespace(stages=states)
     )
     assert list(run_policy.policy_stages(run, config)) == names
+
+
+def test_tokens_of_training_states_are_made_from_noisy_images(
+    depth: np.ndarray, noisy_map: OracleMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attention = ("model.policy=attention", "states.per_object=1", "states.longest=1", "seed=7")
+    rows: dict[float, Any] = {}
+    for sigma in (0.0, NOISE):
+        stage = stages_of(*attention, *FIXED, f"oracle.depth_noise={sigma}")[1]["states"]
+        views = Views(depth)
+        for module in (states_module, reading):
+            monkeypatch.setattr(module, "open_rows", lambda *_, views=views: views)
+        monkeypatch.setattr(states_module, "read_oracle", lambda *_: noisy_map)
+        (rows[sigma],) = stage.rows({"id": "mug-3", "row": 0, "split": "train"}, {})
+    noise = DepthNoise(NOISE, seed=7)
+    images = images_of(Views(depth), "mug-3", noise)  # type: ignore[arg-type]
+    states = States(noisy_map, rows[NOISE]["views"][None])
+    expected = token_rows(states, images, extractor_of("pointmap"))[0]
+    np.testing.assert_array_equal(rows[NOISE]["tokens"], expected)
+    assert (rows[0.0]["tokens"] != expected).any()

@@ -26,7 +26,10 @@ def rollout(
         int | None, typer.Option("--first-view", help="Candidate to start from; else drawn.")
     ] = None,
     policy: Annotated[
-        str, typer.Option("--policy", help="policy, blind, farthest, unknown_ray, oracle, ...")
+        str,
+        typer.Option(
+            "--policy", help="policy, blind, farthest, unknown_ray, completion, oracle, ..."
+        ),
     ] = "policy",
     size: Annotated[
         int, typer.Option("--size", min=64, max=2048, help="Side of a picture in pixels.")
