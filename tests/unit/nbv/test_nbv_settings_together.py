@@ -37,6 +37,8 @@ CONFIGS = Path(__file__).parents[3] / "configs" / "nbv"
         ("attention", "model.preset=source", r"has no effect with model\.preset: source"),
         ("single_mesh_random_view", "model.preset=source", r"answers with a direction"),
         ("continuous", "model.coordinates=false", r"without a frame"),
+        ("attention", "model.coordinates=false model.refinement=true", r"without a frame"),
+        ("attention", "model.coordinates=false model.relative=false", r"without a frame"),
         ("continuous", "model.relative=false", r"relative has no effect"),
         ("quickstart", "objective.sums=true", r"objective\.sums has no effect"),
         ("attention", "objective.norm_penalty=1", r"norm_penalty has no effect"),
