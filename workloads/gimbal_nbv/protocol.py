@@ -121,7 +121,7 @@ def frozen_list_digest(
     *,
     first_view_count: int,
     seed: int,
-    first_view: int | None,
+    first_view: int | None = None,
 ) -> str:
     """Return the SHA-256 that freezes an evaluation: protocol, objects and first views.
 

@@ -188,5 +188,6 @@ def test_first_views_are_seeded_distinct_and_frozen_by_a_digest():
         frozen_list_digest(protocol, meshes, first_view_count=8, seed=1),
         frozen_list_digest(replace(protocol, radius=2), meshes, first_view_count=8, seed=0),
         frozen_list_digest(protocol, meshes | {"b": "0c"}, first_view_count=8, seed=0),
+        frozen_list_digest(protocol, meshes, first_view_count=8, seed=0, first_view=3),
     ]
-    assert len({digest, *others}) == 4
+    assert len({digest, *others}) == 5
