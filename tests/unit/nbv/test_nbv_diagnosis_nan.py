@@ -12,6 +12,7 @@ from gimbal_nbv.diagnostics import (
     blind_control,
     landscape,
     oracle_test,
+    output_modes,
     variance_report,
     view_sensitivity,
 )
@@ -19,10 +20,11 @@ from gimbal_nbv.diagnostics.blind_control import Played
 from gimbal_nbv.diagnostics.finding import Diagnosis, Verdict
 from gimbal_nbv.diagnostics.landscape import Shape
 from gimbal_nbv.diagnostics.oracle_test import Trial
+from gimbal_nbv.diagnostics.output_modes import Modes
 from gimbal_nbv.diagnostics.variance_report import TwoPlays
 from gimbal_nbv.diagnostics.view_sensitivity import Measured
 from gimbal_nbv.oracle import OracleMap
-from gimbal_nbv.states import sample_states
+from gimbal_nbv.states import States, sample_states
 from gimbal_nbv.view_sensitivity import Curves, FusedDepth, curves, gate, stage_findings
 
 NAN = float("nan")
@@ -178,3 +180,54 @@ def test_candidates_without_a_ratio_close_the_gate(mug_oracle: OracleMap) -> Non
     findings = stage_findings(Silent(), [batch])
     assert [one.worsening for one in findings] == [1.0] * len(findings)
     assert not any(one.passed for one in gate(findings, SensitivitySettings()))
+
+
+# Output modes
+
+UNANSWERED = "share of answers that are not finite"
+
+
+def modes(numbers: int, **spoiled: slice) -> Modes:
+    """A policy that chooses what is best, with NaN in some answers."""
+    rng = np.random.default_rng(3)
+    where = np.column_stack([rng.uniform(60, 300, 100), rng.uniform(-40, 40, 100)])
+    parts = {
+        "target": where,
+        "choice": where.copy(),
+        "utility": np.ones(100),
+        "raw": np.tile([0.6, 0.8, 0.0][:numbers], (100, 1)),
+    }
+    for name, rows in spoiled.items():
+        parts[name][rows] = NAN
+    return Modes(views=1 + np.arange(100) % 5, apart=np.arange(100) % 3 == 0, **parts)
+
+
+@pytest.mark.parametrize("head", ["spherical", "spherical_periodic", "unit_vector", "cartesian"])
+@pytest.mark.parametrize("name", ["choice", "utility", "raw"])
+def test_answers_that_are_not_finite_fail_and_are_left_out(head: str, name: str) -> None:
+    """They once stopped the histogram, and counted as near no seam, no pole and no flat tanh."""
+    numbers = 2 if head == "spherical" else 3
+    fine = output_modes.diagnose(modes(numbers), head)
+    some = output_modes.diagnose(modes(numbers, **{name: slice(0, 20)}), head)
+    every = output_modes.diagnose(modes(numbers, **{name: slice(None)}), head)
+    assert fine.verdict is Verdict.PASS
+    values = [found.checks[0].value for found in (fine, some, every)]
+    assert values == pytest.approx([0.0, 0.2, 1.0])
+    assert [n for n, v in verdicts(some).items() if v is Verdict.FAIL] == [UNANSWERED]
+    assert verdicts(every) == {UNANSWERED: Verdict.FAIL}
+    assert some.numbers["finite"] == 80 and every.numbers["stages"] == []
+
+
+def test_an_infinite_number_is_no_answer() -> None:
+    said = modes(3)
+    assert said.raw is not None
+    said.raw[7, 1] = np.inf
+    assert output_modes.diagnose(said, "unit_vector").checks[0].value == pytest.approx(0.01)
+
+
+def test_a_score_that_is_not_a_number_is_no_answer(mug_oracle: OracleMap) -> None:
+    """The largest score is then no choice; of a candidate already taken it does not matter."""
+    states = States(mug_oracle, np.array([[2, 7], [9, 1]], dtype=np.int32))
+    scores = np.tile(np.arange(float(mug_oracle.views)), (2, 1))
+    scores[0, 5] = scores[1, 9] = NAN
+    assert output_modes.modes_of(states, scores, "coverage").finite.tolist() == [False, True]

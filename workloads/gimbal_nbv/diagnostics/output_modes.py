@@ -9,7 +9,7 @@ apart. So those three are compared between targets and choices for all heads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from gimbal.errors import CannotTell
 from gimbal.experiment.stage import Progress
 from gimbal_nbv.diagnostics.bench import Bench
-from gimbal_nbv.diagnostics.finding import Check, Diagnosis
+from gimbal_nbv.diagnostics.finding import Diagnosis
+from gimbal_nbv.diagnostics.output_modes_checks import checks_of, unanswered
 from gimbal_nbv.diagnostics.output_modes_page import plots, table
 from gimbal_nbv.diagnostics.statistics import share
 from gimbal_nbv.features import FeatureCache
@@ -34,13 +35,11 @@ Values = NDArray[np.float64]
 STATES = 20
 """States of each object; lengths go round."""
 SEAM_DEG, POLE_DEG, APART_DEG = 30.0, 60.0, 90.0
-GOOD, SATURATED, SHORT = 0.9, 0.95, 0.1
-MAX_AVOIDED, MAX_LOST, MAX_SATURATED, MAX_SHORT, MAX_ASKED = 0.1, 0.1, 0.1, 0.05, 0.1
+GOOD = 0.9
 LEARNED_AS_COVERAGE = (
     "Best views are those that gain most coverage, not those of the learned target the run was "
     "trained by (states.target: learned_rri)."
 )
-SPHERICAL = ("spherical", "spherical_periodic")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +53,8 @@ class Modes:
         utility: (gain - least) / (greatest - least) of the choice [B].
         apart: Whether candidates with utility above .9 lie more than 90 degrees apart [B].
         raw: What a continuous head's last layer said [B,K]; None of a head that scores.
+
+    Utility is NaN where a score of an open candidate is.
     """
 
     views: NDArray[np.int64]
@@ -62,6 +63,17 @@ class Modes:
     utility: Values
     apart: NDArray[np.bool_]
     raw: Values | None = None
+
+    @property
+    def finite(self) -> NDArray[np.bool_]:
+        """Which answers hold no infinity and no NaN [B]."""
+        parts = (self.target, self.choice, self.utility[:, None], self.raw)
+        return np.isfinite(np.column_stack([part for part in parts if part is not None])).all(1)
+
+    def only(self, rows: NDArray[np.bool_]) -> Modes:
+        """Return the states that `rows` [B] names."""
+        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Modes(**{k: None if part is None else part[rows] for k, part in parts.items()})
 
 
 def measure(bench: Bench, progress: Progress) -> Diagnosis:
@@ -113,11 +125,12 @@ def modes_of(states: States, scores: Values, target: Target) -> Modes:
     utility = (gains - least) / np.maximum(most - least, 1e-12)
     best, chosen = np.where(used, -np.inf, gains).argmax(axis=1), choose(scores, states)
     protocol, rows = states.oracle.protocol, np.arange(len(states))
+    answered = ~(np.isnan(scores) & ~used).any(axis=1)
     return Modes(
         views=states.counts,
         target=seen_from_first(protocol, states, best),
         choice=seen_from_first(protocol, states, chosen),
-        utility=utility[rows, chosen],
+        utility=np.where(answered, utility[rows, chosen], np.nan),
         apart=good_ones_apart(protocol, np.where(used, -np.inf, utility)),
     )
 
@@ -172,27 +185,37 @@ def join(found: Sequence[Modes]) -> Modes:
 
 
 def diagnose(modes: Modes, head: str) -> Diagnosis:
-    """Judge what a policy says.
+    """Judge what a policy says; all but the first check leave out answers that are not finite.
 
     Args:
         modes: Of all states.
         head: Name of its head; `scorer` for the scorer.
     """
-    stages = [_stage(modes, int(count)) for count in np.unique(modes.views)]
-    lost = _mean(modes.utility[~modes.apart]) - _mean(modes.utility[modes.apart])
-    checks = (*_avoided(stages), _averaging(modes, lost), *_head_checks(modes, head, stages))
-    worst = max(stages, key=lambda stage: float(stage["target_seam"]))
+    said = modes.only(modes.finite)
+    missing = unanswered(1 - share(modes.finite))
+    stages = [_stage(said, int(count)) for count in np.unique(said.views)]
+    lost = _mean(said.utility[~said.apart]) - _mean(said.utility[said.apart])
+    numbers = {"head": head, "states": len(modes.views), "finite": len(said.views)}
     return Diagnosis(
         name="output-modes",
         question="Where does the policy's head point, and can it point where the best views are?",
-        answer=f"Head {head}: at {worst['views']} views {100 * worst['target_seam']:.0f} % of the "
-        f"best views lie near the seam and {100 * worst['choice_seam']:.0f} % of the choices; good "
-        f"views lie apart in {100 * share(modes.apart):.0f} % of the states, which costs "
-        f"{max(lost, 0.0):.2f} of the range.",
-        checks=checks,
-        numbers={"head": head, "states": len(modes.views), "stages": stages, "utility_lost": lost},
+        answer=_answer(said, stages, head, lost),
+        checks=(missing, *checks_of(said, head, stages, lost)),
+        numbers={**numbers, "stages": stages, "utility_lost": lost},
         tables=(table(stages),),
-        plots=plots(modes, stages, head),
+        plots=plots(said, stages, head) if stages else (),
+    )
+
+
+def _answer(said: Modes, stages: Sequence[dict[str, Any]], head: str, lost: float) -> str:
+    if not stages:
+        return f"Head {head} says nothing that is a number."
+    worst = max(stages, key=lambda stage: float(stage["target_seam"]))
+    return (
+        f"Head {head}: at {worst['views']} views {100 * worst['target_seam']:.0f} % of the "
+        f"best views lie near the seam and {100 * worst['choice_seam']:.0f} % of the choices; good "
+        f"views lie apart in {100 * share(said.apart):.0f} % of the states, which costs "
+        f"{max(lost, 0.0):.2f} of the range."
     )
 
 
@@ -207,83 +230,6 @@ def _stage(modes: Modes, count: int) -> dict[str, Any]:
         "apart": share(modes.apart[here]),
         "utility": float(modes.utility[here].mean()),
     }
-
-
-def _avoided(stages: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
-    """Compare how often targets and choices lie near seam and poles, over all states."""
-    states = np.array([stage["states"] for stage in stages], dtype=float)
-
-    def avoided(place: str) -> float:
-        differences = [stage[f"target_{place}"] - stage[f"choice_{place}"] for stage in stages]
-        return float(np.average(differences, weights=states))
-
-    hint = "the head avoids a place where best views are: use model.head: discrete or unit_vector"
-    return tuple(
-        Check(
-            name=f"share of best views near the {where} that choices avoid",
-            value=avoided(place),
-            op="<=",
-            threshold=MAX_AVOIDED,
-            hint=hint,
-        )
-        for place, where in (("seam", "seam"), ("pole", "poles"))
-    )
-
-
-def _averaging(modes: Modes, lost: float) -> Check:
-    both = bool(modes.apart.any() and (~modes.apart).any())
-    return Check(
-        name="utility lost where good views lie apart",
-        value=lost if both else None,
-        op="<=",
-        threshold=MAX_LOST,
-        hint="a head that averages answers points between them: score candidates (model.head: "
-        "discrete) or climb the map (objective.name: map_ascent)"
-        if both
-        else "good views lie apart in all states or in none",
-    )
-
-
-def _head_checks(modes: Modes, head: str, stages: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
-    """Return the checks of numbers that only some heads have."""
-    raw = modes.raw
-    angular = raw is not None and head in SPHERICAL
-    bent = (
-        np.tanh(raw[:, -1:] if head == "spherical_periodic" else raw)
-        if angular and raw is not None
-        else None
-    )
-    length = np.linalg.norm(raw, axis=1) if raw is not None and head == "unit_vector" else None
-    seam = max(float(stage["target_seam"]) for stage in stages) if head == "spherical" else None
-    return (
-        Check(
-            name="angles said by a flat tanh",
-            value=None if bent is None else share(np.abs(bent) > SATURATED),
-            op="<=",
-            threshold=MAX_SATURATED,
-            hint=f"head {head} has no tanh"
-            if bent is None
-            else "their gradient is dead: use model.head: unit_vector",
-        ),
-        Check(
-            name="best views near a seam the head has, worst N",
-            value=seam,
-            op="<=",
-            threshold=MAX_ASKED,
-            hint=f"head {head} has no seam"
-            if seam is None
-            else "the seam is reached only where tanh is flat: use spherical_periodic",
-        ),
-        Check(
-            name="directions said by a vector near 0",
-            value=None if length is None else share(length < SHORT),
-            op="<=",
-            threshold=MAX_SHORT,
-            hint=f"head {head} says no vector"
-            if length is None
-            else "their direction is noise: raise objective.norm_penalty",
-        ),
-    )
 
 
 def _mean(values: Values) -> float:
