@@ -7,7 +7,17 @@ from typing import Annotated
 from pydantic import Field
 
 from gimbal.experiment.settings import Settings
-from gimbal.training.settings import TrainSettings
+from gimbal.training.settings import PositiveInt, TrainSettings
+
+
+class CompletionTraining(TrainSettings):
+    """Training of the completion net, with numbers that suit it, so that one can be changed alone."""
+
+    steps: PositiveInt = 300
+    global_batch: PositiveInt = 16
+    lr: Annotated[float, Field(gt=0)] = 4e-3
+    warmup_steps: Annotated[int, Field(ge=0)] = 30
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-3
 
 
 class CompletionSettings(Settings):
@@ -28,9 +38,7 @@ class CompletionSettings(Settings):
     keep_measured: bool = True
     """Reconstruct with the measured points where there are some, the net's voxels elsewhere. Off,
     the net's voxels are all there is, and beyond five views every other view makes it worse."""
-    train: TrainSettings = TrainSettings(
-        steps=300, global_batch=16, lr=4e-3, warmup_steps=30, weight_decay=1e-3
-    )
+    train: CompletionTraining = CompletionTraining()
 
 
 class SensitivitySettings(Settings):

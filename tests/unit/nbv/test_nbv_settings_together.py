@@ -67,6 +67,13 @@ def test_the_sources_own_run_is_what_the_configs_comment_says() -> None:
     assert train.clip_norm is None
 
 
+def test_one_number_of_the_completions_training_can_be_changed_alone() -> None:
+    _, settings = load_experiment(CONFIGS / "learned_rri.yaml", ["completion.train.steps=40"])
+    assert settings.completion is not None
+    train = settings.completion.train
+    assert (train.steps, train.global_batch, train.lr) == (40, 16, 4e-3)
+
+
 def test_sgd_with_momentum_can_be_asked_for() -> None:
     overrides = ["train.optimizer=sgd", "train.momentum=0.9"]
     _, settings = load_experiment(CONFIGS / "detached_cd.yaml", overrides)
