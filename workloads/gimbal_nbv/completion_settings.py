@@ -11,7 +11,7 @@ from gimbal.training.settings import PositiveInt, TrainSettings
 
 
 class CompletionTraining(TrainSettings):
-    """Training of the completion net, with numbers that suit it, so that one can be changed alone."""
+    """Training of the completion net; every number has a default, so one can be changed alone."""
 
     steps: PositiveInt = 300
     global_batch: PositiveInt = 16

@@ -18,13 +18,16 @@ from gimbal.experiment.stage import StageInputs, StageOutput
 from gimbal.training.checkpoints import best
 from gimbal.training.metrics import read_metrics
 from gimbal.training.orders import Plan
-from gimbal.training.settings import TrainSettings
 from gimbal.training.worker import train
 from gimbal.training.world import World
 from gimbal_nbv import completion_folds
 from gimbal_nbv.building import build_oracle
 from gimbal_nbv.completion_folds import FoldSettings, out_of_fold_scores, sets_by_object
-from gimbal_nbv.completion_settings import CompletionSettings, SensitivitySettings
+from gimbal_nbv.completion_settings import (
+    CompletionSettings,
+    CompletionTraining,
+    SensitivitySettings,
+)
 from gimbal_nbv.config import OracleSettings, StateSettings, ViewSettings
 from gimbal_nbv.shapes import make_shape
 from gimbal_nbv.stages.completion import CompletionStage, OracleRows, load_completion
@@ -45,7 +48,7 @@ SETTINGS = CompletionSettings(
     width=4,
     per_object=3,
     longest=15,
-    train=TrainSettings(steps=2, global_batch=2, best_metric="loss"),
+    train=CompletionTraining(steps=2, global_batch=2, best_metric="loss", warmup_steps=0),
 )
 
 
