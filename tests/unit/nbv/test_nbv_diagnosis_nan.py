@@ -18,6 +18,8 @@ from gimbal_nbv.diagnostics import (
 )
 from gimbal_nbv.diagnostics.blind_control import Played
 from gimbal_nbv.diagnostics.finding import Diagnosis, Verdict
+from gimbal_nbv.diagnostics.gradient_figures import parts_table
+from gimbal_nbv.diagnostics.gradient_parts import part_checks, summarise
 from gimbal_nbv.diagnostics.landscape import Shape
 from gimbal_nbv.diagnostics.oracle_test import Trial
 from gimbal_nbv.diagnostics.output_modes import Modes
@@ -231,3 +233,54 @@ def test_a_score_that_is_not_a_number_is_no_answer(mug_oracle: OracleMap) -> Non
     scores = np.tile(np.arange(float(mug_oracle.views)), (2, 1))
     scores[0, 5] = scores[1, 9] = NAN
     assert output_modes.modes_of(states, scores, "coverage").finite.tolist() == [False, True]
+
+
+# The gradient report's parts
+
+HEALTHY: dict[str, float | str] = {
+    "parameters": 10.0,
+    "norm": 1.0,
+    "none_share": 0.0,
+    "zero_share": 0.0,
+    "nan_share": 0.0,
+    "dead_tensors": 0.0,
+    "dead": "",
+    "update_ratio": 1e-3,
+}
+UPDATES = ("largest update over weights, median step", "smallest update over weights, median step")
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    ("name", "checks"),
+    [
+        ("update_ratio", UPDATES),
+        ("nan_share", ("share of NaN in any gradient",)),
+        ("dead_tensors", ("weight tensors without any gradient, median step",)),
+    ],
+)
+def test_a_parts_number_that_is_nan_fails_in_any_order(
+    name: str, checks: tuple[str, ...], first: bool
+) -> None:
+    """The largest of 1e-3 and NaN is what stands first."""
+    order = (HEALTHY | {name: NAN}, HEALTHY)
+    pair = dict(zip("ab", order if first else order[::-1], strict=True))
+    found = part_checks(summarise([{"step": 1, "modules": pair}]))
+    assert tuple(check.name for check in found if check.verdict is Verdict.FAIL) == checks
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_worst_share_of_nan_over_the_steps_is_the_unmeasured_one(first: bool) -> None:
+    steps = (HEALTHY | {"nan_share": NAN}, HEALTHY)
+    entries = [{"step": 1, "modules": {"a": step}} for step in (steps if first else steps[::-1])]
+    assert np.isnan(summarise(entries)["a"]["nan_share"])
+
+
+def test_a_part_whose_update_was_not_noted_is_not_checkable() -> None:
+    silent = {name: value for name, value in HEALTHY.items() if name != "update_ratio"}
+    parts = summarise([{"step": 1, "modules": {"a": HEALTHY, "b": silent}}])
+    found = {check.name: check.verdict for check in part_checks(parts)}
+    assert {found.pop(name) for name in UPDATES} == {Verdict.NOT_CHECKABLE}
+    assert set(found.values()) == {Verdict.PASS}
+    (table,) = parts_table(parts)
+    assert [row[-1] for row in table.rows] == [1e-3, "unknown"]

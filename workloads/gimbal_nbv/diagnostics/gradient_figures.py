@@ -27,7 +27,7 @@ def parts_table(parts: Mapping[str, Mapping[str, float]]) -> tuple[Table, ...]:
             part["without_gradient"],
             "unknown" if part["dead_tensors"] is None else part["dead_tensors"],
             part["nan_share"],
-            part["update_ratio"],
+            "unknown" if part["update_ratio"] is None else part["update_ratio"],
         )
         for name, part in parts.items()
     )

@@ -29,7 +29,9 @@ def read_entries(train: Path | None) -> Entries:
 
 
 def summarise(entries: Entries) -> dict[str, dict[str, Any]]:
-    """Return for each part the median over the training, and the worst share of missing values.
+    """Return for each part the median over the training, and the worst share of NaN.
+
+    `update_ratio` and `dead_tensors` are None where the training did not note them.
 
     The median, because a rate that warms up and ends at zero has its extremes there, and because a
     last layer that begins at zero lets no gradient pass at the first step.
@@ -48,37 +50,41 @@ def _summary(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "without_gradient": float(np.median(without)),
         "dead_tensors": float(np.median(counted)) if counted else None,
         "dead": next((p["dead"] for p in reversed(found) if p.get("dead")), ""),
-        "nan_share": max(part["nan_share"] for part in found),
-        "update_ratio": float(np.median(updates)) if updates else float("nan"),
+        "nan_share": float(np.max([part["nan_share"] for part in found])),
+        "update_ratio": float(np.median(updates)) if updates else None,
     }
 
 
 def part_checks(parts: Parts) -> tuple[Check, ...]:
     """Judge what `summarise` found; nothing is checkable where it found no part."""
     none = "" if parts else "this run has trained nothing yet: run its config to the end; "
+    shares = [part["nan_share"] for part in parts.values()]
     updates = [part["update_ratio"] for part in parts.values()]
+    known = bool(updates) and None not in updates
+    unmoved = "its training noted no step of some part; " if parts and not known else none
     return (
         _dead_check(parts, none),
         Check(
             name="share of NaN in any gradient",
-            value=max((part["nan_share"] for part in parts.values()), default=None),
+            value=float(np.max(shares)) if shares else None,
             op="<=",
             threshold=0.0,
             hint=none + "see bad_batches.json of the stage train for the batch it began with",
         ),
         Check(
             name="largest update over weights, median step",
-            value=max(updates, default=None),
+            value=float(np.max(updates)) if known else None,
             op="<=",
             threshold=GREATEST_UPDATE,
-            hint=none + "weights are thrown about at every step: lower train.lr",
+            hint=unmoved + "weights are thrown about at every step: lower train.lr",
         ),
         Check(
             name="smallest update over weights, median step",
-            value=min(updates, default=None),
+            value=float(np.min(updates)) if known else None,
             op=">=",
             threshold=LEAST_UPDATE,
-            hint=none + "weights hardly move: raise train.lr (1e-5 and below moves nothing here)",
+            hint=unmoved
+            + "weights hardly move: raise train.lr (1e-5 and below moves nothing here)",
         ),
     )
 
