@@ -89,7 +89,8 @@ def shape_of(oracle: OracleMap, sets: Sets) -> Shape:
     used = States(oracle, sets).used
     gains = np.where(used, 0.0, oracle.gains(sets))
     left = 1 - oracle.coverage(sets)[:, None] - gains
-    worst, best = left.max(1, where=~used, initial=-np.inf), left.min(1, where=~used, initial=np.inf)
+    worst = left.max(1, where=~used, initial=-np.inf)
+    best = left.min(1, where=~used, initial=np.inf)
     return Shape(
         optima=local_optima(gains, neighbours(oracle.protocol)),
         spread=(worst - best) / np.maximum(left.mean(1, where=~used), 1e-12),

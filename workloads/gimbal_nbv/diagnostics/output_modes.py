@@ -68,12 +68,19 @@ class Modes:
     def finite(self) -> NDArray[np.bool_]:
         """Which answers hold no infinity and no NaN [B]."""
         parts = (self.target, self.choice, self.utility[:, None], self.raw)
-        return np.isfinite(np.column_stack([part for part in parts if part is not None])).all(1)
+        joined = np.column_stack([part for part in parts if part is not None])
+        return np.asarray(np.isfinite(joined).all(axis=1))
 
     def only(self, rows: NDArray[np.bool_]) -> Modes:
         """Return the states that `rows` [B] names."""
-        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Modes(**{k: None if part is None else part[rows] for k, part in parts.items()})
+        return Modes(
+            views=self.views[rows],
+            target=self.target[rows],
+            choice=self.choice[rows],
+            utility=self.utility[rows],
+            apart=self.apart[rows],
+            raw=None if self.raw is None else self.raw[rows],
+        )
 
 
 def measure(bench: Bench, progress: Progress) -> Diagnosis:

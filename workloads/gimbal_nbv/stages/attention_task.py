@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gimbal_nbv.course import Course
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 from gimbal_nbv.observing import extractor_of
-from gimbal_nbv.stages.scorer_task import moment_rows
-from gimbal_nbv.stages.state_source import StateSource, splits_of, validation_means
+from gimbal_nbv.stages.state_source import StateSource
+from gimbal_nbv.stages.twin_task import TwinTask, twin_groups
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from gimbal.data.reading import BlockReader
-    from gimbal.training.task import Batch, LossTerms, ParameterGroups, Source
-    from gimbal_nbv.attention.inputs import PolicyOutput
+    from gimbal.training.task import ParameterGroups
     from gimbal_nbv.attention.policy import Moments
     from gimbal_nbv.protocol import SphereProtocol
 
 _TOKEN_ROWS = 512
 
 
-class AttentionTask:
+class AttentionTask(TwinTask):
     """A `gimbal.training.task.TrainTask`.
 
     Args:
@@ -44,12 +42,8 @@ class AttentionTask:
         protocol: SphereProtocol,
         course: Course | None = None,
     ) -> None:
-        self._course = course or Course()
-        self._model = model
-        self._objective = objective
-        self._rows = rows
+        super().__init__(model, objective, rows, course)
         self._protocol = protocol
-        self._indices = splits_of(rows)
 
     @property
     def _columns(self) -> tuple[str, ...]:
@@ -71,39 +65,11 @@ class AttentionTask:
             auxiliary=self._objective.information_gain > 0,
             moments=self._moments(),
         )
-        return model, [
-            {"name": "policy", "params": list(model.policy.parameters())},
-            {"name": "blind", "params": list(model.blind.parameters())},
-        ]
+        return model, twin_groups(model.policy, model.blind)
 
     def source(self, split: str) -> StateSource:
         """Return the states of a split; a lone training object also validates."""
         return StateSource(self._rows, self._indices[split], self._columns, self._protocol)
-
-    def loss(self, module: nn.Module, batch: Batch, step: int) -> LossTerms:
-        """Return the objective of both networks."""
-        batch = self._course.drawn(batch, step, self._objective)
-        return self._terms(module(batch), batch, self._course.progress(step))
-
-    def validate(self, module: nn.Module, source: Source) -> Mapping[str, Any]:
-        """Return the loss and the regret of both networks on states of held-out objects."""
-
-        def score(batch: Batch) -> tuple[LossTerms, Mapping[str, Tensor]]:
-            outputs = module(batch)
-            scores = {name: output.scores for name, output in outputs.items()}
-            return self._terms(outputs, batch), scores
-
-        return validation_means(module, source, score)
-
-    def _terms(
-        self, outputs: Mapping[str, PolicyOutput], batch: Batch, progress: float = 0.0
-    ) -> LossTerms:
-        from gimbal_nbv.objectives.configured import network_loss
-
-        return {
-            name: network_loss(output, batch, self._model, self._objective, progress)
-            for name, output in outputs.items()
-        }
 
     def _moments(self) -> tuple[Moments, Moments]:
         """Return what the policy and its twin standardise by; the twin's tokens are all zero."""
@@ -111,16 +77,14 @@ class AttentionTask:
 
         from gimbal_nbv.attention.policy import Moments
 
-        train = self._indices["train"]
-        some = train[np.linspace(0, len(train) - 1, min(len(train), _TOKEN_ROWS), dtype=np.int64)]
-        sample = self._rows.fetch(some, ("tokens", "views"))
+        sample = self._some_rows(("tokens", "views"), _TOKEN_ROWS)
         tokens = torch.from_numpy(sample["tokens"][sample["views"] >= 0].astype(np.float32))
         flat = tokens.reshape(-1, tokens.shape[-1])
         of_tokens = (flat.mean(0), flat.std(0))
         nothing = (torch.zeros_like(of_tokens[0]), torch.ones_like(of_tokens[1]))
         if self._model.candidate_features == "none":
             return Moments(tokens=of_tokens), Moments(tokens=nothing)
-        given = moment_rows(self._rows, train, ("features", "blind"))
+        given = self._some_rows(("features", "blind"))
         pair = {
             name: tuple(
                 torch.as_tensor(

@@ -68,7 +68,7 @@ class DetachedTask(AttentionTask):
         self._watched: GradientFlow | None = None
 
     def _terms(
-        self, outputs: Mapping[str, PolicyOutput], batch: Batch, progress: float = 0.0
+        self, outputs: Mapping[str, PolicyOutput | Tensor], batch: Batch, progress: float = 0.0
     ) -> LossTerms:
         rows = batch["row"].cpu().numpy()
         names = np.array([self._names[int(row)] for row in rows])
@@ -77,8 +77,6 @@ class DetachedTask(AttentionTask):
             places = np.flatnonzero(names == name)
             states = self._states(str(name), batch["views"][places].cpu().numpy())
             for network, output in outputs.items():
-                if output.direction is None:
-                    continue
                 lost = self._lost(output, places, states)
                 sums[network] = sums[network] + lost if network in sums else lost
         return {network: (total, len(rows)) for network, total in sums.items()}
@@ -110,11 +108,15 @@ class DetachedTask(AttentionTask):
             self._watched = None
         return summary(flow.numbers())
 
-    def _lost(self, output: PolicyOutput, places: np.ndarray, states: DetachedStates) -> Tensor:
+    def _lost(
+        self, output: PolicyOutput | Tensor, places: np.ndarray, states: DetachedStates
+    ) -> Tensor:
+        import torch
+
         from gimbal_nbv.objectives.ascent import norm_penalty
         from gimbal_nbv.objectives.detached import detached_step
 
-        if output.direction is None:
+        if isinstance(output, torch.Tensor) or output.direction is None:
             raise TypeError("a direction is needed")
         directions = output.direction[places]
         step = detached_step(
