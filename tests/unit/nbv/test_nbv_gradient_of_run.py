@@ -200,6 +200,28 @@ def test_without_the_runs_own_net_its_gradient_is_not_checkable(
     assert "not compared" in diagnosis.answer and not diagnosis.plots
 
 
+def test_objects_are_spread_over_all_that_are_held_out(
+    mug_oracle: OracleMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ones would be of a few families only."""
+    names = [f"object-{number:02d}" for number in range(60)]
+    asked: list[str] = []
+
+    def compared(one: Any, taken: int, *_: object) -> Agreement:
+        if taken == 1:
+            asked.append(one.object_id)
+        return STAGES[0].found
+
+    monkeypatch.setattr(report, "object_agreement", compared)
+    bench = detached_bench(mug_oracle.protocol)
+    bench.count, bench.seed = lambda: len(names), 0
+    bench.objects = lambda: (SimpleNamespace(object_id=n, oracle=mug_oracle) for n in names)
+    diagnosis = report.measure(bench, lambda *_: None)
+    assert len(asked) == report.OBJECTS == len(set(asked))
+    assert asked[0] == names[0] and asked[-1] == names[-1]
+    assert diagnosis.numbers["agreement"][0]["triples"] == report.OBJECTS * 8
+
+
 def test_a_run_with_one_first_view_is_examined_from_it(mug_oracle: OracleMap) -> None:
     one: Any = SimpleNamespace(object_id="mug", oracle=mug_oracle)
     config = SimpleNamespace(first_view=7)
