@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from gimbal_nbv.attention.harmonics import harmonics
-from gimbal_nbv.attention.heads import HEAD_NUMBERS, aim, from_angles, refine, to_angles
+from gimbal_nbv.attention.heads import HEAD_NUMBERS, aim, from_angles, length, refine, to_angles
 from gimbal_nbv.attention.shape import HeadName
 
 
@@ -146,6 +146,36 @@ def test_a_refined_direction_moves_along_the_tangent_by_at_most_half_the_spacing
     torch.testing.assert_close(half, expected, atol=1e-6, rtol=0)
     far = refine(corners, best, vectors((1e9, 0, 0)))
     torch.testing.assert_close(far, vectors((0.5**0.5, 0, 0.5**0.5)), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 30.0, 1e20, 3e38])
+def test_numbers_as_large_as_the_type_holds_have_a_direction(size: float) -> None:
+    """Squares of 1e20 are infinite in float32: one head then said 0, another NaN."""
+    wanted = functional.normalize(torch.tensor([[1.0, -0.5, 0.25]]), dim=1)
+    raw = (size * wanted).requires_grad_()
+    for head in ("unit_vector", "cartesian"):
+        torch.testing.assert_close(aim(head, raw).direction, wanted)
+    around = aim("spherical_periodic", raw).direction
+    torch.testing.assert_close(around.norm(dim=1), torch.ones(1))
+    torch.testing.assert_close(length(raw), torch.tensor([size]))
+    candidates = torch.eye(3)[None]
+    refined = refine(candidates, torch.tensor([0]), raw)
+    known = refine(candidates.double(), torch.tensor([0]), raw.detach().double())
+    torch.testing.assert_close(refined.double(), known, atol=1e-6, rtol=1e-5)
+    (refined.sum() + around.sum() + aim("unit_vector", raw).direction.sum()).backward()
+    assert raw.grad is not None and raw.grad.isfinite().all()
+
+
+def test_the_scale_leaves_no_trace_in_gradients() -> None:
+    raw = (3 * directions(5)).requires_grad_()
+    candidates = torch.eye(3, dtype=torch.float64).expand(5, 3, 3)
+    best = torch.arange(5) % 3
+    for function in (
+        length,
+        lambda r: aim("unit_vector", r).direction,
+        lambda r: refine(candidates, best, r),
+    ):
+        assert torch.autograd.gradcheck(function, (raw,))
 
 
 def test_each_degree_of_harmonics_keeps_its_length() -> None:

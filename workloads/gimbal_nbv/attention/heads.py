@@ -61,16 +61,15 @@ def aim(head: HeadName, raw: Tensor) -> Aim:
         raw: [B,K], see `HEAD_NUMBERS`.
     """
     if head == "cartesian":
-        return Aim(functional.normalize(raw, dim=-1, eps=SMALLEST_NORM), point=raw)
+        return Aim(_unit(raw), point=raw)
     if head == "unit_vector":
-        direction = functional.normalize(raw, dim=-1, eps=SMALLEST_NORM)
-        return Aim(direction, norm=length(raw))
+        return Aim(_unit(raw), norm=length(raw))
     elevation = torch.tanh(raw[:, -1]) * (pi / 2)
     if head == "spherical":
         azimuth = (torch.tanh(raw[:, 0]) + 1) * pi
         angles = torch.stack([azimuth, elevation], dim=-1)
         return Aim(from_angles(angles), angles=angles)
-    cosine, sine = functional.normalize(raw[:, :2], dim=-1, eps=SMALLEST_NORM).unbind(-1)
+    cosine, sine = _unit(raw[:, :2]).unbind(-1)
     return Aim(_from_circle(cosine, sine, elevation))
 
 
@@ -89,7 +88,9 @@ def to_angles(directions: Tensor) -> Tensor:
 
 def length(vectors: Tensor) -> Tensor:
     """Return lengths [...] of vectors [...,3], with a gradient of 0 rather than NaN at 0."""
-    return (vectors.square().sum(-1) + SMALLEST_NORM**2).sqrt()
+    scale = _scale(vectors)
+    squares = (vectors / scale).square().sum(-1) + (SMALLEST_NORM / scale[..., 0]).square()
+    return scale[..., 0] * squares.sqrt()
 
 
 def refine(candidates: Tensor, best: Tensor, offset: Tensor) -> Tensor:
@@ -109,11 +110,25 @@ def refine(candidates: Tensor, best: Tensor, offset: Tensor) -> Tensor:
     cosine = (candidates @ centre.unsqueeze(-1))[..., 0]
     others = cosine.scatter(1, best.unsqueeze(1), -1.0)
     most = torch.acos(others.amax(1).clamp(-1, 1)) / 2
-    tangent = offset - (offset * centre).sum(-1, keepdim=True) * centre
+    scale = _scale(offset)
+    short = offset / scale
+    tangent = short - (short * centre).sum(-1, keepdim=True) * centre
     size = length(tangent)
-    angle = most * size / (1 + size)
+    angle = most * size / (1 / scale[..., 0] + size)
     step = (angle.sin() / size).unsqueeze(-1) * tangent
     return functional.normalize(angle.cos().unsqueeze(-1) * centre + step, dim=-1)
+
+
+def _scale(vectors: Tensor) -> Tensor:
+    """Return what to divide vectors [...,K] by so that their squares fit the type: at least 1.
+
+    It has no gradient, for it cancels out wherever it is used.
+    """
+    return vectors.detach().abs().amax(-1, keepdim=True).clamp(min=1)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return functional.normalize(vectors / _scale(vectors), dim=-1, eps=SMALLEST_NORM)
 
 
 def _from_circle(cosine: Tensor, sine: Tensor, elevation: Tensor) -> Tensor:
