@@ -97,6 +97,15 @@ def test_an_empty_picture_has_no_surface_and_its_rays_pass_the_origin() -> None:
     torch.testing.assert_close(across, torch.zeros(PATCHES**2), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -1.0])
+def test_a_pixel_that_measured_nothing_sensible_counts_as_no_hit(bad: float) -> None:
+    cameras = cameras_at((1, 0.2, 0.3))
+    depth = sphere_depth(cameras, 0.4)
+    gap, broken = depth.copy(), depth.copy()
+    gap[0, 10:14, 12:20], broken[0, 10:14, 12:20] = 0, bad
+    torch.testing.assert_close(tokens_of(cameras, broken), tokens_of(cameras, gap))
+
+
 def test_a_step_in_depth_is_a_silhouette_of_the_near_side() -> None:
     cameras = cameras_at((0, 1, 0.4))
     depth = np.full((1, SIZE, SIZE), 1.5, np.float32)

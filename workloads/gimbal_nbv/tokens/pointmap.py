@@ -83,7 +83,8 @@ def first_frame(poses: Tensor) -> Tensor:
 
 def _tokens_of(depth: Tensor, rotation: Tensor, centre: Tensor, K: Tensor) -> Tensor:
     """Return tokens [V,64,16] of views whose camera axes are the columns of `rotation`."""
-    hit = depth > 0
+    hit = torch.isfinite(depth) & (depth > 0)
+    depth = torch.where(hit, depth, torch.zeros_like(depth))
     rays = _rays(K, depth.shape[1], depth.shape[2])
     local = rays * depth[..., None]
     jump = _jump_of(K)
