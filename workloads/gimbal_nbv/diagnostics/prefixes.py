@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gimbal_nbv.oracle import Sets
-from gimbal_nbv.protocol import SphereProtocol, first_views
+from gimbal_nbv.protocol import SphereProtocol, starts_of
 
 if TYPE_CHECKING:
     from gimbal_nbv.diagnostics.bench import Bench, BenchObject
@@ -29,10 +29,9 @@ def own_starts(bench: Bench, one: BenchObject, count: int) -> list[int]:
         one: The object.
         count: How many, at most; as many as there are candidates.
     """
+    wanted = min(count, one.oracle.views)
     fixed = bench.config.first_view
-    if fixed is not None:
-        return [fixed]
-    return first_views(bench.protocol, one.object_id, min(count, one.oracle.views), bench.seed)
+    return starts_of(bench.protocol, one.object_id, wanted, bench.seed, fixed)
 
 
 def farthest_sets(protocol: SphereProtocol, first_views: Sequence[int], count: int) -> Sets:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 _FLOW_STATES = 8
 """States whose gradient is followed at each validation."""
-_TRUTH_POINTS = 1000
-"""Surface samples of a step; the others would double its time and hardly move its gradient."""
 
 
 class DetachedTask(AttentionTask):
@@ -131,13 +129,9 @@ class DetachedTask(AttentionTask):
 
     @functools.cached_property
     def _settings(self) -> DetachedSettings:
-        from gimbal_nbv.objectives.detached import DetachedSettings
+        from gimbal_nbv.objectives.detached_inputs import detached_settings
 
-        return DetachedSettings(
-            radius=self._protocol.radius,
-            sums=self._objective.sums,
-            normalise=self._objective.normalise,
-        )
+        return detached_settings(self._objective, self._protocol.radius)
 
     @functools.cached_property
     def _reconstruction(self) -> Reconstruction:
@@ -176,7 +170,7 @@ class DetachedTask(AttentionTask):
     def _states(self, name: str, sets: np.ndarray) -> DetachedStates:
         import torch
 
-        from gimbal_nbv.objectives.detached_inputs import detached_states
+        from gimbal_nbv.objectives.detached_inputs import TRUTH_POINTS, detached_states
         from gimbal_nbv.states import States
 
         oracle = self._oracle(name)
@@ -185,7 +179,7 @@ class DetachedTask(AttentionTask):
             self._depth(name),
             number=self._place[name],
             stride=self._stride,
-            truth_points=_TRUTH_POINTS,
+            truth_points=TRUTH_POINTS,
             settings=self._settings if self._objective.normalise == "range" else None,
         )
         if self._objective.sums or self._completion is not None:
