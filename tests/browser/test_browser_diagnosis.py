@@ -17,6 +17,7 @@ from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.policies import FarthestPolicy, OracleCoverage
 from gimbal_nbv.protocol import SphereProtocol
 from gimbal_nbv.shapes import make_shape
+from gimbal_nbv.stages.reading import DepthNoise
 from gimbal_vision.rendering.raster import RasterRenderer
 
 CHROMIUM = "/usr/bin/chromium"
@@ -58,7 +59,8 @@ class Mug(BenchObject):
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     protocol = Mug.protocol
     oracle = build_oracle(Mug.mesh, protocol)
-    mug = Mug(object_id=HOSTILE, oracle=oracle, rows=None)  # type: ignore[arg-type]
+    clean = DepthNoise(0.0, 0)
+    mug = Mug(object_id=HOSTILE, oracle=oracle, rows=None, noise=clean)  # type: ignore[arg-type]
     walkers = Walkers(policies={"farthest": FarthestPolicy(), "oracle": OracleCoverage()})
     shapes = [shapes_of(oracle, [0, 4, 9])]
     found = diagnose(shapes, [HOSTILE], [walk(mug, walkers, first=4, budget=5)], protocol.views)
