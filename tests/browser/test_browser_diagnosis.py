@@ -10,6 +10,7 @@ import pytest
 
 from gimbal_nbv.building import build_oracle
 from gimbal_nbv.diagnostics.bench import BenchObject
+from gimbal_nbv.diagnostics.detached_means import DetachedMeans, Fallback
 from gimbal_nbv.diagnostics.landscape import diagnose, shapes_of
 from gimbal_nbv.diagnostics.landscape_sphere import Walkers, walk
 from gimbal_nbv.diagnostics.page import render_diagnosis
@@ -61,7 +62,10 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     oracle = build_oracle(Mug.mesh, protocol)
     clean = DepthNoise(0.0, 0)
     mug = Mug(object_id=HOSTILE, oracle=oracle, rows=None, noise=clean)  # type: ignore[arg-type]
-    walkers = Walkers(policies={"farthest": FarthestPolicy(), "oracle": OracleCoverage()})
+    walkers = Walkers(
+        policies={"farthest": FarthestPolicy(), "oracle": OracleCoverage()},
+        means=DetachedMeans.default(protocol.radius, Fallback(side=32, truth_points=None)),
+    )
     shapes = [shapes_of(oracle, [0, 4, 9])]
     found = diagnose(shapes, [HOSTILE], [walk(mug, walkers, first=4, budget=5)], protocol.views)
     path = tmp_path_factory.mktemp("page") / "landscape.html"
