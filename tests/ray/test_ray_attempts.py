@@ -78,6 +78,7 @@ def cards_of(attempt: AttemptFolder) -> list[str]:
     return sorted(card for worker in workers for card in worker.uuids)
 
 
+@pytest.mark.slow
 def test_a_job_moves_from_two_cards_to_one_past_a_neighbour(
     lab: AttemptLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

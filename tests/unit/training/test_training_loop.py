@@ -253,7 +253,7 @@ def test_a_tensor_without_gradient_is_named_though_its_part_has_one() -> None:
     )
     inner = module[0]
     with torch.no_grad():
-        inner[0].bias[0] = -100.0
+        inner[0].bias.copy_(torch.tensor([-100.0, 10.0, 10.0, 10.0]))
     hidden = inner[1](inner[0](torch.ones(5, 3)))
     inner[2](hidden).sum().backward()
     whole = gradient_entry(parts_of(module))["0"]
