@@ -168,7 +168,7 @@ def kept(file: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
     if not file.exists():
         return None
     result: dict[str, Any] = read_json(file)
-    return result if result.get("asked", asked) == asked else None
+    return result if result.get("asked") == asked else None
 
 
 def summary(results: Sequence[Mapping[str, Any]], ends: Mapping[str, np.ndarray]) -> dict[str, Any]:

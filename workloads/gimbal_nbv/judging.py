@@ -17,12 +17,12 @@ from gimbal.pipeline.events import Observer
 from gimbal.pipeline.runner import RunOptions, RunResult, run_experiment
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.paths import at_home
-from gimbal_nbv.run_policy import POLICY_STAGES, finished_stages
+from gimbal_nbv.run_policy import finished_stages, policy_stage_names, run_config
 from gimbal_nbv.stages.reporting import ReportStage
 from gimbal_nbv.workload import NbvWorkload, data_stages, judging_stages
 
-_TAUGHT_BY = ("states", "train", "constant")
-"""Stages that decide what the policy and the fitted baseline take a candidate's numbers for."""
+_TAUGHT_BY = ("completion", "sensitivity", "states", "train", "constant")
+"""Stages that decide what the policy and the fitted baselines take a candidate's numbers for."""
 
 
 class JudgingWorkload(NbvWorkload):
@@ -77,7 +77,7 @@ def evaluate_run(judging: Judging, command: Sequence[str], observer: Observer) -
         StorageError: Its checkpoint is damaged.
     """
     trained = find(judging.runs_dir, judging.reference)
-    given = finished_stages(trained, POLICY_STAGES)
+    given = finished_stages(trained, policy_stage_names(run_config(trained)))
     drift = policy_drift(trained)
     require_no_drift(trained, drift, allowed=judging.allow_drift)
     if drift:
@@ -105,7 +105,9 @@ def policy_drift(trained: RunFolder) -> tuple[str, ...]:
     workload: Workload[Any]
     workload, settings = load_experiment(trained.config_file)
     taught = [stage for stage in workload.stages(settings) if stage.name in _TAUGHT_BY]
-    return (*drift_of(trained, taught), *require_whole_checkpoint(trained.stages / "train"))
+    nets = [stage.name for stage in taught if stage.name in ("completion", "train")]
+    damaged = [said for name in nets for said in require_whole_checkpoint(trained.stages / name)]
+    return (*drift_of(trained, taught), *damaged)
 
 
 def _word(path: Path) -> str:

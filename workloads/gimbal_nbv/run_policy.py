@@ -77,6 +77,11 @@ def policy_stages(run: RunFolder, config: NbvConfig) -> Mapping[str, StageOutput
     return found
 
 
+def policy_stage_names(config: NbvConfig) -> tuple[str, ...]:
+    """Return the names of all stages that the policies of a run's own table are loaded from."""
+    return (*POLICY_STAGES, "completion") if config.completion is not None else POLICY_STAGES
+
+
 def run_config(run: RunFolder) -> NbvConfig:
     """Return the settings of a run.
 
