@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from gimbal.experiment.paths import at_home
 from gimbal.experiment.settings import ExperimentSettings, Settings
 from gimbal.training.settings import TrainSettings
 from gimbal_nbv.completion_settings import CompletionSettings, SensitivitySettings
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings, idle_keys
-from gimbal_nbv.paths import at_home
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]

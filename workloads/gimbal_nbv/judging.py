@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gimbal.experiment.loading import load_experiment
+from gimbal.experiment.paths import at_home
 from gimbal.experiment.run_finding import find
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.stage import Stage
@@ -16,7 +17,6 @@ from gimbal.pipeline.drift import drift_of, require_no_drift, require_whole_chec
 from gimbal.pipeline.events import Observer
 from gimbal.pipeline.runner import RunOptions, RunResult, run_experiment
 from gimbal_nbv.config import NbvConfig
-from gimbal_nbv.paths import at_home
 from gimbal_nbv.run_policy import finished_stages, policy_stage_names, run_config
 from gimbal_nbv.stages.reporting import ReportStage
 from gimbal_nbv.workload import NbvWorkload, data_stages, judging_stages

@@ -9,7 +9,7 @@ settings count from the folder the command is run in, as on any command line.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,14 @@ from gimbal.experiment.workload import Workload
 from gimbal.experiment.yaml_reading import KeyPath, read_yaml
 from gimbal.experiment.yaml_writing import dump_yaml
 
-__all__ = ["ConfigTree", "dump_yaml", "load_experiment", "load_settings", "read_config"]
+__all__ = [
+    "ConfigTree",
+    "default_settings",
+    "dump_yaml",
+    "load_experiment",
+    "load_settings",
+    "read_config",
+]
 
 _EXTENDS = "extends"
 _MAX_LISTED = 6
@@ -79,6 +86,23 @@ def load_settings(
     return _checked(workload, read_config(path, overrides), path)
 
 
+def default_settings(
+    workload: Workload[Any], base: Mapping[str, Any], overrides: Sequence[str | Override] = ()
+) -> ExperimentSettings:
+    """Return a workload's own defaults with overrides, for a command that reads no file.
+
+    Args:
+        workload: Whose settings.
+        base: What the defaults lack, such as `{"workload": "multicar", "experiment": "check"}`.
+        overrides: See `load_experiment`.
+
+    Raises:
+        ConfigError: See `load_experiment`.
+    """
+    source = Path("the defaults")
+    return _checked(workload, _merged([ConfigTree(dict(base), {})], overrides, source), source)
+
+
 def _checked(workload: Workload[Any], tree: ConfigTree, source: Path) -> ExperimentSettings:
     try:
         settings: ExperimentSettings = workload.config.model_validate(tree.data)
@@ -98,9 +122,14 @@ def read_config(path: Path, overrides: Sequence[str | Override] = ()) -> ConfigT
     Raises:
         ConfigError: See `load_experiment`; keys are not yet checked here.
     """
+    return _merged(_read_layers(path, ()), overrides, path)
+
+
+def _merged(
+    layers: Sequence[ConfigTree], overrides: Sequence[str | Override], path: Path
+) -> ConfigTree:
     from omegaconf import OmegaConf
 
-    layers = _read_layers(path, ())
     origins: dict[KeyPath, str] = {}
     for layer in layers:
         origins.update(layer.origins)

@@ -66,7 +66,7 @@ def rollout(
       0 done, 1 the object cannot be used, 2 a wrong option, run or file, 6 disk, 7 drifted
     """
     from gimbal.cli.run_commands import print_json
-    from gimbal_nbv.paths import at_home
+    from gimbal.experiment.paths import at_home
     from gimbal_nbv.playing.folder import require_free, write_rollout
     from gimbal_nbv.playing.play import Play, play_policy
     from gimbal_nbv.playing.scene import Scene

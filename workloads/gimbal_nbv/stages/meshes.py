@@ -20,9 +20,9 @@ from gimbal.data.schema import BlockSchema, Column
 from gimbal.data.stage import BadItem, DataStage, Item
 from gimbal.errors import ConfigError
 from gimbal.experiment.files import exists, is_file, storage_errors
+from gimbal.experiment.paths import at_home
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.config import DataSettings
-from gimbal_nbv.paths import at_home
 from gimbal_vision.errors import VisionError
 
 if TYPE_CHECKING:

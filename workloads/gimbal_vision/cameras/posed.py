@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from gimbal_vision.errors import CameraError
-from gimbal_vision.poses import invert_pose, is_rigid, look_at
+from gimbal_vision.poses import invert_pose, is_rigid
 
-__all__ = ["PinholeCameras", "from_integer_centres", "look_at", "to_integer_centres"]
+__all__ = ["PinholeCameras", "from_integer_centres", "to_integer_centres"]
 
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Index = int | slice | Sequence[int] | np.ndarray[Any, np.dtype[Any]]

@@ -1,0 +1,1 @@
+"""The workload `multicar`: cooperating cars, each seen as one panorama."""

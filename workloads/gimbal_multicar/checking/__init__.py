@@ -1,0 +1,1 @@
+"""What must hold of a data set before anybody trains on it."""

@@ -1,0 +1,1 @@
+"""Panoramas to look at."""

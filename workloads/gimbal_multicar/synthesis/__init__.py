@@ -1,0 +1,1 @@
+"""Made streets and cars, written as OPV2V or straight to panoramas."""

@@ -1,0 +1,1 @@
+"""Several cameras of one car become one panorama around it."""
