@@ -7,6 +7,7 @@ depend on calibration alone are made once and found again by it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +84,14 @@ class Rig:
     def car_from_cameras(self) -> FloatArray:
         """[N, 4, 4] float64 poses in the car's frame."""
         return np.stack([c.car_from_camera for c in self.cameras])
+
+    def only(self, names: Collection[str]) -> Rig:
+        """Return the rig of those cameras that are named, in this rig's order.
+
+        Raises:
+            CameraError: None of them is there.
+        """
+        return Rig(tuple(c for c in self.cameras if c.name in names))
 
     @property
     def digest(self) -> str:
