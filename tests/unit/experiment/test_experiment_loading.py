@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gimbal.errors import ConfigError
-from gimbal.experiment.loading import load_experiment, read_config
+from gimbal.experiment.loading import default_settings, load_experiment, read_config
 from gimbal.experiment.overrides import parse_override
 
 Write = Callable[..., Path]
@@ -190,3 +190,12 @@ def test_a_missing_key_is_named(toy_file: Write, tmp_path: Path) -> None:
 def test_the_first_equals_sign_ends_the_key() -> None:
     override = parse_override("data.meshes=a=b=c")
     assert (override.keys, override.value) == (("data", "meshes"), "a=b=c")
+
+
+def test_a_command_without_a_file_takes_defaults_and_overrides(toy_file: Write) -> None:
+    workload, from_file = load_experiment(toy_file("data:\n  count: 9\n"))
+    base = {"workload": "toy", "experiment": from_file.experiment}
+    assert default_settings(workload, base, ["data.count=9"]) == from_file
+    with pytest.raises(ConfigError) as caught:
+        default_settings(workload, base, ["data.cuont=9"])
+    assert "count" in f"{caught.value}"
