@@ -8,7 +8,7 @@ in its tangent, so that vertical lines stay straight.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -63,6 +63,11 @@ class Panorama(ABC):
         """Vertical angle of view in degrees, from the upper edge to the lower."""
         top, bottom = self._elevation(np.array([0.0, float(self.height)]))
         return float(np.degrees(bottom - top))
+
+    def resized(self, height: int, width: int) -> Self:
+        """Return the model of the same panorama scaled to another size."""
+        scale = height / self.height
+        return replace(self, height=height, width=width, fy=self.fy * scale, cy=self.cy * scale)
 
     def rays(self) -> FloatArray:
         """Return [H, W, 3] float64 unit directions through the pixel centres."""
