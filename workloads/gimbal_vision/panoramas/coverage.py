@@ -1,9 +1,9 @@
 """What a rig can see of a panorama, from calibration alone.
 
-A check against the builder must not share its arithmetic, so nothing is projected here: a direction
-is seen where it lies on the inner side of the four planes through the optical centre and the image's
-edges, n . d > 0, and not too far from the axis. Directions are at infinity: where the cameras stand
-does not matter.
+A check against the builder must not share its arithmetic, so nothing is projected here: a
+direction is seen where it lies on the inner side of the four planes through the optical centre and
+the image's edges, n . d > 0, and not too far from the axis. Directions are at infinity: where the
+cameras stand does not matter.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def camera_counts(
     rig: Rig, camera: Panorama, min_cos_view_angle: float = MIN_COS_VIEW_ANGLE
 ) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return [H, W] uint8: how many cameras see each pixel's centre."""
-    return seen_by(rig, camera.rays(), min_cos_view_angle).sum(axis=0, dtype=np.uint8)
+    seen = seen_by(rig, camera.rays(), min_cos_view_angle)
+    counts: np.ndarray[Any, np.dtype[np.uint8]] = seen.sum(axis=0, dtype=np.uint8)
+    return counts
 
 
 def expected_coverage(

@@ -54,7 +54,7 @@ def _cropped(
 ) -> np.ndarray[Any, np.dtype[Any]]:
     import cv2
 
-    size = _covering(*image.shape[:2], height, width)
+    size = _covering(image.shape[0], image.shape[1], height, width)
     top, left = _corner(size, height, width)
     scaled: np.ndarray[Any, np.dtype[Any]] = cv2.resize(
         image, size[::-1], interpolation=interpolation
