@@ -30,6 +30,7 @@ def explain(old: Mapping[str, Any], new: Mapping[str, Any], *, all_code: bool = 
         *_code(_mapping(old, "code"), _mapping(new, "code"), None if all_code else _MAX_CODE_FILES),
         *_libraries(_mapping(old, "libraries"), _mapping(new, "libraries")),
         *_files(old.get("files"), new.get("files")),
+        *_outside(old.get("outside"), new.get("outside")),
     ]
 
 
@@ -108,3 +109,8 @@ def _libraries(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 def _files(old: Any, new: Any) -> Iterator[str]:
     if isinstance(old, list) and isinstance(new, list) and len(old) != len(new):
         yield f"outside files: {len(old)} → {len(new)}"
+
+
+def _outside(old: Any, new: Any) -> Iterator[str]:
+    if old != new:
+        yield "the data set outside changed: names, sizes or times of its files"

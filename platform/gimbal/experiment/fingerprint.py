@@ -1,9 +1,10 @@
 """Fingerprints: equal ones mean an equal result, so a stage is run once.
 
 A stage's fingerprint is a hash of what decides its result: its settings and other fields, the
-seed, its inputs' fingerprints, the content of files it reads from outside, the first-party code
-its module reaches, and the versions of the libraries it names. The parts are kept beside the hash,
-so that a rerun can be explained. Paths of this machine never enter.
+seed, its inputs' fingerprints, the content of files it reads from outside (of a data set too large
+for that, what the stage says of it), the first-party code its module reaches, and the versions of
+the libraries it names. The parts are kept beside the hash, so that a rerun can be explained. Paths
+of this machine never enter.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ def stage_fingerprint(
         "code": stage_code(stage) if code is None else dict(code),
         "libraries": library_versions(stage.libraries),
     }
-    return Fingerprint.of(parts)
+    outside = stage.outside_state()
+    return Fingerprint.of(parts | ({"outside": outside} if outside else {}))
 
 
 def _fields(stage: Stage) -> dict[str, Any]:

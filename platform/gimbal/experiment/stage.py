@@ -130,6 +130,14 @@ class Stage(ABC):
         """
         return ()
 
+    def outside_state(self) -> str:
+        """Return a hash of what it reads from outside and nobody would read twice to hash it.
+
+        For a data set of hundreds of gigabytes: of the names, sizes and times of its files, say.
+        It enters the fingerprint; empty: there is nothing of the kind.
+        """
+        return ""
+
 
 Progress = Callable[[int, int, str], None]
 """Called with what is done, the total and a few words."""

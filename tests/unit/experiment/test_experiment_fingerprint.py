@@ -43,9 +43,13 @@ class Data(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Build(Stage):
+    bookkeeping = Stage.bookkeeping | {"seen"}
     depth: int = 2
+    seen: str = ""
     def external_files(self):
         return [self.settings.place] if self.settings.place else []
+    def outside_state(self):
+        return self.seen
 """,
     "kin/features.py": "def go():\n    import friend.tool\n    return __import__('kin.dynamic')\n",
     "kin/dynamic.py": "import kin.backends\n",
@@ -148,6 +152,18 @@ def test_outside_files_count_by_content_not_by_path(stage: Any, tmp_path: Path) 
     (tmp_path / "there" / "a.obj").write_text("v 0 0 1")
     after = at(tmp_path / "there")
     assert explain(before.parts, after.parts) == ["content of settings.place changed"]
+
+
+def test_a_data_set_too_large_to_hash_counts_by_what_the_stage_says_of_it(stage: Any) -> None:
+    """A stage that says nothing keeps the fingerprint it had before there was such a part."""
+    plain, first, other = (
+        stage_fingerprint(replace(stage, seen=seen), {"views": "v"}) for seen in ("", "a1", "b2")
+    )
+    assert "outside" not in plain.parts
+    assert len({plain.digest, first.digest, other.digest}) == 3
+    assert explain(first.parts, other.parts) == [
+        "the data set outside changed: names, sizes or times of its files"
+    ]
 
 
 def test_a_different_place_and_process_gives_the_same_fingerprint(
