@@ -9,7 +9,7 @@ nesting deep enough to exhaust the stack. Mapping keys are always text. Scalars:
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _MERGE_KEY = "<<"
 KeyPath = tuple[str, ...]
+Tags = Mapping[str, Callable[[Any], Any]]
+"""What a tag such as `!!binary` makes of its plain value; a ValueError refuses the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +47,34 @@ class _Node:
     size: int
 
 
-def read_yaml(path: Path) -> Document:
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """What files of one kind may hold.
+
+    Attributes:
+        max_values: Values of a file after its aliases are expanded.
+        tags: The tags that are allowed beside plain text, by their full names.
+    """
+
+    max_values: int = MAX_VALUES
+    tags: Tags = field(default_factory=dict)
+
+
+SETTINGS = Dialect()
+"""Files of settings: short, and without tags."""
+
+
+def read_yaml(path: Path, dialect: Dialect = SETTINGS) -> Document:
     """Read one YAML document from a file.
 
     Raises:
         ConfigError: If the file cannot be read, or is not one safe YAML document; the message
             names the file and the line.
     """
-    return parse_yaml(_decode(_read_bytes(path), path), str(path))
+    return parse_yaml(_decode(_read_bytes(path), path), str(path), dialect)
 
 
-def parse_yaml(text: str, source: str) -> Document:
+def parse_yaml(text: str, source: str, dialect: Dialect = SETTINGS) -> Document:
     """Read one YAML document from a text; `source` names it in errors.
 
     Raises:
@@ -64,7 +83,7 @@ def parse_yaml(text: str, source: str) -> Document:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise _refusal(source, line, "holds a NUL character", "remove it: the file may be damaged")
-    builder = _Builder(source)
+    builder = _Builder(source, dialect)
     try:
         return builder.document(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
@@ -124,8 +143,9 @@ def _decode(data: bytes, path: Path) -> str:
 class _Builder:
     """Builds plain values from YAML events within fixed bounds."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, dialect: Dialect) -> None:
         self.source = source
+        self.dialect = dialect
         self.lines: dict[KeyPath, int] = {}
         self.anchors: dict[str, _Node | None] = {}
         self.size = 0
@@ -149,14 +169,15 @@ class _Builder:
             self._refuse_tag(event)
             if event.anchor:
                 self.anchors[event.anchor] = None
-            node = self._fresh(event, events, path)
+            node = self._tagged(event, self._fresh(event, events, path))
             if event.anchor:
                 self.anchors[event.anchor] = node
         self.size += 1 if not isinstance(event, yaml.AliasEvent) else node.size
-        if self.size > MAX_VALUES:
+        most = self.dialect.max_values
+        if self.size > most:
             raise self._refuse(
                 event,
-                f"expands to more than {MAX_VALUES:,} values",
+                f"expands to more than {most:,} values",
                 "write fewer values, or aliases (`*name`) that do not multiply",
             )
         return node
@@ -173,8 +194,19 @@ class _Builder:
         tag = getattr(event, "tag", None)
         if tag is None or (tag in ("!", _TEXT_TAG) and isinstance(event, yaml.ScalarEvent)):
             return
+        if tag in self.dialect.tags:
+            return
         shown = tag.replace("tag:yaml.org,2002:", "!!")
         raise self._refuse(event, f"the tag {shown} is not allowed", "write a plain value")
+
+    def _tagged(self, event: Any, node: _Node) -> _Node:
+        make = self.dialect.tags.get(event.tag) if event.tag else None
+        if make is None:
+            return node
+        try:
+            return _Node(make(node.value), node.size)
+        except ValueError as error:
+            raise self._refuse(event, str(error), "write plain numbers") from error
 
     def _fresh(self, event: Any, events: Iterator[Any], path: KeyPath) -> _Node:
         if isinstance(event, yaml.ScalarEvent):
@@ -220,7 +252,7 @@ class _Builder:
         return _Node({**merged, **own}, size)
 
     def _key(self, event: Any) -> str:
-        if not isinstance(event, yaml.ScalarEvent):
+        if not isinstance(event, yaml.ScalarEvent) or event.tag in self.dialect.tags:
             raise self._refuse(event, "a key must be a word", "write `key: value`")
         self._refuse_tag(event)
         return str(event.value)
