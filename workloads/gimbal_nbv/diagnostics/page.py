@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gimbal.pages.markup import Html, el
+from gimbal.pages.skeleton import Page, Section, render_page, section
 from gimbal_nbv.diagnostics.finding import Check, Diagnosis, Plot, Table, Verdict
 from gimbal_nbv.diagnostics.registry import DIAGNOSTICS
-from gimbal_nbv.pages.skeleton import Page, Section, asset, render_page, section
+from gimbal_nbv.pages.sphere_part import sphere_scripts, sphere_section
 from gimbal_nbv.report.sphere import sphere_payload
 from gimbal_nbv.report.tables import Cell, header, plain_table, scroller
 from gimbal_nbv.report.text import MISSING, compact, finite, interval, plural
@@ -54,13 +55,14 @@ def render_diagnosis(diagnosis: Diagnosis, *, about: str = "", drift: Sequence[s
             sections=(
                 section("checks", "Checks", _checks(diagnosis.checks)),
                 section("plots", "What it looks like", _grid(plots)),
-                section("sphere", "The sphere", Html(asset("sphere.html")) if sphere else None),
+                sphere_section(sphere),
                 section("tables", "Tables", *map(_table, diagnosis.tables)),
                 _method(diagnosis),
                 section("drift", "What differs", _drift(drift)),
             ),
             figures={key: _drawing(plot) for key, plot in plots.items()},
-            sphere=sphere,
+            data={"sphere": sphere},
+            scripts=sphere_scripts(),
         )
     )
 

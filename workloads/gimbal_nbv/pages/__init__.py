@@ -1,1 +1,1 @@
-"""The one look of every page of this workload: skeleton, palette, plots and the sphere."""
+"""What the pages of this workload add to those of the platform."""

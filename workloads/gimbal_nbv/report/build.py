@@ -11,7 +11,8 @@ from typing import Any
 
 from gimbal.experiment.files import atomic_write_bytes
 from gimbal.pages.markup import Html, el
-from gimbal_nbv.pages.skeleton import Page, Section, asset, render_page, section
+from gimbal.pages.skeleton import Page, Section, render_page, section
+from gimbal_nbv.pages.sphere_part import sphere_scripts, sphere_section
 
 from . import hero, sections
 from .figures import Figure, result_figures
@@ -62,7 +63,7 @@ def render(
         section("results", "Results", results_table(evaluation)),
         section("curves", "Curves", _legend(evaluation) if results else None, _grid(results)),
         section("objects-all", "Object by object", _grid(objects)),
-        section("sphere", "The sphere", Html(asset("sphere.html")) if sphere else None),
+        sphere_section(sphere),
         section(
             "training",
             "Training",
@@ -82,7 +83,8 @@ def render(
             ),
             sections=body,
             figures=plots,
-            sphere=sphere,
+            data={"sphere": sphere},
+            scripts=sphere_scripts(),
         )
     )
 

@@ -1,1 +1,1 @@
-"""What every page is made of: skeleton, palette and scripts."""
+"""The sphere: its markup and scripts."""

@@ -1,7 +1,8 @@
 """One page as one file: its parts in, its text out.
 
-The report of a run and the pages of the diagnostics are a family, so the skeleton, the palette and
-the scripts stand here once. `gimbal.pages.one_file` says why a page can ask nothing of the network.
+Reports and pages of all workloads are a family, so the skeleton, the palette and the script that
+draws plots and sorts tables stand here once; what a workload adds (a sphere, pictures) it hands
+over. `gimbal.pages.one_file` says why a page can ask nothing of the network.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from typing import Any
 
 from gimbal.pages.markup import Html, el, join, script_json
 from gimbal.pages.one_file import content_policy, script_safe
-
-_SCRIPTS = ("page.js", "sphere_geometry.js", "sphere.js")
 
 Section = tuple[str, str, Html | None]
 """Key, title and markup of a section; None where it has nothing to say."""
@@ -31,7 +30,8 @@ class Page:
         hero: What comes first: a verdict, then what supports it.
         sections: In reading order; those without markup are left out.
         figures: `id → {data, layout, height}` of every element `plot-<id>`.
-        sphere: See `report.sphere`; None where there is none.
+        data: What scripts of the workload's own read from `window.gimbalReport.data`.
+        scripts: Their text, run in order after the page's own.
     """
 
     title: str
@@ -39,7 +39,8 @@ class Page:
     hero: Sequence[Html | None]
     sections: Sequence[Section]
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    sphere: Mapping[str, Any] | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    scripts: Sequence[str] = ()
 
 
 def render_page(page: Page) -> str:
@@ -47,16 +48,16 @@ def render_page(page: Page) -> str:
     # Importing plotly costs every `gimbal` command 30 ms; only this line needs it.
     from plotly.offline import get_plotlyjs
 
-    scripts = [script_safe(text) for text in (get_plotlyjs(), *map(asset, _SCRIPTS))]
-    return Template(asset("page.html")).substitute(
+    scripts = [script_safe(text) for text in (get_plotlyjs(), _asset("page.js"), *page.scripts)]
+    return Template(_asset("page.html")).substitute(
         title=join(page.title),
         policy=content_policy(scripts),
-        style=asset("style.css"),
+        style=_asset("style.css"),
         overline=join(" · ".join(page.overline)),
         nav=join([el("a", title, href=f"#{key}") for key, title, html in page.sections if html]),
         hero=Html("\n").join(join(part) for part in page.hero if part),
         body=join([html for _, _, html in page.sections]),
-        data=script_json({"figures": dict(page.figures), "sphere": page.sphere}),
+        data=script_json({"figures": dict(page.figures), **page.data}),
         scripts=join([Html(f"<script>{text}</script>\n") for text in scripts]),
     )
 
@@ -69,6 +70,5 @@ def section(key: str, title: str, *parts: Html | None) -> Section:
     return key, title, el("section", heading, parts, id=key, aria_labelledby=f"{key}-title")
 
 
-def asset(name: str) -> str:
-    """Return the text of a file of `assets`."""
+def _asset(name: str) -> str:
     return (resources.files(__package__) / "assets" / name).read_text(encoding="utf-8")
