@@ -1,0 +1,145 @@
+"""Images of one car's cameras become one panorama.
+
+`rotation` needs calibration only and takes every range from where it was measured: relative to the
+camera, not to the panorama's centre. With a camera 3 m from the centre that is off by up to 3 m;
+`splat` and `fixed_point` give ranges and colours as the centre would see them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gimbal_vision.cameras import Panorama
+from gimbal_vision.errors import CameraError
+from gimbal_vision.panoramas.masks import mask_layers
+from gimbal_vision.panoramas.model import BuildOptions, PanoramaImage
+from gimbal_vision.panoramas.plan import draw_colour, draw_range, make_plan
+from gimbal_vision.panoramas.rig import Rig
+from gimbal_vision.panoramas.table import RemapTable
+from gimbal_vision.panoramas.table_cache import cached_table
+
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+DENSE_SHARE = 0.5
+"""From this share of known pixels on, depth is taken to be dense: rendered, not a LiDAR's (2-20 %).
+"""
+
+
+class PanoramaBuilder:
+    """Builds panoramas of one rig; safe to share among threads.
+
+    Args:
+        rig: Cameras in the car's frame, which is the panorama's: its centre is the origin and its
+            middle column looks along z.
+        camera: The panorama's geometry.
+        options: How images are fused.
+        cache_dir: Where remap tables are kept across processes; none: made anew each time.
+
+    Attributes:
+        rig: As given.
+        camera: As given.
+        options: As given.
+        table: The remap table.
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        camera: Panorama,
+        options: BuildOptions | None = None,
+        *,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self.rig = rig
+        self.camera = camera
+        self.options = options or BuildOptions()
+        self.table: RemapTable = cached_table(rig, camera, self.options, cache_dir)
+        self._plan = make_plan(rig, self.table)
+
+    @property
+    def coverage(self) -> Bools:
+        """[H, W] bool: where some camera sees, by calibration alone."""
+        return self._plan.coverage.copy()
+
+    def build(
+        self, images: Sequence[Bytes], depths: Sequence[Floats] | None = None
+    ) -> PanoramaImage:
+        """Return the panorama of one moment.
+
+        Args:
+            images: For each camera of the rig, in its order, [h, w, 3] uint8 RGB.
+            depths: For each camera [h, w] float32 z-depth in metres; 0 or not finite is unknown;
+                a range above `max_range_m` is sky. Sampled at the nearest pixel, never mixed.
+
+        Raises:
+            CameraError: If the images are not those of the rig's cameras, or a warp that needs
+                depth got none.
+        """
+        frames = self._checked(images, np.uint8, (3,), "image")
+        known = None if depths is None else self._checked(depths, np.float32, (), "depth")
+        if self.options.warp != "rotation":
+            raise NotImplementedError
+        rgb = self._blank((3,), np.uint8)
+        draw_colour(self._plan, frames, rgb)
+        range_m = np.zeros((self.camera.height, self.camera.width), np.float32)
+        coverage = self.coverage
+        non_ambiguous, valid = coverage.copy(), np.zeros_like(coverage)
+        if known is not None:
+            draw_range(self._plan, known, range_m)
+            non_ambiguous, valid = mask_layers(range_m, coverage, self.options.max_range_m)
+        return PanoramaImage(
+            camera=self.camera,
+            rgb=rgb,
+            range_m=range_m,
+            coverage=coverage,
+            non_ambiguous=non_ambiguous,
+            valid=valid,
+            camera_index=self.table.camera_index.copy(),
+            moved_share=0.0,
+        )
+
+    def _blank(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        whole = self.camera.height, self.camera.width, *shape
+        return np.empty(whole, dtype) if self._plan.coverage.all() else np.zeros(whole, dtype)
+
+    def _checked(
+        self, arrays: Sequence[Any], dtype: Any, channels: tuple[int, ...], kind: str
+    ) -> list[Any]:
+        """Return contiguous arrays.
+
+        Raises:
+            CameraError: Naming the camera whose array does not fit.
+        """
+        cameras = self.rig.cameras
+        if len(arrays) != len(cameras):
+            raise CameraError(
+                f"{len(arrays)} {kind}s for the {len(cameras)} cameras {', '.join(self.rig.names)}",
+                f"give one {kind} per camera; where one is missing, build for rig.only(names)",
+            )
+        for camera, array in zip(cameras, arrays, strict=True):
+            wanted = (camera.camera.height, camera.camera.width, *channels)
+            if array.shape != wanted or array.dtype != dtype:
+                raise CameraError(
+                    f"the {kind} of {camera.name} is {array.dtype} {array.shape}, not "
+                    f"{np.dtype(dtype)} {wanted}",
+                    "check that image and calibration belong together (a crop, another size?)",
+                )
+        return [np.ascontiguousarray(a) for a in arrays]
+
+
+def depth_density(depths: Sequence[Floats]) -> float:
+    """Return the share of the cameras' pixels whose depth is known (positive and finite)."""
+    total = sum(d.size for d in depths)
+    known = sum(int(np.count_nonzero((d > 0) & (d < np.inf))) for d in depths)
+    return known / total if total else 0.0
+
+
+def depth_is_dense(depths: Sequence[Floats] | None) -> bool:
+    """Return whether depth suffices for a warp that uses it: half of all pixels or more."""
+    return depths is not None and depth_density(depths) >= DENSE_SHARE

@@ -1,0 +1,74 @@
+"""Where each camera of a rig sees a direction or a point.
+
+A camera sees what projects to 0 <= u <= W and 0 <= v <= H in continuous coordinates (pixel centres
+at +.5), the outer halves of its border pixels included. The narrower rule that a bilinear lookup
+suggests, from the first pixel centre to the last, would leave a seam of unseen directions where two
+cameras touch exactly, as OPV2V's front and side cameras do at 50 degrees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gimbal_vision.panoramas.rig import Rig, RigCamera
+
+FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+
+EDGE_PX = 1e-6
+"""So far beyond its border a camera still sees: the rounding error of a projection."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """One camera, or with a leading axis of N all cameras, looking at an array of points.
+
+    Attributes:
+        u: [...] float64 pixels from the left edge, centres at +.5; NaN behind the camera.
+        v: [...] float64 pixels from the upper edge.
+        cosine: [...] float64 of the angle between the optical axis and the line to the point.
+        range_m: [...] float64 distance from the optical centre; 1 for directions.
+        seen: [...] bool.
+    """
+
+    u: FloatArray
+    v: FloatArray
+    cosine: FloatArray
+    range_m: FloatArray
+    seen: Bools
+
+
+def sight_directions(camera: RigCamera, rays_car: FloatArray, min_cosine: float) -> Sighting:
+    """Return where a camera sees what lies infinitely far along unit rays of the car's frame."""
+    return _sight(camera, rays_car @ camera.car_from_camera[:3, :3], min_cosine)
+
+
+def sight_points(camera: RigCamera, points_car: FloatArray, min_cosine: float) -> Sighting:
+    """Return where a camera sees points [..., 3] of the car's frame; nothing hides them."""
+    offsets = points_car - camera.car_from_camera[:3, 3]
+    return _sight(camera, offsets @ camera.car_from_camera[:3, :3], min_cosine)
+
+
+def all_directions(rig: Rig, rays_car: FloatArray, min_cosine: float) -> Sighting:
+    """Return `sight_directions` of every camera, stacked along a new first axis."""
+    each = [sight_directions(c, rays_car, min_cosine) for c in rig.cameras]
+    return Sighting(
+        u=np.stack([s.u for s in each]),
+        v=np.stack([s.v for s in each]),
+        cosine=np.stack([s.cosine for s in each]),
+        range_m=np.stack([s.range_m for s in each]),
+        seen=np.stack([s.seen for s in each]),
+    )
+
+
+def _sight(camera: RigCamera, points_camera: FloatArray, min_cosine: float) -> Sighting:
+    pixels, range_m = camera.camera.project(points_camera)
+    u, v = pixels[..., 0], pixels[..., 1]
+    cosine = points_camera[..., 2] / np.maximum(range_m, np.finfo(np.float64).tiny)
+    model = camera.camera
+    inside = (u >= -EDGE_PX) & (u <= model.width + EDGE_PX)
+    inside &= (v >= -EDGE_PX) & (v <= model.height + EDGE_PX)
+    return Sighting(u=u, v=v, cosine=cosine, range_m=range_m, seen=inside & (cosine > min_cosine))
