@@ -10,11 +10,12 @@ from typing import Any
 
 from gimbal.pages.markup import Html, el
 from gimbal.pages.skeleton import Page, Section, render_page, section
+from gimbal.pages.tables import plain_table, scroller
 from gimbal_nbv.diagnostics.finding import Check, Diagnosis, Plot, Table, Verdict
 from gimbal_nbv.diagnostics.registry import DIAGNOSTICS
 from gimbal_nbv.pages.sphere_part import sphere_scripts, sphere_section
 from gimbal_nbv.report.sphere import sphere_payload
-from gimbal_nbv.report.tables import Cell, header, plain_table, scroller
+from gimbal_nbv.report.tables import Cell, header
 from gimbal_nbv.report.text import MISSING, compact, finite, interval, plural
 
 PLOT_HEIGHT = 340

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gimbal.pages.markup import Html, el, join
+from gimbal.pages.tables import plain_table, scroller
 
 from .object_figures import sources
 from .policies import CATALOGUE
 from .statistics import gap_closed
-from .tables import Cell, header, plain_table, scroller
+from .tables import Cell, header
 from .text import (
     MISSING,
     compact,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gimbal.pages.markup import Child, Html, el
+from gimbal.pages.markup import Html, el
 
 from .policies import Policy, ordered, policy
 from .statistics import gaps_of
@@ -73,22 +73,6 @@ def header(title: str, *, hint: str = "", numeric: bool = True) -> Html:
     """Make a column header whose button sorts the table."""
     button = el("button", title, type="button", title=hint or None)
     return el("th", button, scope="col", class_="num" if numeric else None)
-
-
-def scroller(caption: str, *parts: Html | Iterable[Html], class_: str = "") -> Html:
-    """Wrap a table so that it scrolls sideways on its own and the keyboard can reach it."""
-    table = el("table", el("caption", caption), *parts, class_=class_ or None)
-    return el("div", table, class_="scroll", tabindex=0, role="region", aria_label=caption)
-
-
-def plain_table(caption: str, titles: Sequence[str], rows: Iterable[Sequence[Child]]) -> Html:
-    """Make a small table of text; the first column heads its row."""
-    head = el("thead", el("tr", [el("th", title, scope="col") for title in titles]))
-    body = [
-        el("tr", el("th", row[0], scope="row"), [el("td", value) for value in row[1:]])
-        for row in rows
-    ]
-    return scroller(caption, head, el("tbody", body), class_="plain")
 
 
 def _row(look: Policy, columns: Sequence[Column], best: Sequence[str] | None) -> Html:
