@@ -1,19 +1,52 @@
-"""Cameras: models of one image (`CameraModel`), and N posed pinholes for renderers."""
+"""Cameras: models of one image (`CameraModel`), and N posed pinholes for renderers.
+
+`dispatch` makes a model from plain numbers, `pointmaps` turns ranges into points, `recovery` finds
+the model behind a field of rays.
+"""
 
 from gimbal_vision.cameras.base import CameraModel
+from gimbal_vision.cameras.dispatch import (
+    CameraKind,
+    camera_from,
+    describe,
+    known_models,
+    model_name,
+    register_camera,
+)
 from gimbal_vision.cameras.panoramic import Cylindrical, Equirectangular, Panorama
 from gimbal_vision.cameras.pinhole import Pinhole
+from gimbal_vision.cameras.pointmaps import (
+    PointMap,
+    point_map,
+    range_from_z_depth,
+    z_depth_from_range,
+)
 from gimbal_vision.cameras.posed import PinholeCameras, from_integer_centres, to_integer_centres
+from gimbal_vision.cameras.recovery import RayFit, fit_panorama, fit_pinhole, recognise
 from gimbal_vision.poses import look_at
 
 __all__ = [
+    "CameraKind",
     "CameraModel",
     "Cylindrical",
     "Equirectangular",
     "Panorama",
     "Pinhole",
     "PinholeCameras",
+    "PointMap",
+    "RayFit",
+    "camera_from",
+    "describe",
+    "fit_panorama",
+    "fit_pinhole",
     "from_integer_centres",
+    "known_models",
     "look_at",
+    "model_name",
+    "point_map",
+    "range_from_z_depth",
+    "recognise",
+    "register_camera",
     "to_integer_centres",
+    "z_depth_from_range",
 ]

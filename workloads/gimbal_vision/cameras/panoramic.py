@@ -59,6 +59,11 @@ class Panorama(ABC):
         return self.width / (2.0 * np.pi)
 
     @property
+    def cx(self) -> float:
+        """Column coordinate of azimuth 0, straight ahead: the middle."""
+        return self.width / 2.0
+
+    @property
     def vfov_deg(self) -> float:
         """Vertical angle of view in degrees, from the upper edge to the lower."""
         top, bottom = self._elevation(np.array([0.0, float(self.height)]))

@@ -15,6 +15,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from gimbal_vision.cameras.pinhole import (
+    Pinhole,
+    focal_length,
+    is_intrinsic_matrix,
+    pixels_of,
+    slopes,
+)
 from gimbal_vision.errors import CameraError
 from gimbal_vision.poses import invert_pose, is_rigid
 
@@ -62,15 +69,14 @@ class PinholeCameras:
                 f"An image of {self.height} x {self.width} pixels holds nothing",
                 "Give a height and width of at least 1.",
             )
-        if not np.isfinite(self.K).all() or not is_rigid(self.cam2world):
+        if not is_rigid(self.cam2world):
             raise CameraError(
-                "K is not finite, or cam2world is not a rotation and a translation",
+                "cam2world is not a rotation and a translation",
                 "Check where the poses come from; they must hold no scale and no reflection.",
             )
-        canonical = np.all(self.K[:, 2] == (0.0, 0.0, 1.0)) and not self.K[:, [0, 1], [1, 0]].any()
-        if not canonical or np.any(self.K[:, [0, 1], [0, 1]] <= 0):
+        if not is_intrinsic_matrix(self.K):
             raise CameraError(
-                "K is not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with fx, fy > 0",
+                "K is not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with finite numbers and fx, fy > 0",
                 "Undistort and rectify the images first; skew is not supported.",
             )
 
@@ -84,12 +90,7 @@ class PinholeCameras:
             height: Image height in pixels.
             width: Image width in pixels.
         """
-        if not 0.0 < fov_y_deg < 180.0:
-            raise CameraError(
-                f"A vertical angle of view of {fov_y_deg} degrees is impossible",
-                "Give an angle between 0 and 180 degrees.",
-            )
-        f = 0.5 * height / np.tan(np.radians(fov_y_deg) / 2.0)
+        f = focal_length(height, fov_y_deg)
         K = np.array([[f, 0.0, width / 2.0], [0.0, f, height / 2.0], [0.0, 0.0, 1.0]])
         return cls(K, np.asarray(cam2world), height, width)
 
@@ -100,6 +101,15 @@ class PinholeCameras:
         """Return the chosen cameras; one integer gives one camera, still with N = 1."""
         chosen = [index] if isinstance(index, int) else index
         return replace(self, K=self.K[chosen], cam2world=self.cam2world[chosen])
+
+    def intrinsics(self, index: int) -> Pinhole:
+        """Return one camera's model, without its pose."""
+        return Pinhole.from_matrix(self.K[index], self.height, self.width)
+
+    @property
+    def models(self) -> tuple[Pinhole, ...]:
+        """The N cameras' models, without their poses."""
+        return tuple(self.intrinsics(i) for i in range(len(self)))
 
     @property
     def positions(self) -> FloatArray:
@@ -118,8 +128,8 @@ class PinholeCameras:
             Origins [N, 3] and directions [N, H, W, 3] whose camera z component is 1, so that
             `origin + t * direction` lies at z-depth t.
         """
-        u = (np.arange(self.width) + 0.5 - self.K[:, 0, 2, None]) / self.K[:, 0, 0, None]
-        v = (np.arange(self.height) + 0.5 - self.K[:, 1, 2, None]) / self.K[:, 1, 1, None]
+        u = slopes(self.width, self.K[:, 0, 0], self.K[:, 0, 2])
+        v = slopes(self.height, self.K[:, 1, 1], self.K[:, 1, 2])
         R = self.cam2world[:, :3, :3]
         along_row = (u[:, :, None] * R[:, None, :, 0]).astype(dtype)
         along_column = (v[:, :, None] * R[:, None, :, 1] + R[:, None, :, 2]).astype(dtype)
@@ -137,10 +147,8 @@ class PinholeCameras:
         """
         w2c = self.world2cam
         camera = np.asarray(points, np.float64) @ w2c[:, :3, :3].mT + w2c[:, None, :3, 3]
-        z = camera[..., 2]
-        front = z > 0
-        xy = camera[..., :2] / np.where(front, z, np.nan)[..., None]
-        return xy * self.K[:, None, [0, 1], [0, 1]] + self.K[:, None, :2, 2], z
+        focal, principal = self.K[:, None, [0, 1], [0, 1]], self.K[:, None, :2, 2]
+        return pixels_of(camera, focal, principal), camera[..., 2]
 
     def unproject(self, depth: ArrayLike) -> FloatArray:
         """Return the world point behind each pixel centre.
