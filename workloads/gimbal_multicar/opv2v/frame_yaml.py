@@ -1,0 +1,197 @@
+"""The numbers of one frame's YAML file, as written: Unreal's axes, metres and degrees.
+
+The platform's own YAML reader does the reading. It is as fast as PyYAML's C loader (both wait for
+libyaml), reads `1e-05` as a number, keeps vehicle ids as text, and refuses code, bombs, endless
+nesting and repeated keys at their line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gimbal.errors import ConfigError
+from gimbal.experiment.yaml_reading import Dialect, read_yaml
+from gimbal_multicar.errors import DatasetError
+from gimbal_multicar.opv2v.axes import x_to_world
+from gimbal_multicar.opv2v.boxes import VEHICLE_COLUMNS
+from gimbal_multicar.opv2v.numpy_tags import NUMPY_TAGS
+from gimbal_vision.poses import is_rigid
+
+FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
+
+MAX_BYTES = 4 << 20
+DIALECT = Dialect(max_values=200_000, tags=NUMPY_TAGS)
+REMEDY = "copy the file anew, or leave this frame out"
+
+_CAMERA = re.compile(r"camera(0|[1-9][0-9]{0,2})")
+_VECTORS = ("location", "angle", "center", "extent")
+
+
+@dataclass(frozen=True, eq=False)
+class FrameRecord:
+    """One frame's numbers in Unreal's axes.
+
+    Attributes:
+        camera_names: Such as `camera0`, by number.
+        world_from_cameras: [N, 4, 4].
+        extrinsics: [N, 4, 4] as written, NaN where absent.
+        intrinsics: [N, 3, 3] pixels.
+        world_from_lidar: [4, 4].
+        world_from_ego: [4, 4] of `true_ego_pos`, NaN where absent.
+        ego_speed_kmh: NaN where absent.
+        vehicle_ids: CARLA's actor ids as text.
+        vehicles: [V, 13], see `boxes.box_from_numbers`.
+    """
+
+    camera_names: tuple[str, ...]
+    world_from_cameras: FloatArray
+    extrinsics: FloatArray
+    intrinsics: FloatArray
+    world_from_lidar: FloatArray
+    world_from_ego: FloatArray
+    ego_speed_kmh: float
+    vehicle_ids: tuple[str, ...]
+    vehicles: FloatArray
+
+
+def read_frame_yaml(path: Path) -> FrameRecord:
+    """Read one frame's file.
+
+    Raises:
+        DatasetError: The file is missing, damaged, unsafe, or lacks what every frame has; the
+            message names the file and the key.
+    """
+    return _record(_Fields(_mapping(path), path))
+
+
+def _mapping(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
+            raise DatasetError(f"{path} is larger than {MAX_BYTES >> 20} MiB", REMEDY)
+        data = read_yaml(path, DIALECT).data
+    except ConfigError as error:
+        raise DatasetError(error.message, REMEDY) from error
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error.strerror})", REMEDY) from error
+    if not isinstance(data, dict):
+        raise DatasetError(f"{path} holds no keys and values", REMEDY)
+    return data
+
+
+def _record(fields: _Fields) -> FrameRecord:
+    names = sorted(filter(_CAMERA.fullmatch, fields.data), key=lambda name: int(name[6:]))
+    cameras = [fields.within(name) for name in names]
+    absent = np.full((4, 4), np.nan)
+    ids, vehicles = _vehicles(fields)
+    return FrameRecord(
+        camera_names=tuple(names),
+        world_from_cameras=_stack([c.pose("cords") for c in cameras], (4, 4)),
+        extrinsics=_stack([c.matrix("extrinsic", (4, 4), absent) for c in cameras], (4, 4)),
+        intrinsics=_stack([c.matrix("intrinsic", (3, 3)) for c in cameras], (3, 3)),
+        world_from_lidar=fields.pose("lidar_pose"),
+        world_from_ego=fields.pose("true_ego_pos", absent),
+        ego_speed_kmh=fields.speed("ego_speed"),
+        vehicle_ids=ids,
+        vehicles=vehicles,
+    )
+
+
+def _stack(matrices: list[FloatArray], shape: tuple[int, int]) -> FloatArray:
+    return np.stack(matrices) if matrices else np.zeros((0, *shape))
+
+
+def _vehicles(fields: _Fields) -> tuple[tuple[str, ...], FloatArray]:
+    if fields.data.get("vehicles") is None:
+        return (), np.zeros((0, VEHICLE_COLUMNS))
+    listed = fields.within("vehicles")
+    rows = []
+    for name in listed.data:
+        vehicle = listed.within(name)
+        row = [number for key in _VECTORS for number in vehicle.vector(key)]
+        rows.append([*row, vehicle.speed("speed")])
+    table = _numbers(rows, (len(rows), VEHICLE_COLUMNS))
+    if table is None or not np.isfinite(table[:, :-1]).all():
+        raise listed.wrong(listed.data_name, "holds something that is no finite number")
+    return tuple(listed.data), table
+
+
+def _numbers(value: Any, shape: tuple[int, ...]) -> FloatArray | None:
+    """Return the value as an array of that shape, or None if it is none."""
+    if isinstance(value, list) and not value:
+        return np.zeros(shape) if 0 in shape else None
+    try:
+        array = np.array(value, np.float64)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return array if array.shape == shape else None
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """A mapping of the file, and where in the file it is."""
+
+    data: Mapping[str, Any]
+    path: Path
+    data_name: str = ""
+
+    def wrong(self, key: str, problem: str) -> DatasetError:
+        name = f"{self.data_name}.{key}" if self.data_name and key != self.data_name else key
+        return DatasetError(f"{self.path}: {name} {problem}", REMEDY)
+
+    def get(self, key: str) -> Any:
+        try:
+            return self.data[key]
+        except KeyError:
+            raise self.wrong(key, "is missing") from None
+
+    def within(self, key: str) -> _Fields:
+        value = self.get(key)
+        if not isinstance(value, dict):
+            raise self.wrong(key, "holds no keys and values")
+        name = f"{self.data_name}.{key}" if self.data_name else key
+        return _Fields(value, self.path, name)
+
+    def vector(self, key: str) -> list[Any]:
+        value = self.get(key)
+        if not isinstance(value, list) or len(value) != 3:
+            raise self.wrong(key, "is no list of 3 numbers")
+        return value
+
+    def matrix(
+        self, key: str, shape: tuple[int, ...], absent: FloatArray | None = None
+    ) -> FloatArray:
+        if absent is not None and self.data.get(key) is None:
+            return absent
+        array = _numbers(self.get(key), shape)
+        if array is None or not np.isfinite(array).all():
+            raise self.wrong(key, f"is no {'x'.join(map(str, shape))} matrix of finite numbers")
+        return array
+
+    def pose(self, key: str, absent: FloatArray | None = None) -> FloatArray:
+        """Return [4, 4] of six numbers, or of the matrix that some forks write instead."""
+        if absent is not None and self.data.get(key) is None:
+            return absent
+        value = self.get(key)
+        six = _numbers(value, (6,))
+        if six is not None and np.isfinite(six).all():
+            return x_to_world(six)
+        matrix = _numbers(value, (4, 4))
+        if matrix is None or not is_rigid(matrix):
+            raise self.wrong(
+                key, "is neither x, y, z, roll, yaw, pitch in finite numbers nor a 4x4 pose"
+            )
+        return matrix
+
+    def speed(self, key: str) -> float:
+        value = self.data.get(key)
+        if value is None:
+            return float("nan")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.wrong(key, "is no number")
+        return float(value)
