@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gimbal.pages.markup import Html, el
+from gimbal.pages.tables import scroller
 
 from .policies import Policy, ordered, policy
 from .statistics import gaps_of
