@@ -198,13 +198,8 @@ def _rows(numbers: Mapping[str, float]) -> dict[str, float]:
 
 
 def _numbers_of(camera: Pinhole | Panorama) -> dict[str, float]:
-    return {
-        "fx": camera.fx,
-        "fy": camera.fy,
-        "cx": camera.cx,
-        "cy": camera.cy,
-        "fov_vertical": camera.vfov_deg,
-    }
+    values = (camera.fx, camera.fy, camera.cx, camera.cy, camera.vfov_deg)
+    return dict(zip(_NUMBERS, map(float, values), strict=True))
 
 
 register_camera(

@@ -146,7 +146,8 @@ class Equirectangular(Panorama):
                 f"a vertical angle of view of {vfov_deg} degrees is impossible",
                 "give one above 0 and up to 180 degrees",
             )
-        return cls(height=height, width=width, fy=height / np.radians(vfov_deg), cy=height / 2.0)
+        fy = height / float(np.radians(vfov_deg))
+        return cls(height=height, width=width, fy=fy, cy=height / 2.0)
 
     def _elevation(self, v: FloatArray) -> FloatArray:
         return (v - self.cy) / self.fy
