@@ -144,7 +144,7 @@ def write_png(path: Path, image: Bytes, compression: int = 1) -> None:
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     _, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, compression])
     with storage_errors(path, "write"):
-        path.write_bytes(data)
+        path.write_bytes(data.tobytes())
 
 
 def _write_depths(frame: CarFrame, payload: FramePayload, options: WriteOptions) -> None:
