@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from gimbal_multicar.config import PanoramaSettings
-from gimbal_vision.cameras import Panorama
+from gimbal_multicar.fusing import panorama_camera
 from gimbal_vision.panoramas.coverage import expected_coverage
 from gimbal_vision.panoramas.legacy import legacy_crop_rig
 from gimbal_vision.panoramas.rig import Rig
@@ -57,20 +57,9 @@ LEGACY = (
 )
 
 
-def panorama_of(settings: PanoramaSettings) -> Panorama:
-    """Return the panorama's geometry."""
-    from gimbal_vision.cameras import Cylindrical, Equirectangular
-
-    if settings.camera_model == "cylindrical":
-        return Cylindrical.from_vfov(settings.height, settings.width, settings.vfov_deg)
-    if settings.vfov_deg is None:
-        raise ValueError("an equirectangular panorama needs vfov_deg")
-    return Equirectangular.from_vfov(settings.height, settings.width, settings.vfov_deg)
-
-
 def computed_signatures(rig: Rig, settings: PanoramaSettings) -> Iterator[Signature]:
     """Yield what mistakes would make of this very rig and panorama, likeliest first."""
-    camera = panorama_of(settings)
+    camera = panorama_camera(settings)
     least = settings.view_selection_margin
     yield Signature(
         coverage=expected_coverage(
@@ -97,7 +86,7 @@ def _other_angles(rig: Rig, settings: PanoramaSettings) -> Iterator[Signature]:
             continue
         if settings.camera_model == "cylindrical" and angle == 180.0:
             continue
-        camera = panorama_of(replace_vfov(settings, angle))
+        camera = panorama_camera(replace_vfov(settings, angle))
         meant = f", not {settings.vfov_deg:g}" if settings.vfov_deg else ""
         yield Signature(
             coverage=expected_coverage(rig, camera, settings.view_selection_margin),

@@ -1,0 +1,178 @@
+"""Which order of the cameras' files the evidence of many samples speaks for.
+
+A sample gives each order of the files a cost: how badly things fit if the file of camera `order[j]`
+belonged to camera j. Costs of one sample are compared with one another only, so hard and easy
+scenes count alike, and an order is believed where it wins over the samples' own scatter. What wins
+by less is not told: a featureless scene looks the same in every order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+
+from gimbal_multicar.checking.finding import Finding, Status, cannot_tell, ok, shortened
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+ENOUGH = 4.0
+"""Standard errors by which an order must win to be believed."""
+ENOUGH_ALONE = 6.0
+"""The same for one car among many, where there are as many chances to be wrong as cars."""
+MAX_PERMUTED = 4
+"""More cameras than this: only two may have changed places."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OrderCosts:
+    """One sample's costs.
+
+    Attributes:
+        place: `split/scenario/agent`.
+        names: Cameras.
+        costs: [P] for `orders(len(names))`, the first for the files being where they belong.
+    """
+
+    place: str
+    names: tuple[str, ...]
+    costs: Floats
+
+
+def orders(count: int) -> list[tuple[int, ...]]:
+    """Return the orders that are tried, the identity first."""
+    if count <= MAX_PERMUTED:
+        return sorted(permutations(range(count)))
+    found = [tuple(range(count))]
+    for a, b in combinations(range(count), 2):
+        swapped = list(range(count))
+        swapped[a], swapped[b] = b, a
+        found.append(tuple(swapped))
+    return found
+
+
+def costs_of_assignment(matrix: Floats) -> Floats:
+    """Return [P] costs from [N, N]: file i in the place of camera j."""
+    slots = np.arange(len(matrix))
+    return np.array([matrix[list(order), slots].mean() for order in orders(len(matrix))])
+
+
+def describe(order: Sequence[int], names: Sequence[str], what: str) -> str:
+    """Return in words what changed places."""
+    moved = [j for j, i in enumerate(order) if i != j]
+    if len(moved) == 2:
+        return f"{what} of {names[moved[0]]} and {names[moved[1]]} are swapped"
+    turns = ", ".join(f"{names[j]}'s is under the name {names[order[j]]}" for j in moved)
+    return f"{what} of {len(moved)} cameras are mixed up: {turns}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Winner:
+    index: int
+    confidence: float
+
+
+def _winner(gains: Floats, scatter: Floats) -> _Winner:
+    """Return the best order, and by how many standard errors it beats the one as it is.
+
+    Negative confidence: as it is, is better than every other order by that much at least.
+    """
+    mean = gains.mean(axis=0)
+    errors = np.maximum(scatter / np.sqrt(len(gains)), 1e-9)
+    z = mean / errors
+    best = 1 + int(np.argmax(mean[1:]))
+    if mean[best] > 0:
+        return _Winner(index=best, confidence=float(z[best]))
+    return _Winner(index=0, confidence=float(z[1:].max()))
+
+
+def judge_placement(
+    measures: Sequence[OrderCosts], name: str, what: str, hint: str
+) -> tuple[Finding, ...]:
+    """Return whether files belong to the cameras they are named after.
+
+    Args:
+        measures: Of all samples; those whose cameras are not what most have are left out.
+        name: Of the finding.
+        what: What changed places, such as `images`.
+        hint: What to do.
+    """
+    usable = _most_alike([m for m in measures if np.isfinite(m.costs).all()])
+    if len(usable) < 3:
+        return (cannot_tell(name, f"only {len(usable)} samples show enough to compare"),)
+    names = usable[0].names
+    gains = np.stack([m.costs[0] - m.costs for m in usable])
+    scatter = np.maximum(gains.std(axis=0, ddof=1), _floor(gains))
+    winner = _winner(gains, scatter)
+    tried = orders(len(names))
+    if winner.index and winner.confidence >= ENOUGH:
+        cause = describe(tried[winner.index], names, what)
+        measured = f"{', '.join(names[i] for i in tried[winner.index])} fits best"
+        return (_failed(name, measured, cause, hint, winner.confidence, usable),)
+    if winner.index or winner.confidence > -ENOUGH:
+        return (
+            cannot_tell(
+                name,
+                "the images show too little to tell their order (featureless scenes, or too few "
+                "samples)",
+                "raise --samples",
+                f"{abs(winner.confidence):.1f} standard errors, {ENOUGH:g} are needed",
+            ),
+        )
+    odd = _odd_cars(usable, scatter, tried, what)
+    if odd:
+        cause, confidence = next(iter(odd.values()))
+        few = [m for m in usable if m.place in odd]
+        return (_failed(name, f"in {len(odd)} cars", cause, hint, confidence, few),)
+    return (
+        ok(
+            name,
+            f"as named: better than every other order by {-winner.confidence:.0f} standard errors "
+            f"over {len(usable)} samples",
+        ),
+    )
+
+
+def _floor(gains: Floats) -> Floats:
+    """Return a scatter below which agreement of few samples is luck."""
+    floor: Floats = 0.05 * np.abs(gains).mean(axis=0)
+    return floor
+
+
+def _failed(
+    name: str, measured: str, cause: str, hint: str, confidence: float, where: Sequence[OrderCosts]
+) -> Finding:
+    return Finding(
+        name=name,
+        status=Status.FAIL,
+        measured=f"{measured}, by {confidence:.0f} standard errors",
+        expected="each camera's file under its own name",
+        cause=cause,
+        hint=hint,
+        where=shortened({m.place for m in where}),
+        count=len({m.place for m in where}),
+    )
+
+
+def _odd_cars(
+    measures: Sequence[OrderCosts], scatter: Floats, tried: Sequence[tuple[int, ...]], what: str
+) -> dict[str, tuple[str, float]]:
+    """Return cars of their own order, by the scatter of all cars."""
+    odd: dict[str, tuple[str, float]] = {}
+    for place in sorted({m.place for m in measures}):
+        gains = np.stack([m.costs[0] - m.costs for m in measures if m.place == place])
+        winner = _winner(gains, scatter)
+        if winner.index and winner.confidence >= ENOUGH_ALONE:
+            words = describe(tried[winner.index], measures[0].names, what)
+            odd[place] = f"{words} in {place}", winner.confidence
+    return odd
+
+
+def _most_alike(measures: Sequence[OrderCosts]) -> list[OrderCosts]:
+    groups: dict[tuple[str, ...], list[OrderCosts]] = {}
+    for m in measures:
+        groups.setdefault(m.names, []).append(m)
+    return max(groups.values(), key=len, default=[])
