@@ -88,6 +88,9 @@ class DataSettings(Settings):
     first, which throws away 61 % of what they show. For comparison with its figures only."""
     max_bad_share: Fraction = 0.2
     """More unusable car-frames than this share stops the run."""
+    cache_dir: FolderPath | None = None
+    """Where parsed files and tables of rigs are kept, for later runs and other processes; none:
+    `gimbal` in the user's cache folder. It never changes a result, and may be deleted."""
     panorama: PanoramaSettings = PanoramaSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
 

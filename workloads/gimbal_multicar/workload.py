@@ -7,21 +7,38 @@ from typing import Any, ClassVar
 
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
-from gimbal_multicar.config import MulticarConfig
+from gimbal_multicar.config import DataSettings, MulticarConfig
+from gimbal_multicar.stages.panoramas import panoramas_stage
+from gimbal_multicar.stages.reporting import ReportStage
+from gimbal_multicar.stages.surveying import SurveyStage
 
 
 class MulticarWorkload(Workload[MulticarConfig]):
-    """Frames of cars → panoramas → survey."""
+    """Frames of cars → panoramas → survey → report."""
 
     name: ClassVar[str] = "multicar"
     config = MulticarConfig
 
     def stages(self, config: MulticarConfig) -> Sequence[Stage]:
         """Return the stages that make panoramas and look them over."""
-        return ()
+        return (
+            panoramas_stage(config.data, config.seed),
+            SurveyStage(
+                name="survey",
+                settings=config.loader,
+                view_selection_margin=_margin(config),
+            ),
+            ReportStage(name="report", settings=config.loader),
+        )
 
     def cli(self) -> Any:
         """Return the commands under `gimbal multicar`."""
         from gimbal_multicar.cli import app
 
         return app
+
+
+def _margin(config: MulticarConfig) -> float:
+    """Return how far from its axis a camera was asked; made cars always ask as by default."""
+    data = config.data if config.data.root is not None else DataSettings()
+    return data.panorama.view_selection_margin

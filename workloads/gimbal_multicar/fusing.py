@@ -1,0 +1,190 @@
+"""One car at one moment: from its files to its panorama, the same way for a stage and a preview.
+
+CARLA writes poses in single precision, so the cameras of one car move by tens of micrometres
+against each other from frame to frame, and no two frames would share a table of where each pixel
+comes from. A rig is therefore steadied first: poses are rounded to a millimetre and to a tenth of a
+milliradian, which moves nothing by a fiftieth of a pixel.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from gimbal_multicar.caching import cache_folder
+from gimbal_multicar.config import DataSettings, PanoramaSettings
+from gimbal_multicar.errors import DatasetError
+from gimbal_multicar.opv2v.model import CarFrame, CarFrameId
+from gimbal_multicar.rows import RowSource
+from gimbal_vision.cameras import Cylindrical, Equirectangular, Panorama
+from gimbal_vision.lie import so3_exp, so3_log
+from gimbal_vision.panoramas.legacy import legacy_crop_depth, legacy_crop_image, legacy_crop_rig
+from gimbal_vision.panoramas.model import BuildOptions, PanoramaImage, Warp
+from gimbal_vision.panoramas.rig import Rig, RigCamera
+
+if TYPE_CHECKING:
+    from gimbal_multicar.opv2v.reader import Opv2v
+    from gimbal_vision.panoramas.builder import PanoramaBuilder
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+STEADY_M = 1e-3
+STEADY_RAD = 1e-4
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Fused:
+    """A panorama with what it was made of.
+
+    Attributes:
+        frame: Its rig is the one used: steady, without cameras whose image is missing, cropped
+            where the source's crop is asked for.
+        images: By camera, as they went into the panorama.
+        image: The panorama.
+        source: Where its pixels come from.
+        warp: How colours were looked up.
+    """
+
+    frame: CarFrame
+    images: Mapping[str, Bytes]
+    image: PanoramaImage
+    source: RowSource
+    warp: Warp
+
+
+def open_dataset(data: DataSettings) -> Opv2v:
+    """Open the data set that `data.root` names.
+
+    Raises:
+        DatasetError: There is none, or `data.root` is null.
+    """
+    from gimbal_multicar.opv2v.reader import Opv2v
+
+    if data.root is None:
+        raise DatasetError("data.root is null", "name the folder of OPV2V: data.root=/data/OPV2V")
+    return Opv2v(
+        data.root.absolute(),
+        depth_root=data.depth_root.absolute() if data.depth_root else None,
+        depth=data.depth,
+        reference=data.reference,
+        road_side_units=data.road_side_units,
+        max_cars=data.max_cars,
+        min_cars=data.min_cars,
+        frame_stride=data.frame_stride,
+        splits=data.splits,
+        cache_dir=cache_folder(data.cache_dir),
+    )
+
+
+def panorama_camera(settings: PanoramaSettings) -> Panorama:
+    """Return the geometry that the settings describe."""
+    size = settings.height, settings.width
+    if settings.camera_model == "cylindrical":
+        return Cylindrical.from_vfov(*size, settings.vfov_deg)
+    return Equirectangular.from_vfov(*size, cast("float", settings.vfov_deg))
+
+
+def build_options(settings: PanoramaSettings, warp: Warp) -> BuildOptions:
+    """Return how the settings want images fused."""
+    return BuildOptions(
+        blend=settings.blend,
+        feather_px=settings.feather_px,
+        min_cos_view_angle=settings.view_selection_margin,
+        warp=warp,
+    )
+
+
+def fuse(dataset: Opv2v, frame_id: CarFrameId, data: DataSettings) -> Fused:
+    """Read one car at one moment and fuse its cameras.
+
+    Raises:
+        DatasetError: A file of it is missing or broken; the message names it.
+        VisionError: Its calibration and its images do not fit each other.
+    """
+    frame = dataset.read(frame_id)
+    images = dataset.images(frame)
+    if not images:
+        raise DatasetError(
+            f"{frame.folder}: no camera of {frame_id.frame} has an image",
+            "unpack the images beside the YAML files",
+        )
+    depth = dataset.depths(frame)
+    frame = replace(frame, rig=steady(frame.rig.only(images)))
+    shown = {name: images[name] for name in frame.rig.names}
+    depths = [depth.z_depth_m[name] for name in shown] if depth.z_depth_m else None
+    if data.legacy_crop:
+        size = data.panorama.height, data.panorama.width
+        frame = replace(frame, rig=legacy_crop_rig(frame.rig, *size))
+        shown = {name: legacy_crop_image(image, *size) for name, image in shown.items()}
+        depths = [legacy_crop_depth(one, *size) for one in depths] if depths else None
+    warp = _warp(data.panorama, depths)
+    builder = builder_of(frame.rig, data.panorama, warp, cache_folder(data.cache_dir))
+    return Fused(
+        frame=frame,
+        images=shown,
+        image=builder.build(list(shown.values()), depths),
+        source=RowSource(source="opv2v", depth_source=depth.source, depth_density=depth.density),
+        warp=warp,
+    )
+
+
+def steady(rig: Rig) -> Rig:
+    """Return the rig with poses rounded, so that frames of one car share their tables."""
+    return Rig(tuple(RigCamera(c.name, c.camera, _rounded(c.car_from_camera)) for c in rig.cameras))
+
+
+def _rounded(pose: np.ndarray[Any, np.dtype[np.floating[Any]]]) -> Any:
+    rounded = np.eye(4)
+    turn = np.asarray(so3_log(pose[:3, :3]))
+    rounded[:3, :3] = so3_exp(np.round(turn / STEADY_RAD) * STEADY_RAD)
+    rounded[:3, 3] = np.round(pose[:3, 3] / STEADY_M) * STEADY_M
+    return rounded
+
+
+def _warp(settings: PanoramaSettings, depths: Sequence[Floats] | None) -> Warp:
+    if settings.warp != "auto":
+        return settings.warp
+    from gimbal_vision.panoramas.builder import depth_is_dense
+
+    return "splat" if depth_is_dense(depths) else "rotation"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Making:
+    """What a builder depends on; a rig counts by its digest."""
+
+    digest: str
+    camera: Panorama
+    options: BuildOptions
+    cache_dir: Path
+    rig: Rig = field(compare=False)
+
+
+def builder_of(
+    rig: Rig, settings: PanoramaSettings, warp: Warp, cache_dir: Path
+) -> PanoramaBuilder:
+    """Return the builder of a rig; one process makes each once, and all share tables on disk."""
+    return _builder(
+        _Making(
+            digest=rig.digest,
+            camera=panorama_camera(settings),
+            options=build_options(settings, warp),
+            cache_dir=cache_dir,
+            rig=rig,
+        )
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _builder(making: _Making) -> PanoramaBuilder:
+    from gimbal_vision.panoramas.builder import PanoramaBuilder
+
+    return PanoramaBuilder(
+        making.rig, making.camera, making.options, cache_dir=making.cache_dir / "tables"
+    )

@@ -1,0 +1,56 @@
+"""Items and rows of made streets: no files, the seed decides everything."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gimbal.data.stage import Item
+from gimbal_multicar.config import DataSettings, SyntheticSettings
+from gimbal_multicar.fusing import panorama_camera
+from gimbal_multicar.rows import RowSource, panorama_row
+
+if TYPE_CHECKING:
+    from gimbal_multicar.synthesis.fast import Scenario
+
+SOURCE = RowSource(source="synthetic", depth_source="render", depth_density=1.0)
+
+
+def made_items(data: DataSettings, seed: int) -> list[Item]:
+    """Return one item a car and frame; cars are in the order of their ids as text, as real ones."""
+    items: list[Item] = []
+    for index in range(data.synthetic.scenarios):
+        made = _scenario(data.synthetic, seed, index)
+        agents = sorted(made.agents)[: data.max_cars]
+        if made.split not in data.splits or len(agents) < data.min_cars:
+            continue
+        for frame in made.frames[:: data.frame_stride]:
+            items += [
+                {
+                    "id": f"{made.split}/{made.name}/{agent}/{frame}",
+                    "index": index,
+                    "agent": agent,
+                    "frame": frame,
+                }
+                for agent in agents
+            ]
+    return items
+
+
+def made_row(data: DataSettings, seed: int, item: Item) -> Mapping[str, Any]:
+    """Draw one car at one moment."""
+    from gimbal_multicar.synthesis.fast import render_panoramas
+
+    made = _scenario(data.synthetic, seed, item["index"])
+    frame, image = render_panoramas(
+        made, item["frame"], item["agent"], panorama_camera(data.panorama), data.reference
+    )
+    return panorama_row(frame, image, SOURCE)
+
+
+@functools.lru_cache(maxsize=64)
+def _scenario(settings: SyntheticSettings, seed: int, index: int) -> Scenario:
+    from gimbal_multicar.synthesis.fast import scenario
+
+    return scenario(settings, seed, index)
