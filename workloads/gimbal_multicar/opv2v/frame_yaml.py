@@ -7,6 +7,7 @@ nesting and repeated keys at their line.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,8 +73,7 @@ def read_frame_yaml(path: Path) -> FrameRecord:
 
 def _mapping(path: Path) -> Mapping[str, Any]:
     try:
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
-            raise DatasetError(f"{path} is larger than {MAX_BYTES >> 20} MiB", REMEDY)
+        _refuse_cut(path)
         data = read_yaml(path, DIALECT).data
     except ConfigError as error:
         raise DatasetError(error.message, REMEDY) from error
@@ -82,6 +82,19 @@ def _mapping(path: Path) -> Mapping[str, Any]:
     if not isinstance(data, dict):
         raise DatasetError(f"{path} holds no keys and values", REMEDY)
     return data
+
+
+def _refuse_cut(path: Path) -> None:
+    """Refuse a file without a line end at its end: the last of its numbers may be half of one."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size > MAX_BYTES:
+            raise DatasetError(f"{path} is larger than {MAX_BYTES >> 20} MiB", REMEDY)
+        file.seek(max(0, size - 1))
+        if file.read(1) != b"\n":
+            raise DatasetError(f"{path} is {'truncated' if size else 'empty'}", REMEDY)
 
 
 def _record(fields: _Fields) -> FrameRecord:
@@ -96,7 +109,7 @@ def _record(fields: _Fields) -> FrameRecord:
         intrinsics=_stack([c.matrix("intrinsic", (3, 3)) for c in cameras], (3, 3)),
         world_from_lidar=fields.pose("lidar_pose"),
         world_from_ego=fields.pose("true_ego_pos", absent),
-        ego_speed_kmh=fields.speed("ego_speed"),
+        ego_speed_kmh=_number(fields, "ego_speed") if "ego_speed" in fields.data else np.nan,
         vehicle_ids=ids,
         vehicles=vehicles,
     )
@@ -107,18 +120,23 @@ def _stack(matrices: list[FloatArray], shape: tuple[int, int]) -> FloatArray:
 
 
 def _vehicles(fields: _Fields) -> tuple[tuple[str, ...], FloatArray]:
-    if fields.data.get("vehicles") is None:
-        return (), np.zeros((0, VEHICLE_COLUMNS))
-    listed = fields.within("vehicles")
+    listed = fields.within("vehicles")  # the last key of a file that is whole; {} where none
     rows = []
     for name in listed.data:
         vehicle = listed.within(name)
         row = [number for key in _VECTORS for number in vehicle.vector(key)]
-        rows.append([*row, vehicle.speed("speed")])
+        rows.append([*row, _number(vehicle, "speed")])
     table = _numbers(rows, (len(rows), VEHICLE_COLUMNS))
     if table is None or not np.isfinite(table[:, :-1]).all():
         raise listed.wrong(listed.data_name, "holds something that is no finite number")
     return tuple(listed.data), table
+
+
+def _number(fields: _Fields, key: str) -> float:
+    value = fields.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise fields.wrong(key, "is no number")
+    return float(value)
 
 
 def _numbers(value: Any, shape: tuple[int, ...]) -> FloatArray | None:
@@ -187,11 +205,3 @@ class _Fields:
                 key, "is neither x, y, z, roll, yaw, pitch in finite numbers nor a 4x4 pose"
             )
         return matrix
-
-    def speed(self, key: str) -> float:
-        value = self.data.get(key)
-        if value is None:
-            return float("nan")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.wrong(key, "is no number")
-        return float(value)

@@ -180,8 +180,8 @@ class Opv2v:
 
     def _others(self, split: str, scenario: str, agent: str) -> Iterator[FrameRecord]:
         """Give some frames of other cars that list this one, always in the same order."""
-        others = next(s.frames for s in self.scenarios(split) if s.name == scenario)
-        for other, frames in others.items():
+        named = (s.frames for s in self.scenarios(split) if s.name == scenario)
+        for other, frames in next(named, {}).items():
             step = max(1, len(frames) // _LOOKS_FOR_A_BOX)
             for frame in frames[::step] if other != agent else ():
                 path = self.root / split / scenario / other / f"{frame}.yaml"

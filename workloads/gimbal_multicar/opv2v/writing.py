@@ -176,5 +176,10 @@ def _key(vehicle_id: str) -> int | str:
 
 def _vehicle(box: VehicleBox) -> Document:
     n = numbers_from_box(box).tolist()
-    entry: Document = {"angle": n[3:6], "center": n[6:9], "extent": n[9:12], "location": n[:3]}
-    return entry | ({"speed": n[12]} if np.isfinite(n[12]) else {})
+    return {
+        "angle": n[3:6],
+        "center": n[6:9],
+        "extent": n[9:12],
+        "location": n[:3],
+        "speed": n[12],
+    }
