@@ -123,7 +123,7 @@ def fuse(dataset: Opv2v, frame_id: CarFrameId, data: DataSettings) -> Fused:
         frame = replace(frame, rig=legacy_crop_rig(frame.rig, *size))
         shown = {name: legacy_crop_image(image, *size) for name, image in shown.items()}
         depths = [legacy_crop_depth(one, *size) for one in depths] if depths else None
-    warp = _warp(data.panorama, depths)
+    warp = chosen_warp(data.panorama, depths)
     builder = builder_of(frame.rig, data.panorama, warp, cache_folder(data.cache_dir))
     return Fused(
         frame=frame,
@@ -147,7 +147,8 @@ def _rounded(pose: np.ndarray[Any, np.dtype[np.floating[Any]]]) -> Any:
     return rounded
 
 
-def _warp(settings: PanoramaSettings, depths: Sequence[Floats] | None) -> Warp:
+def chosen_warp(settings: PanoramaSettings, depths: Sequence[Floats] | None) -> Warp:
+    """Return how colours are looked up; `auto` depends on whether depth is dense."""
     if settings.warp != "auto":
         return settings.warp
     from gimbal_vision.panoramas.builder import depth_is_dense
