@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from gimbal_multicar.rigs.command import fuse
+
 app = typer.Typer(help="Multi-car data: make, check and look at it.", no_args_is_help=True)
 
 
 @app.callback()
 def _multicar() -> None:
     """Multi-car data: make, check and look at it."""
+
+
+app.command("fuse")(fuse)
