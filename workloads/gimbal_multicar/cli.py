@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from gimbal_multicar.checking.command import check
 from gimbal_multicar.rigs.command import fuse
 
 app = typer.Typer(help="Multi-car data: make, check and look at it.", no_args_is_help=True)
@@ -15,3 +16,6 @@ def _multicar() -> None:
 
 
 app.command("fuse")(fuse)
+
+
+app.command()(check)

@@ -21,6 +21,7 @@ from gimbal_multicar.checking.poses import (
     camera_order,
     distance_m,
     extrinsic_mistakes,
+    is_transposed,
     pose_mistakes,
 )
 from gimbal_multicar.checking.samples import CarSample
@@ -184,6 +185,8 @@ def _extrinsic_cause(odd: Sequence[CalibrationMeasure]) -> str:
     for words, undo in extrinsic_mistakes().items():
         if all(agree(undo(m.written), m.lidar_from_cameras) for m in odd):
             return words
+    if all(is_transposed(m.written, m.lidar_from_cameras) for m in odd):
+        return "extrinsic transposed: its translation is in the last row"
     order = camera_order(odd[0].written, odd[0].lidar_from_cameras)
     if order is not None:
         names = odd[0].names

@@ -49,7 +49,6 @@ class DepthMeasure:
         z_m: [P] the points' z-depths.
         range_m: [P] their ranges from the camera.
         order: What each order of the depth files costs; None where it cannot be told.
-        wrong_size: Cameras whose depth file has another shape than calibrated.
     """
 
     place: str
@@ -59,18 +58,12 @@ class DepthMeasure:
     z_m: Floats
     range_m: Floats
     order: OrderCosts | None
-    wrong_size: tuple[str, ...]
 
 
 def measure_depth(sample: CarSample) -> DepthMeasure:
     """Return a car's depth and its LiDAR at the same pixels."""
-    sized = {
-        c.name: sample.depths[c.name].shape == (c.camera.height, c.camera.width)
-        for c in sample.rig.cameras
-        if c.name in sample.depths
-    }
     compared = sample.points_lidar is not None and sample.depth_source in ("npy", "opv2v_h")
-    seen = _seen(sample) if compared and sized and all(sized.values()) else []
+    seen = _seen(sample) if compared else []
     kept = [_sampled(sample.depths[name], name_seen) for name, name_seen in seen]
     stored, z, r = (np.concatenate([k[i] for k in kept]) if kept else np.empty(0) for i in range(3))
     step = max(1, len(stored) // MAX_KEPT)
@@ -82,7 +75,6 @@ def measure_depth(sample: CarSample) -> DepthMeasure:
         z_m=z[::step],
         range_m=r[::step],
         order=_order(sample, seen),
-        wrong_size=tuple(name for name, fits in sized.items() if not fits),
     )
 
 
@@ -143,9 +135,6 @@ def judge_depth(measures: Sequence[DepthMeasure], density: float) -> tuple[Findi
     """
     name = "depth against LiDAR"
     sources = ", ".join(sorted({m.source for m in measures}))
-    sized = [m for m in measures if m.wrong_size]
-    if sized:
-        return (_wrong_size(name, sized),)
     if sources in ("none", "lidar", ""):
         words = {"none": "there is no depth", "lidar": "depth is the LiDAR itself"}
         reason = words.get(sources, "there are no samples")
@@ -228,17 +217,4 @@ def _odd(odd: dict[str, str]) -> Finding:
         hint="see also 'LiDAR cloud against its pose'",
         where=shortened(f"{place}: {words}" for place, words in odd.items()),
         count=len(odd),
-    )
-
-
-def _wrong_size(name: str, sized: Sequence[DepthMeasure]) -> Finding:
-    return Finding(
-        name=name,
-        status=Status.FAIL,
-        measured=f"{len(sized)} samples with depth of another size",
-        expected="the size that the intrinsics imply",
-        cause="depth files were cropped or scaled",
-        hint="restore the originals",
-        where=shortened(f"{m.place} {', '.join(m.wrong_size)}" for m in sized),
-        count=len(sized),
     )

@@ -48,12 +48,22 @@ def extrinsic_mistakes() -> Mapping[str, Callable[[Doubles], Doubles]]:
     half[:3, :3] = B
     return {
         "extrinsic inverted: it is written as T_lidar<-camera, not T_camera<-lidar": invert_pose,
-        "extrinsic transposed": lambda W: np.swapaxes(W, -1, -2),
         "the rotation of extrinsic is transposed": _rotation_transposed,
         "extrinsic is in OpenCV axes already, not in Unreal's": to_unreal,
         "the camera side of extrinsic is in OpenCV axes, not in Unreal's": lambda W: W @ half,
         "extrinsic is in centimetres": lambda W: _scaled(W, 0.01),
     }
+
+
+def is_transposed(written: Doubles, posed: Doubles) -> bool:
+    """Return whether [N, 4, 4] matrices were written with rows for columns.
+
+    Reading a pose takes its last column for the translation, which a transposed one has in its last
+    row: what is left of it has the right rotation and no translation.
+    """
+    bare = np.array(posed)
+    bare[..., :3, 3] = 0.0
+    return agree(written, bare) and not agree(posed, bare)
 
 
 def _rotation_transposed(W: Doubles) -> Doubles:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from gimbal.errors import GimbalError
+from gimbal_multicar.opv2v.images import read_rgb
 from gimbal_multicar.opv2v.model import CarFrame, CarFrameId
 from gimbal_vision.cameras import Pinhole
 from gimbal_vision.panoramas.legacy import legacy_crop
@@ -131,7 +132,6 @@ def _read(dataset: Opv2v, frame: CarFrame, unreadable: dict[str, str]) -> CarSam
             for c in frame.rig.cameras
         )
     )
-    images = dataset.images(frame)
     source, density, depths, points = "none", 0.0, {}, None
     try:
         depth = dataset.depths(frame)
@@ -139,15 +139,29 @@ def _read(dataset: Opv2v, frame: CarFrame, unreadable: dict[str, str]) -> CarSam
     except GimbalError as error:
         unreadable[f"{frame.id} depth"] = error.message
     try:
-        points = dataset.points(frame).xyz if frame.pcd_path.exists() else None
+        points = dataset.points(frame).points if frame.pcd_path.exists() else None
     except GimbalError as error:
         unreadable[f"{frame.id} points"] = error.message
     return CarSample(
         frame=frame,
         rig=rig,
-        images=images,
+        images=_images(frame, unreadable),
         depth_source=source,
         depth_density=density,
         depths=depths,
         points_lidar=points,
     )
+
+
+def _images(frame: CarFrame, unreadable: dict[str, str]) -> dict[str, Bytes]:
+    """Return the images that can be read, of whatever size: a wrong size is found elsewhere."""
+    images = {}
+    for name in frame.rig.names:
+        path = frame.image_path(name)
+        if not path.is_file():
+            continue
+        try:
+            images[name] = read_rgb(path)
+        except GimbalError as error:
+            unreadable[f"{frame.id} {name}"] = error.message
+    return images

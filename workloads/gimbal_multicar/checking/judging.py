@@ -1,0 +1,134 @@
+"""All findings of a data set, from the files down to the loader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from typing import TypeVar
+
+import numpy as np
+
+from gimbal_multicar.checking.calibration import judge_calibration
+from gimbal_multicar.checking.cars_checks import judge_cars
+from gimbal_multicar.checking.coverage import judge_coverage, judge_masks
+from gimbal_multicar.checking.depth_checks import judge_depth
+from gimbal_multicar.checking.distances import judge_distances
+from gimbal_multicar.checking.finding import Finding, Status, cannot_tell, ok, shortened
+from gimbal_multicar.checking.handedness import judge_handedness
+from gimbal_multicar.checking.loader import EpochPlan, judge_loader, plan_epoch
+from gimbal_multicar.checking.measures import SplitMeasures
+from gimbal_multicar.checking.placement import judge_placement
+from gimbal_multicar.checking.tree import TreeScan
+from gimbal_multicar.checking.tree_checks import judge_files
+from gimbal_multicar.config import LoaderSettings, MulticarConfig
+
+_T = TypeVar("_T")
+
+NOMINAL_BASELINE_M = 4.5
+"""Front to rear camera of OPV2V, where no sample tells."""
+
+_IMAGES = "rename the images (or exchange the calibration of these cameras)"
+_DEPTHS = "rename the depth files"
+
+
+def judge_all(
+    config: MulticarConfig,
+    scan: TreeScan,
+    splits: Mapping[str, SplitMeasures],
+    unreadable: Mapping[str, str],
+) -> tuple[Finding, ...]:
+    """Return all findings, in the order in which they should be mended."""
+    return (
+        *judge_files(scan),
+        *judge_cars(
+            scan, road_side_units=config.data.road_side_units, max_cars=config.data.max_cars
+        ),
+        _readable(splits, unreadable),
+        *_samples(config, splits),
+        *(
+            judge_distances(found.distances, split, camera_baseline_m(splits))
+            for split, found in splits.items()
+        ),
+        *_loaders(config.loader, splits),
+    )
+
+
+def _samples(config: MulticarConfig, splits: Mapping[str, SplitMeasures]) -> Iterator[Finding]:
+    """Give what the samples of all splits tell together, and of each its masks."""
+    calibration = _all(splits, lambda m: m.calibration)
+    masks = _all(splits, lambda m: m.masks)
+    if calibration:
+        size = config.data.panorama.height, config.data.panorama.width
+        yield from judge_calibration(calibration, size)
+    if masks:
+        yield from judge_coverage(masks, config.data)
+    for split, found in splits.items():
+        if found.masks:
+            yield from judge_masks(found.masks, split)
+    yield from judge_placement(
+        _all(splits, lambda m: m.borders), "cameras in place, by seams", "images", _IMAGES
+    )
+    depth = _all(splits, lambda m: m.depth)
+    if any(m.source in ("npy", "opv2v_h") for m in depth):
+        yield from judge_placement(
+            _all(splits, lambda m: m.edges), "images against depth files", "images", _IMAGES
+        )
+        orders = [m.order for m in depth if m.order is not None]
+        yield from judge_placement(orders, "order of depth files, by LiDAR", "depth files", _DEPTHS)
+    yield from judge_handedness(_all(splits, lambda m: m.handedness))
+    density = float(np.mean([m.density for m in depth])) if depth else 0.0
+    yield from judge_depth(depth, density)
+
+
+def _all(
+    splits: Mapping[str, SplitMeasures], kind: Callable[[SplitMeasures], list[_T]]
+) -> list[_T]:
+    return list(chain.from_iterable(kind(found) for found in splits.values()))
+
+
+def _readable(splits: Mapping[str, SplitMeasures], unreadable: Mapping[str, str]) -> Finding:
+    name = "samples readable"
+    sampled = sum(found.sampled for found in splits.values())
+    if not unreadable:
+        return ok(name, sampled) if sampled else cannot_tell(name, "there is none to look at")
+    return Finding(
+        name=name,
+        status=Status.FAIL,
+        measured=f"{len(unreadable)} things that {sampled} samples need",
+        expected="none",
+        cause="files that cannot be read or do not fit: " + next(iter(unreadable.values())),
+        hint="copy or download them again",
+        where=shortened(f"{place}: {words}" for place, words in unreadable.items()),
+        count=len(unreadable),
+    )
+
+
+def camera_baseline_m(splits: Mapping[str, SplitMeasures]) -> float:
+    """Return the largest distance of two cameras of one car."""
+    for found in splits.values():
+        for m in found.calibration:
+            xyz = m.world_from_cameras[:, :3, 3]
+            if len(xyz) > 1:
+                return float(np.linalg.norm(xyz[:, None] - xyz, axis=-1).max())
+    return NOMINAL_BASELINE_M
+
+
+def split_plan(settings: LoaderSettings, found: SplitMeasures) -> EpochPlan:
+    """Return the epoch of one split; its samples are moments with enough cars near."""
+    counted = found.distances.moments_with(min(settings.num_views))
+    return plan_epoch(
+        settings.samples_per_epoch or counted,
+        views=settings.num_views,
+        max_images=settings.max_images_per_worker,
+        world_size=settings.world_size,
+    )
+
+
+def _loaders(settings: LoaderSettings, splits: Mapping[str, SplitMeasures]) -> Iterator[Finding]:
+    for split, found in splits.items():
+        if not found.cars:
+            continue
+        near = {nv: found.distances.moments_with(nv) for nv in settings.num_views}
+        yield from judge_loader(
+            split_plan(settings, found), near, split, max_images=settings.max_images_per_worker
+        )

@@ -1,0 +1,36 @@
+"""What was measured of a data set, before anything is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gimbal_multicar.checking.calibration import CalibrationMeasure
+from gimbal_multicar.checking.coverage import MaskMeasure
+from gimbal_multicar.checking.depth_checks import DepthMeasure
+from gimbal_multicar.checking.distances import SplitDistances
+from gimbal_multicar.checking.handedness import HandednessMeasure
+from gimbal_multicar.checking.placement import OrderCosts
+from gimbal_multicar.checking.tree import AgentFiles
+
+
+@dataclass(kw_only=True)
+class SplitMeasures:
+    """What was measured of a split.
+
+    Attributes:
+        cars: All its cars.
+        distances: Of all its moments.
+        moments: How many there are.
+        sampled: How many were looked at.
+    """
+
+    cars: tuple[AgentFiles, ...]
+    distances: SplitDistances
+    moments: int = 0
+    sampled: int = 0
+    calibration: list[CalibrationMeasure] = field(default_factory=list)
+    masks: list[MaskMeasure] = field(default_factory=list)
+    borders: list[OrderCosts] = field(default_factory=list)
+    edges: list[OrderCosts] = field(default_factory=list)
+    depth: list[DepthMeasure] = field(default_factory=list)
+    handedness: list[HandednessMeasure] = field(default_factory=list)
