@@ -21,6 +21,7 @@ from gimbal_vision.panoramas.plan import draw_colour, draw_range, make_plan
 from gimbal_vision.panoramas.rig import Rig
 from gimbal_vision.panoramas.table import RemapTable
 from gimbal_vision.panoramas.table_cache import cached_table
+from gimbal_vision.panoramas.warping import Warper
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -61,6 +62,8 @@ class PanoramaBuilder:
         self.options = options or BuildOptions()
         self.table: RemapTable = cached_table(rig, camera, self.options, cache_dir)
         self._plan = make_plan(rig, self.table)
+        rotates = self.options.warp == "rotation"
+        self._warper = None if rotates else Warper(rig, camera, self.options)
 
     @property
     def coverage(self) -> Bools:
@@ -83,8 +86,8 @@ class PanoramaBuilder:
         """
         frames = self._checked(images, np.uint8, (3,), "image")
         known = None if depths is None else self._checked(depths, np.float32, (), "depth")
-        if self.options.warp != "rotation":
-            raise NotImplementedError
+        if self._warper is not None:
+            return self._warped(self._warper, frames, known)
         rgb = self._blank((3,), np.uint8)
         draw_colour(self._plan, frames, rgb)
         range_m = np.zeros((self.camera.height, self.camera.width), np.float32)
@@ -102,6 +105,27 @@ class PanoramaBuilder:
             valid=valid,
             camera_index=self.table.camera_index.copy(),
             moved_share=0.0,
+        )
+
+    def _warped(
+        self, warper: Warper, images: list[Bytes], depths: list[Floats] | None
+    ) -> PanoramaImage:
+        if depths is None:
+            raise CameraError(
+                f"warp={self.options.warp!r} needs depth, and there is none",
+                "give depths, or build with warp='rotation'",
+            )
+        coverage = self.coverage
+        warped = warper.warp(images, depths, coverage)
+        return PanoramaImage(
+            camera=self.camera,
+            rgb=warped.rgb,
+            range_m=warped.range_m,
+            coverage=coverage,
+            non_ambiguous=coverage & ~warped.sky,
+            valid=warped.range_m > 0,
+            camera_index=warped.camera_index,
+            moved_share=warped.moved_share,
         )
 
     def _blank(self, shape: tuple[int, ...], dtype: Any) -> Any:

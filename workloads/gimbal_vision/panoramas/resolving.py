@@ -1,0 +1,300 @@
+"""Given ranges of a panorama, look its colours up where each point really is.
+
+A camera may colour a point only if it measured a range there that agrees: otherwise something
+nearer hides the point from that camera, and its colour is another surface's. The comparison takes
+the four measurements around the point: on a road at a grazing angle, neighbouring pixels alone
+differ by more than the 5 % that are allowed. (One file, because numba renews its cache by file.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gimbal_vision.rendering.jit import kernel
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Ids = np.ndarray[Any, np.dtype[np.int32]]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Cameras = np.ndarray[Any, np.dtype[np.float64]]
+"""[N, 19]: fx, fy, cx, cy, car_from_camera [3, 4] row by row, height, width, first pixel. One array
+and no slices of it: passing several, or a view, costs a kernel more than its arithmetic."""
+Scene = tuple[Floats, Bytes]
+"""z-depths [S] and colours [S, 3] of all cameras' pixels, one after another."""
+Settings = tuple[float, float, float, float]
+"""Least cosine of the view angle, relative agreement, range of the sky, feather in pixels (0: the
+camera closest in angle alone)."""
+Point = tuple[float, float, float]
+Sight = tuple[float, float, float, float]
+"""u, v, range and cosine of the view angle."""
+
+SAME_SLOPE = 1.5
+"""Four neighbouring ranges within this factor belong to one slanted surface, not to an edge."""
+
+FAR_M = 1e7
+"""Parallax at this distance is below any pixel: what lies there is looked up by rotation alone."""
+
+AGREES, IS_SKY, IS_SEEN = 0, 1, 2
+"""What a camera must have measured where a point is: its range, sky, or anything at all."""
+
+KNOWN, SKY, HIDDEN = 1, 2, 3
+"""What became of a covered pixel; 0 where no camera sees. Hidden: seen by the rig, but what lies
+there from the panorama's centre was measured by none (behind something, or depth is missing)."""
+
+
+@kernel()
+def _project(point: Point, n: int, cameras: Cameras, least: float) -> Sight:
+    """Return u, v, range and cosine of a car-frame point; the cosine is -2 where it is unseen."""
+    x, y, z = point[0] - cameras[n, 7], point[1] - cameras[n, 11], point[2] - cameras[n, 15]
+    cz = cameras[n, 6] * x + cameras[n, 10] * y + cameras[n, 14] * z
+    if cz <= 0.0:
+        return 0.0, 0.0, 0.0, -2.0
+    r = np.sqrt(x * x + y * y + z * z)
+    cx = cameras[n, 4] * x + cameras[n, 8] * y + cameras[n, 12] * z
+    cy = cameras[n, 5] * x + cameras[n, 9] * y + cameras[n, 13] * z
+    u = cameras[n, 0] * cx / cz + cameras[n, 2]
+    v = cameras[n, 1] * cy / cz + cameras[n, 3]
+    inside = -1e-6 <= u <= cameras[n, 17] + 1e-6 and -1e-6 <= v <= cameras[n, 16] + 1e-6
+    return u, v, r, cz / r if inside and cz > least * r else -2.0
+
+
+@kernel()
+def _range_at(row: int, column: int, n: int, cameras: Cameras, depths: Floats) -> float:
+    """Return the range measured at a pixel, relative to its camera; 0 if unknown."""
+    z = depths[int(cameras[n, 18]) + row * int(cameras[n, 17]) + column]
+    if not (z > 0.0 and z < np.inf):
+        return 0.0
+    x = (column + 0.5 - cameras[n, 2]) / cameras[n, 0]
+    y = (row + 0.5 - cameras[n, 3]) / cameras[n, 1]
+    return float(z * np.sqrt(1.0 + x * x + y * y))
+
+
+@kernel()
+def _held(value: float, size: float) -> int:
+    """Return the pixel a continuous coordinate lies in, inside the image."""
+    return int(min(max(value, 0.0), size - 1.0))
+
+
+@kernel()
+def _measured(at: Sight, n: int, cameras: Cameras, depths: Floats) -> float:
+    """Return the range measured at the nearest pixel, 0 if unknown."""
+    row, column = _held(at[1], cameras[n, 16]), _held(at[0], cameras[n, 17])
+    return _range_at(row, column, n, cameras, depths)
+
+
+@kernel()
+def _agrees(at: Sight, n: int, cameras: Cameras, depths: Floats, agree: float) -> bool:
+    """Tell whether a camera measured about the range `at[2]` around the pixel (u, v)."""
+    r = at[2]
+    if abs(_measured(at, n, cameras, depths) - r) <= agree * r:
+        return True
+    least, most = np.inf, 0.0
+    for k in range(4):
+        row = _held(at[1] - 0.5 + k // 2, cameras[n, 16])
+        column = _held(at[0] - 0.5 + k % 2, cameras[n, 17])
+        measured = _range_at(row, column, n, cameras, depths)
+        least, most = min(least, measured), max(most, measured)
+    slanted = least > 0.0 and most <= SAME_SLOPE * least
+    return slanted and least * (1.0 - agree) <= r <= most * (1.0 + agree)
+
+
+@kernel()
+def _colour(images: Bytes, at: Sight, n: int, cameras: Cameras) -> Point:
+    """Return the bilinear colour at (u, v), borders repeated."""
+    height, width = int(cameras[n, 16]), int(cameras[n, 17])
+    x, y = min(max(at[0] - 0.5, 0.0), width - 1.0), min(max(at[1] - 0.5, 0.0), height - 1.0)
+    column, row = int(x), int(y)
+    a = int(cameras[n, 18]) + row * width + column
+    b = a + width if row < height - 1 else a
+    right = 1 if column < width - 1 else 0
+    fx, fy = x - column, y - row
+    p, q, r, s = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
+    c, d = a + right, b + right
+    return (
+        p * images[a, 0] + q * images[c, 0] + r * images[b, 0] + s * images[d, 0],
+        p * images[a, 1] + q * images[c, 1] + r * images[b, 1] + s * images[d, 1],
+        p * images[a, 2] + q * images[c, 2] + r * images[b, 2] + s * images[d, 2],
+    )
+
+
+@kernel()
+def _ramp(at: Sight, n: int, cameras: Cameras, feather: float) -> float:
+    """Return the weight of `blending.blend_weights` before it is divided by the sum."""
+    distance = min(min(at[0], cameras[n, 17] - at[0]), min(at[1], cameras[n, 16] - at[1]))
+    t = min(max(distance / feather, 0.0), 1.0)
+    return float(max(t * t * (3.0 - 2.0 * t), 1e-6))
+
+
+@kernel()
+def _passes(
+    at: Sight, test: int, n: int, cameras: Cameras, depths: Floats, settings: Settings
+) -> bool:
+    """Tell whether a camera that sees a point at `at` measured what `test` asks for."""
+    if test == AGREES:
+        return _agrees(at, n, cameras, depths, settings[1])
+    return test == IS_SEEN or _measured(at, n, cameras, depths) > settings[2]
+
+
+@kernel()
+def _gather(
+    point: Point, test: int, cameras: Cameras, depths: Floats, images: Bytes, settings: Settings
+) -> tuple[int, float, Point]:
+    """Mix the colours of all cameras that pass a test.
+
+    Returns:
+        The camera of most weight (among equals the closest in angle; -1 if none passes), the
+        cosine between where its colour was taken and where the rotation takes it, and the colour.
+    """
+    best, best_weight, best_at = -1, 0.0, (0.0, 0.0, 0.0, -2.0)
+    red, green, blue, total = 0.0, 0.0, 0.0, 0.0
+    for n in range(len(cameras)):
+        at = _project(point, n, cameras, settings[0])
+        if at[3] < -1.0 or not _passes(at, test, n, cameras, depths, settings):
+            continue
+        weight = 1.0
+        if settings[3] > 0.0:
+            weight = _ramp(at, n, cameras, settings[3])
+            r, g, b = _colour(images, at, n, cameras)
+            red, green, blue = red + weight * r, green + weight * g, blue + weight * b
+            total += weight
+        equal = abs(weight - best_weight) <= 1e-12
+        if weight > best_weight + 1e-12 or (equal and at[3] > best_at[3]):
+            best, best_weight, best_at = n, weight, at
+    if best < 0:
+        return best, 1.0, (0.0, 0.0, 0.0)
+    cosine = _cosine_from(point, best, cameras)
+    if settings[3] <= 0.0:
+        return best, cosine, _colour(images, best_at, best, cameras)
+    return best, cosine, (red / total, green / total, blue / total)
+
+
+@kernel()
+def _cosine_from(point: Point, n: int, cameras: Cameras) -> float:
+    """Return the cosine between a point seen from the origin and seen from a camera."""
+    x, y, z = point[0] - cameras[n, 7], point[1] - cameras[n, 11], point[2] - cameras[n, 15]
+    sizes = (x * x + y * y + z * z) * (point[0] ** 2 + point[1] ** 2 + point[2] ** 2)
+    return float((point[0] * x + point[1] * y + point[2] * z) / np.sqrt(max(sizes, 1e-30)))
+
+
+@kernel()
+def colour_points(
+    ranges: Floats,
+    rays: Floats,
+    origin: tuple[Ids, Bytes],
+    cameras: Cameras,
+    scene: Scene,
+    settings: Settings,
+    out: tuple[Bytes, Bytes, Bytes, Floats],
+) -> None:
+    """Colour every covered pixel by where its point really is.
+
+    Args:
+        ranges: [P] from the centre; inf where none is known.
+        rays: [P, 3] unit directions.
+        origin: For each pixel the pixel its range was measured at, among those of all cameras, and
+            that camera; -1 where there is no single one. It colours what no camera confirms: a
+            panorama pixel at the rim of something near.
+        cameras: As described above, like `scene` and `settings`.
+        scene: Depths and colours.
+        settings: Thresholds.
+        out: rgb [P, 3], camera [P], state [P] (not 0 on entry where covered), and [P] the cosine
+            between where the colour was taken and where the rotation takes it.
+    """
+    pixels, owners = origin
+    depths, images = scene
+    rgb, index, state, turned = out
+    for k in range(ranges.size):
+        if state[k] == 0:
+            continue
+        known = ranges[k] < np.float32(np.inf)
+        size = float(ranges[k]) if known else FAR_M
+        point = (size * rays[k, 0], size * rays[k, 1], size * rays[k, 2])
+        test = AGREES if known else IS_SKY
+        camera, cosine, colour = _gather(point, test, cameras, depths, images, settings)
+        state[k] = KNOWN if known else SKY
+        if camera < 0 and known and pixels[k] >= 0:
+            camera = owners[k]
+            p = pixels[k]
+            colour = (float(images[p, 0]), float(images[p, 1]), float(images[p, 2]))
+            cosine = _cosine_from(point, camera, cameras)
+        if camera < 0:
+            state[k] = HIDDEN
+            point = (FAR_M * rays[k, 0], FAR_M * rays[k, 1], FAR_M * rays[k, 2])
+            camera, cosine, colour = _gather(point, IS_SEEN, cameras, depths, images, settings)
+        index[k], turned[k] = camera, cosine
+        for channel in range(3):
+            rgb[k, channel] = np.uint8(colour[channel] + 0.5)
+
+
+@kernel()
+def _surface_range(
+    d: Point, r: float, n: int, cameras: Cameras, depths: Floats, settings: Settings
+) -> float:
+    """Return the range from the centre of what a camera sees where r d would be; inf if none."""
+    at = _project((r * d[0], r * d[1], r * d[2]), n, cameras, settings[0])
+    if at[3] < -1.0:
+        return np.inf
+    measured = _measured(at, n, cameras, depths)
+    if measured <= 0.0 or measured > settings[2]:
+        return np.inf
+    row, column = _held(at[1], cameras[n, 16]), _held(at[0], cameras[n, 17])
+    z = float(depths[int(cameras[n, 18]) + row * int(cameras[n, 17]) + column])
+    x = z * (column + 0.5 - cameras[n, 2]) / cameras[n, 0]
+    y = z * (row + 0.5 - cameras[n, 3]) / cameras[n, 1]
+    total = 0.0
+    for i in range(4, 16, 4):
+        p = cameras[n, i] * x + cameras[n, i + 1] * y + cameras[n, i + 2] * z + cameras[n, i + 3]
+        total += p * p
+    return float(np.sqrt(total))
+
+
+@kernel()
+def _solve(
+    d: Point, start: float, n: int, cameras: Cameras, depths: Floats, settings: Settings
+) -> float:
+    """Return the range r at which a camera sees a surface just where it sees r d; inf if none.
+
+    r = g(r) by three lookups. The plain iteration oscillates on a road (its factor is
+    1 - h / h_camera, -0.9 for a camera at half the centre's height), so the third is made where the
+    first two lead to if g is linear.
+    """
+    first = _surface_range(d, start, n, cameras, depths, settings)
+    if not first < np.inf:
+        return np.inf
+    second = _surface_range(d, first, n, cameras, depths, settings)
+    if not second < np.inf:
+        return np.inf
+    factor = (second - first) / (first - start) if abs(first - start) > 1e-9 else 0.0
+    factor = min(max(factor, -8.0), 0.8)
+    r = first + (second - first) / (1.0 - factor)
+    at = _project((r * d[0], r * d[1], r * d[2]), n, cameras, settings[0])
+    if r <= 0.0 or at[3] < -1.0 or not _agrees(at, n, cameras, depths, settings[1]):
+        return np.inf
+    return r
+
+
+@kernel()
+def solve_ranges(
+    rays: Floats, covered: Bytes, cameras: Cameras, depths: Floats, settings: Settings
+) -> Floats:
+    """Return [P] ranges from the centre, inf where none is found, by inverse iteration.
+
+    Each camera that sees a ray by rotation gives a start for all, and the nearest solution is what
+    is seen. What is near and so thin that no start is on it is not found.
+    """
+    ranges = np.full(covered.size, np.inf, np.float32)
+    for k in range(covered.size):
+        if covered[k] == 0:
+            continue
+        d = (float(rays[k, 0]), float(rays[k, 1]), float(rays[k, 2]))
+        far = (FAR_M * d[0], FAR_M * d[1], FAR_M * d[2])
+        for giver in range(len(cameras)):
+            if _project(far, giver, cameras, settings[0])[3] < -1.0:
+                continue
+            start = _surface_range(d, FAR_M, giver, cameras, depths, settings)
+            start = start if start < np.inf else settings[2]
+            for n in range(len(cameras)):
+                r = _solve(d, start, n, cameras, depths, settings)
+                ranges[k] = min(ranges[k], np.float32(r))
+    return ranges

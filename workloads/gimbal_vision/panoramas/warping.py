@@ -1,0 +1,143 @@
+"""Panoramas as their own centre would see them: the warps that use depth.
+
+A camera 3 m from the centre sees a car at 10 m 47 columns away from where the centre would. Both
+warps first find each pixel's range as seen from the centre: `splat` by throwing every camera pixel
+onto the panorama, `fixed_point` by asking, along each ray, at which range a camera measured a
+surface just there. Then colours are looked up at the points themselves (`resolving`).
+
+Coverage stays what calibration says. Where the rig sees a direction but nobody measured what the
+centre would see there, the pixel keeps the colour that the rotation gives it and has no range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gimbal_vision.cameras import Cylindrical, Panorama
+from gimbal_vision.panoramas.model import BuildOptions
+from gimbal_vision.panoramas.resolving import KNOWN, SKY, colour_points, solve_ranges
+from gimbal_vision.panoramas.rig import Rig
+from gimbal_vision.panoramas.splatting import fill_holes, splat
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+MOVED_PX = 4.0
+"""Colours taken farther than this from where the rotation takes them count as moved."""
+
+
+@dataclass(frozen=True, eq=False)
+class Warped:
+    """A panorama seen from its centre; arrays as in `PanoramaImage`."""
+
+    rgb: Bytes
+    range_m: Floats
+    camera_index: Bytes
+    sky: Bools
+    moved_share: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """[P] ranges from the centre (inf: none), and the pixel and camera each came from (-1)."""
+
+    ranges: Floats
+    pixels: Array
+    owners: Bytes
+
+
+class Warper:
+    """Warps one rig's images; safe to share among threads.
+
+    Args:
+        rig: In the panorama's frame.
+        camera: The panorama.
+        options: `warp` is `splat` or `fixed_point`.
+    """
+
+    def __init__(self, rig: Rig, camera: Panorama, options: BuildOptions) -> None:
+        self._camera, self._options = camera, options
+        self._rays = np.ascontiguousarray(camera.rays().reshape(-1, 3), np.float32)
+        models = [c.camera for c in rig.cameras]
+        first = np.cumsum([0] + [m.height * m.width for m in models[:-1]])
+        self._cameras = np.array(
+            [
+                [m.fx, m.fy, m.cx, m.cy, *pose[:3].ravel(), m.height, m.width, f]
+                for m, pose, f in zip(models, rig.car_from_cameras, first, strict=True)
+            ],
+            np.float64,
+        )
+        self._image_rays = [
+            (m.z_one_rays()[0, :, 0].astype(np.float32), m.z_one_rays()[:, 0, 1].astype(np.float32))
+            for m in models
+        ]
+        feather = options.feather_px if options.blend == "feather" else 0.0
+        self._settings = (
+            float(options.min_cos_view_angle),
+            float(options.depth_consistency),
+            float(options.max_range_m),
+            float(feather),
+        )
+
+    def warp(self, images: Sequence[Bytes], depths: Sequence[Floats], coverage: Bools) -> Warped:
+        """Return the panorama; arguments as for `PanoramaBuilder.build`.
+
+        Args:
+            images: Checked and contiguous.
+            depths: Likewise.
+            coverage: [H, W] pixels to fill.
+        """
+        shape = coverage.shape
+        colours = np.concatenate([i.reshape(-1, 3) for i in images])
+        flat = np.concatenate([d.reshape(-1) for d in depths])
+        state = coverage.reshape(-1).astype(np.uint8)
+        found = (
+            self._splatted(depths) if self._options.warp == "splat" else self._solved(flat, state)
+        )
+        rgb = np.zeros((*shape, 3), np.uint8)
+        index = np.full(shape, 255, np.uint8)
+        turned = np.ones(state.size, np.float32)
+        out = (rgb.reshape(-1, 3), index.reshape(-1), state, turned)
+        origin = (found.pixels, found.owners)
+        colour_points(
+            found.ranges, self._rays, origin, self._cameras, (flat, colours), self._settings, out
+        )
+        range_m = np.where(state == KNOWN, found.ranges, np.float32(0)).reshape(shape)
+        moved = turned < np.cos(MOVED_PX / self._camera.fx)
+        return Warped(
+            rgb=rgb,
+            range_m=range_m,
+            camera_index=index,
+            sky=(state == SKY).reshape(shape),
+            moved_share=float(np.count_nonzero(moved)) / max(int(np.count_nonzero(state)), 1),
+        )
+
+    def _splatted(self, depths: Sequence[Floats]) -> _Found:
+        camera, options = self._camera, self._options
+        size = camera.height * camera.width
+        ranges, offsets = np.full(size, np.inf, np.float32), np.full(size, np.inf, np.float32)
+        pixels, owners = np.full(size, -1, np.int32), np.full(size, 255, np.uint8)
+        geometry = np.array(
+            [camera.height, camera.width, camera.fy, camera.cy, isinstance(camera, Cylindrical)],
+            np.float32,
+        )
+        limits = (np.float32(options.max_range_m), np.float32(options.depth_consistency))
+        for i, depth in enumerate(depths):
+            pose = self._cameras[i, 4:16].reshape(3, 4)
+            parts = np.concatenate([pose[:, :3].ravel(), pose[:, 3]]).astype(np.float32)
+            first = int(self._cameras[i, 18])
+            nearest = (ranges, offsets, pixels, owners)
+            splat(depth, self._image_rays[i], parts, geometry, limits, (i, first), nearest)
+        shape = (camera.height, camera.width)
+        return _Found(fill_holes(ranges, shape, options.max_hole_px), pixels, owners)
+
+    def _solved(self, depths: Floats, covered: Bytes) -> _Found:
+        ranges = solve_ranges(self._rays, covered, self._cameras, depths, self._settings)
+        nowhere = np.full(ranges.size, -1, np.int32)
+        return _Found(ranges, nowhere, np.full(ranges.size, 255, np.uint8))
