@@ -71,6 +71,7 @@ def car_frame(
         vehicles=tuple(
             box_from_numbers(name, numbers)
             for name, numbers in zip(record.vehicle_ids, record.vehicles, strict=True)
+            if name != frame_id.agent
         ),
     )
 
