@@ -12,7 +12,7 @@ from gimbal_multicar.synthesis.recording import vehicle_from_lidar, world_from_v
 from gimbal_multicar.synthesis.scenario import Scenario
 from gimbal_multicar.synthesis.world import Ids, Moment
 from gimbal_vision.cameras import PinholeCameras
-from gimbal_vision.panoramas.rig import Rig
+from gimbal_vision.panoramas.rig import Rig, RigCamera
 from gimbal_vision.rendering.raster import RasterRenderer
 
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
@@ -31,13 +31,13 @@ LIDAR_ATTENUATION_PER_M = 0.004
 
 
 @dataclass(frozen=True, eq=False)
-class CameraImages:
-    """What the cameras of a rig see.
+class CameraImage:
+    """What one camera sees.
 
     Attributes:
-        rgb: [N, H, W, 3] uint8.
-        z_depth_m: [N, H, W] float32, `SKY_DEPTH_M` where there is sky.
-        face: [N, H, W] int32 face of the moment's mesh, -1 for sky.
+        rgb: [H, W, 3] uint8.
+        z_depth_m: [H, W] float32, `SKY_DEPTH_M` where there is sky.
+        face: [H, W] int32 face of the moment's mesh, -1 for sky.
     """
 
     rgb: Bytes
@@ -61,35 +61,45 @@ class LidarScan:
 
 
 def render_images(
-    scenario: Scenario, moment: Moment, rig: Rig, world_from_rig: FloatArray
-) -> CameraImages:
-    """Render all cameras of a rig, which share one image size.
+    scenario: Scenario,
+    moment: Moment,
+    rig: Rig,
+    world_from_rig: FloatArray,
+    threads: int | None = None,
+) -> dict[str, CameraImage]:
+    """Render all cameras of a rig; those of one size together.
 
     Args:
         scenario: For its light.
         moment: Surfaces.
         rig: Cameras.
         world_from_rig: [4, 4] pose of the frame that the rig is given in.
+        threads: Upper limit; by default the cores this process may use.
     """
-    first = rig.cameras[0].camera
-    poses = world_from_rig @ rig.car_from_cameras
-    K = np.stack([c.camera.K for c in rig.cameras])
-    renderer = RasterRenderer(shading_of(scenario.light))
-    cameras = PinholeCameras(K, poses, first.height, first.width)
-    images = renderer.render(moment.mesh, cameras, ("rgb", "depth", "face_id"))
-    for n in range(len(poses)):
-        look = look_of(scenario.light, poses[n, :3, 3], 1.0 / float(K[n, 0, 0]))
-        rays = poses[n, :3, :3] @ np.linalg.inv(K[n])
-        finish_image(
-            images.rgb[n],
-            images.depth[n],
-            images.face_id[n],
-            rays,
-            look,
-            moment.surfaces.rough_faces,
-        )
-    depth = np.where(images.depth > 0, images.depth, np.float32(SKY_DEPTH_M))
-    return CameraImages(images.rgb, depth, images.face_id)
+    renderer = RasterRenderer(shading_of(scenario.light), threads)
+    mesh = moment.mesh
+    sizes = dict.fromkeys((c.camera.height, c.camera.width) for c in rig.cameras)
+    found: dict[str, CameraImage] = {}
+    for size in sizes:
+        same = [c for c in rig.cameras if (c.camera.height, c.camera.width) == size]
+        poses = np.stack([world_from_rig @ c.car_from_camera for c in same])
+        cameras = PinholeCameras(np.stack([c.camera.K for c in same]), poses, *size)
+        images = renderer.render(mesh, cameras, ("rgb", "depth", "face_id"))
+        for n, camera in enumerate(same):
+            one = CameraImage(images.rgb[n], images.depth[n], images.face_id[n])
+            found[camera.name] = _finished(scenario, moment, camera, poses[n], one)
+    return {name: found[name] for name in rig.names}
+
+
+def _finished(
+    scenario: Scenario, moment: Moment, camera: RigCamera, pose: FloatArray, image: CameraImage
+) -> CameraImage:
+    """Add sky, haze and grain, and give the sky its depth."""
+    look = look_of(scenario.light, pose[:3, 3], 1.0 / camera.camera.fx)
+    rays = pose[:3, :3] @ np.linalg.inv(camera.camera.K)
+    finish_image(image.rgb, image.z_depth_m, image.face, rays, look, moment.surfaces.rough_faces)
+    depth = np.where(image.z_depth_m > 0, image.z_depth_m, np.float32(SKY_DEPTH_M))
+    return CameraImage(image.rgb, depth, image.face)
 
 
 def scan(scenario: Scenario, moment: Moment, frame: str, agent: str, columns: int) -> LidarScan:

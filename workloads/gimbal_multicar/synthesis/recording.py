@@ -39,22 +39,10 @@ def vehicle_from_reference(vehicle: Vehicle, reference: Reference) -> FloatArray
     return to_opencv(x_to_world([*centre, 0.0, 0.0, 0.0]))
 
 
-def rig_in(vehicle: Vehicle, reference: Reference, size: tuple[int, int] = (600, 800)) -> Rig:
-    """Return OPV2V's nominal cameras in the car's frame.
-
-    Args:
-        vehicle: The car.
-        reference: Its frame.
-        size: Height and width of the images.
-    """
-    reference_from_lidar = (
-        invert_pose(vehicle_from_reference(vehicle, reference)) @ vehicle_from_lidar()
-    )
+def moved_rig(rig: Rig, new_from_old: FloatArray) -> Rig:
+    """Return the same cameras in another frame of the car."""
     return Rig(
-        tuple(
-            RigCamera(c.name, c.camera, reference_from_lidar @ c.car_from_camera)
-            for c in nominal_opv2v_rig(*size).cameras
-        )
+        tuple(RigCamera(c.name, c.camera, new_from_old @ c.car_from_camera) for c in rig.cameras)
     )
 
 
@@ -77,7 +65,7 @@ def car_frame(
     reference: Reference = "lidar",
     *,
     folder: Path = Path(),
-    size: tuple[int, int] = (600, 800),
+    rig: Rig | None = None,
 ) -> CarFrame:
     """Return a made car at one moment.
 
@@ -87,20 +75,21 @@ def car_frame(
         seen: Indices of the vehicles to list.
         reference: The car's frame.
         folder: Where its files lie or will lie.
-        size: Height and width of the images.
+        rig: Cameras in the LiDAR's frame; none: OPV2V's nominal ones.
     """
     frame = frame_id.frame
     vehicle = scenario.vehicle(frame_id.agent)
     world_from_ego = world_from_vehicle(scenario, frame, frame_id.agent)
-    rig = nominal_opv2v_rig(*size)
+    in_lidar = rig or nominal_opv2v_rig()
+    vehicle_from_car = vehicle_from_reference(vehicle, reference)
     return CarFrame(
         id=frame_id,
         folder=folder,
-        world_from_car=world_from_ego @ vehicle_from_reference(vehicle, reference),
+        world_from_car=world_from_ego @ vehicle_from_car,
         world_from_lidar=world_from_ego @ vehicle_from_lidar(),
         world_from_ego=world_from_ego,
-        rig=rig if reference == "lidar" else rig_in(vehicle, reference, size),
-        lidar_from_cameras_written=rig.car_from_cameras,
+        rig=moved_rig(in_lidar, invert_pose(vehicle_from_car) @ vehicle_from_lidar()),
+        lidar_from_cameras_written=in_lidar.car_from_cameras,
         ego_speed_kmh=KMH * vehicle.motion.speed(scenario.time_s(frame)),
         vehicles=tuple(box_of(scenario, scenario.vehicles[i], frame) for i in seen),
     )

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from gimbal_multicar.config import SyntheticSettings
+from gimbal_multicar.errors import SynthesisError
 from gimbal_multicar.opv2v.axes import x_to_world
 from gimbal_multicar.synthesis.bodies import PASSENGER_KINDS, draw_body
 from gimbal_multicar.synthesis.roads import FloatArray, Hills, Road
@@ -34,6 +35,9 @@ GENERATOR_VERSION = 1
 FRAME_S = 0.1
 TICKS_PER_FRAME = 2
 """Frame ids count the simulator's ticks of .05 s, as OPV2V's do."""
+
+MOST_FRAMES = 1000
+"""Of one scenario: 100 s, for which its street has to be over a kilometre long."""
 
 Colour = tuple[int, int, int]
 Stream = Literal["scenario", "surface", "gps", "lidar"]
@@ -137,7 +141,15 @@ def scenario(settings: SyntheticSettings, seed: int, index: int) -> Scenario:
         settings: How many scenarios, cars and frames the set has.
         seed: Of the set.
         index: Which scenario, from 0.
+
+    Raises:
+        SynthesisError: The set's scenarios are too long.
     """
+    if settings.frames > MOST_FRAMES:
+        raise SynthesisError(
+            f"{settings.frames} frames of one scenario are too many: its street would be too long",
+            f"make up to {MOST_FRAMES} frames, and more scenarios",
+        )
     rng = np.random.default_rng([seed, index, _STREAMS["scenario"]])
     duration = (settings.frames - 1) * FRAME_S
     town = _town(index, duration, rng)
