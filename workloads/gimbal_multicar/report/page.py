@@ -37,7 +37,7 @@ def render(rows: BlockReader, survey: Mapping[str, Any], run: Mapping[str, Any])
     drawn = {**figures, **moments}
     sections = (
         section("panoramas", "Panoramas", contact_sheet(rows, splits)),
-        section("numbers", "Numbers", _split_table(survey), _grid(figures)),
+        section("numbers", "Numbers", _grid(figures), _split_table(survey)),
         section("above", "From above", _grid(moments)),
         section("rays", "Rays", _rays_table(survey)),
         section("skipped", "Left out", _skipped(rows)),

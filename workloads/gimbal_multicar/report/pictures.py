@@ -38,7 +38,7 @@ def contact_sheet(rows: BlockReader, splits: Mapping[str, Sequence[int]]) -> Htm
         chosen = spread(members, PER_SPLIT)
         parts.append(el("h3", split))
         parts += [panorama_figure(rows[index]) for index in chosen]
-    return el("div", parts, layer_key(), class_="sheet")
+    return el("div", layer_key(), parts, class_="sheet")
 
 
 def spread(items: Sequence[int], count: int) -> list[int]:
@@ -65,7 +65,8 @@ def panorama_figure(row: Mapping[str, Any]) -> Html:
         f"({row['depth_source']}), colours moved {row['moved_share']:.1%}"
     )
     caption = el("figcaption", el("p", words))
-    return el("figure", drawn, caption, style="margin:10px 0 22px")
+    pair = el("div", drawn[1:], style="display:grid;grid-template-columns:1fr 1fr;gap:4px")
+    return el("figure", drawn[0], pair, caption, style="margin:10px 0 22px")
 
 
 def layer_key() -> Html:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from gimbal.errors import ConfigError
 from gimbal.experiment.files import (
     atomic_write_bytes,
     atomic_write_json,
     ensure_folder,
     storage_errors,
 )
+from gimbal_multicar import out_folder
 from gimbal_vision.panoramas.model import PanoramaImage
 
 RECORD_FILE = "fuse.json"
@@ -29,21 +29,7 @@ def require_free(folder: Path, *, force: bool) -> None:
     Raises:
         ConfigError: It is not empty, or no folder.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--out: {folder} is a file", "name a folder")
-    with storage_errors(folder, "read"):
-        there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if there and not force:
-        raise ConfigError(
-            f"--out: {folder} is not empty",
-            "name another folder, or replace the panorama in it with --force",
-        )
-    foreign = sorted(there - set(FILES))
-    if foreign:
-        raise ConfigError(
-            f"--out: {folder} holds more than a panorama: {', '.join(foreign[:5])}",
-            "name another folder; --force replaces only what this command writes",
-        )
+    out_folder.require_free(folder, FILES, what="panorama", force=force)
 
 
 def write_panorama(image: PanoramaImage, record: dict[str, Any], folder: Path) -> None:

@@ -19,12 +19,12 @@ from gimbal.experiment.files import (
     ensure_folder,
     storage_errors,
 )
-from gimbal_nbv.fusion import PointCloud
 from gimbal_nbv.playing.animation import animate
 from gimbal_nbv.playing.play import Played, Say
 from gimbal_nbv.playing.record import record_of
 from gimbal_nbv.playing.scene import Scene, cloud_pictures, good_viewpoint
 from gimbal_nbv.playing.sheet import contact_sheet
+from gimbal_vision.cloud_files import ply_bytes
 
 RECORD_FILE = "rollout.json"
 _OURS = re.compile(r"(view|cloud)_\d\d\.(png|ply)|contact_sheet\.png|rollout\.(gif|json)")
@@ -83,7 +83,8 @@ def _contents(played: Played, scene: Scene, say: Say) -> Iterator[tuple[str, byt
     pictures = cloud_pictures(scene, scan, viewpoint)
     for step, (photograph, picture) in enumerate(zip(photographs, pictures, strict=True)):
         yield f"view_{step + 1:02d}.png", _png(photograph)
-        yield f"cloud_{step + 1:02d}.ply", _ply(scan.until(step).cloud)
+        cloud = scan.until(step).cloud
+        yield f"cloud_{step + 1:02d}.ply", ply_bytes(cloud.points, cloud.colors)
         yield f"cloud_{step + 1:02d}.png", _png(picture)
     yield "contact_sheet.png", _png(contact_sheet(played, photographs, pictures))
     say("drawing the animation")
@@ -102,11 +103,3 @@ def _png(image: NDArray[np.uint8] | Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
-
-
-def _ply(cloud: PointCloud) -> bytes:
-    import trimesh
-
-    points: Any = trimesh.PointCloud
-    written: bytes = points(cloud.points, colors=cloud.colors).export(file_type="ply")
-    return written
