@@ -62,6 +62,7 @@ class PanoramaBuilder:
         self.options = options or BuildOptions()
         self.table: RemapTable = cached_table(rig, camera, self.options, cache_dir)
         self._plan = make_plan(rig, self.table)
+        self._all_covered = bool(self._plan.coverage.all())
         rotates = self.options.warp == "rotation"
         self._warper = None if rotates else Warper(rig, camera, self.options)
 
@@ -88,8 +89,7 @@ class PanoramaBuilder:
         known = None if depths is None else self._checked(depths, np.float32, (), "depth")
         if self._warper is not None:
             return self._warped(self._warper, frames, known)
-        rgb = self._blank((3,), np.uint8)
-        draw_colour(self._plan, frames, rgb)
+        rgb = self._coloured(frames)
         range_m = np.zeros((self.camera.height, self.camera.width), np.float32)
         coverage = self.coverage
         non_ambiguous, valid = coverage.copy(), np.zeros_like(coverage)
@@ -106,6 +106,21 @@ class PanoramaBuilder:
             camera_index=self.table.camera_index.copy(),
             moved_share=0.0,
         )
+
+    def colour(self, images: Sequence[Bytes]) -> Bytes:
+        """Return the colours alone, [H, W, 3] uint8, by rotation whatever `options.warp` says.
+
+        Raises:
+            CameraError: If the images are not those of the rig's cameras.
+        """
+        return self._coloured(self._checked(images, np.uint8, (3,), "image"))
+
+    def _coloured(self, images: list[Bytes]) -> Bytes:
+        shape = self.camera.height, self.camera.width, 3
+        covered = self._all_covered
+        rgb = np.empty(shape, np.uint8) if covered else np.zeros(shape, np.uint8)
+        draw_colour(self._plan, images, rgb)
+        return rgb
 
     def _warped(
         self, warper: Warper, images: list[Bytes], depths: list[Floats] | None
@@ -127,10 +142,6 @@ class PanoramaBuilder:
             camera_index=warped.camera_index,
             moved_share=warped.moved_share,
         )
-
-    def _blank(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        whole = self.camera.height, self.camera.width, *shape
-        return np.empty(whole, dtype) if self._plan.coverage.all() else np.zeros(whole, dtype)
 
     def _checked(
         self, arrays: Sequence[Any], dtype: Any, channels: tuple[int, ...], kind: str

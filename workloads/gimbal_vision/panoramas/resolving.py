@@ -179,8 +179,7 @@ def _cosine_from(point: Point, n: int, cameras: Cameras) -> float:
 
 @kernel()
 def colour_points(
-    ranges: Floats,
-    rays: Floats,
+    points: tuple[Floats, Floats],
     origin: tuple[Ids, Bytes],
     cameras: Cameras,
     scene: Scene,
@@ -190,8 +189,7 @@ def colour_points(
     """Colour every covered pixel by where its point really is.
 
     Args:
-        ranges: [P] from the centre; inf where none is known.
-        rays: [P, 3] unit directions.
+        points: Ranges [P] from the centre, inf where none is known; unit directions [P, 3].
         origin: For each pixel the pixel its range was measured at, among those of all cameras, and
             that camera; -1 where there is no single one. It colours what no camera confirms: a
             panorama pixel at the rim of something near.
@@ -201,6 +199,7 @@ def colour_points(
         out: rgb [P, 3], camera [P], state [P] (not 0 on entry where covered), and [P] the cosine
             between where the colour was taken and where the rotation takes it.
     """
+    ranges, rays = points
     pixels, owners = origin
     depths, images = scene
     rgb, index, state, turned = out

@@ -20,9 +20,6 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
-CYLINDER = 4
-"""Where in `panorama` the kind of row stands."""
-
 
 @kernel()
 def _arc(y: np.float32, x: np.float32) -> np.float32:
@@ -39,17 +36,16 @@ def _arc(y: np.float32, x: np.float32) -> np.float32:
 
 
 @kernel()
-def _aim_row(
-    depth: Floats, rays: Floats, pose: Floats, panorama: Floats, limit: np.float32, out: Floats
-) -> None:
+def _aim_row(depth: Floats, rays: Floats, pose: Floats, panorama: Floats, out: Floats) -> None:
     """Write range, column and row of each pixel of one image row into `out` [3, w].
 
     Args:
         depth: [w] z-depths.
         rays: [w + 1] x of each pixel's ray with z = 1, then the row's y.
         pose: [12] row by row the rotation into the car's frame, then the translation.
-        panorama: height, width, fy, cy and 1 for a cylinder, 0 for equal angles.
-        limit: Range above which depth is sky.
+        panorama: [7] height, width, fy, cy, whether it is a cylinder (1 or 0), range above which
+            depth is sky, and the relative difference of ranges up to which two points are of one
+            surface.
         out: Range -1 where nothing is to be thrown.
     """
     y = rays[-1]
@@ -58,7 +54,7 @@ def _aim_row(
         pose[4] * y + pose[5],
         pose[7] * y + pose[8],
     )
-    width, fy, cy, cylinder = panorama[1:5]
+    width, fy, cy, cylinder, limit = panorama[1:6]
     per_radian = width / np.float32(2 * np.pi)
     for i in range(depth.size):
         z, x = depth[i], rays[i]
@@ -80,7 +76,6 @@ def splat(
     rays: tuple[Floats, Floats],
     pose: Floats,
     panorama: Floats,
-    settings: tuple[np.float32, np.float32],
     source: tuple[int, int],
     nearest: tuple[Floats, Floats, Ids, Bytes],
 ) -> None:
@@ -91,13 +86,11 @@ def splat(
         rays: [w] x and [h] y of the pixels' rays with z = 1.
         pose: See `_aim_row`.
         panorama: See `_aim_row`.
-        settings: Range above which depth is sky, and the relative difference of ranges up to which
-            two points are of one surface.
         source: int of the camera, and of its first pixel among those of all cameras.
         nearest: For each panorama pixel, flat: range (inf so far where none), squared distance of
             the point from the pixel's centre, index of the pixel it came from, and its camera.
     """
-    limit, agree = settings
+    agree = panorama[6]
     camera, first = source
     best, offset, pixel, by = nearest
     h, w = depth.shape
@@ -108,7 +101,7 @@ def splat(
     one = np.float32(1)
     for j in range(h):
         row_rays[w] = rays[1][j]
-        _aim_row(depth[j], row_rays, pose, panorama, limit, out)
+        _aim_row(depth[j], row_rays, pose, panorama, out)
         for i in range(w):
             r, u, v = out[0, i], out[1, i], out[2, i]
             if not (r > np.float32(0) and v >= np.float32(0) and v < panorama[0]):

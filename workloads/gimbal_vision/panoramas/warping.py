@@ -105,9 +105,8 @@ class Warper:
         turned = np.ones(state.size, np.float32)
         out = (rgb.reshape(-1, 3), index.reshape(-1), state, turned)
         origin = (found.pixels, found.owners)
-        colour_points(
-            found.ranges, self._rays, origin, self._cameras, (flat, colours), self._settings, out
-        )
+        points = (found.ranges, self._rays)
+        colour_points(points, origin, self._cameras, (flat, colours), self._settings, out)
         range_m = np.where(state == KNOWN, found.ranges, np.float32(0)).reshape(shape)
         moved = turned < np.cos(MOVED_PX / self._camera.fx)
         return Warped(
@@ -123,17 +122,15 @@ class Warper:
         size = camera.height * camera.width
         ranges, offsets = np.full(size, np.inf, np.float32), np.full(size, np.inf, np.float32)
         pixels, owners = np.full(size, -1, np.int32), np.full(size, 255, np.uint8)
-        geometry = np.array(
-            [camera.height, camera.width, camera.fy, camera.cy, isinstance(camera, Cylindrical)],
-            np.float32,
-        )
-        limits = (np.float32(options.max_range_m), np.float32(options.depth_consistency))
+        rows = [camera.fy, camera.cy, isinstance(camera, Cylindrical)]
+        thresholds = [options.max_range_m, options.depth_consistency]
+        geometry = np.array([camera.height, camera.width, *rows, *thresholds], np.float32)
         for i, depth in enumerate(depths):
             pose = self._cameras[i, 4:16].reshape(3, 4)
             parts = np.concatenate([pose[:, :3].ravel(), pose[:, 3]]).astype(np.float32)
             first = int(self._cameras[i, 18])
             nearest = (ranges, offsets, pixels, owners)
-            splat(depth, self._image_rays[i], parts, geometry, limits, (i, first), nearest)
+            splat(depth, self._image_rays[i], parts, geometry, (i, first), nearest)
         shape = (camera.height, camera.width)
         return _Found(fill_holes(ranges, shape, options.max_hole_px), pixels, owners)
 
