@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from gimbal.errors import ConfigError
 from gimbal.experiment.loading import default_settings
 from gimbal.experiment.overrides import parse_override
-from gimbal.experiment.registry import load_workload
 from gimbal_multicar.caching import cache_folder
 from gimbal_multicar.config import DataSettings, MulticarConfig
 from gimbal_multicar.fusing import builder_of, chosen_warp, panorama_camera
 from gimbal_multicar.rigs.axes import angles_of
 from gimbal_multicar.rigs.images import RigImages
+from gimbal_multicar.workload import MulticarWorkload
 from gimbal_vision.cameras import describe
 from gimbal_vision.panoramas.coverage import camera_shares, expected_coverage, expected_overlap
 from gimbal_vision.panoramas.legacy import legacy_crop_depth, legacy_crop_image, legacy_crop_rig
@@ -54,9 +54,7 @@ def fuse_settings(overrides: Sequence[str]) -> DataSettings:
                 "change data.panorama.*, such as data.panorama.height=252",
             )
     base = {"workload": "multicar", "experiment": "fuse"}
-    settings = default_settings(load_workload("multicar"), base, overrides)
-    if not isinstance(settings, MulticarConfig):
-        raise TypeError(f"the workload multicar has settings of type {type(settings)}")
+    settings = cast("MulticarConfig", default_settings(MulticarWorkload(), base, overrides))
     return settings.data
 
 
