@@ -105,9 +105,14 @@ def _border_rays(camera: Pinhole, per_side: int = 64) -> Floats:
 
 
 def _name_place(mounted: RigCamera, panorama: Panorama, number: int) -> tuple[float, float]:
-    """Names of neighbours stand at two heights, so that those of many cameras stay apart."""
+    """Names of neighbours stand at two heights, so that those of many cameras stay apart.
+
+    That of a camera that looks backwards stands whole at the end where its axis is.
+    """
     pixel, _ = panorama.project(mounted.car_from_camera[:3, 2])
-    return float(pixel[0]), panorama.height * (0.08 if number % 2 == 0 else 0.2)
+    room = min(0.3 * panorama.height * len(mounted.name) / 7, panorama.width / 2)
+    place = float(np.clip(pixel[0], room, panorama.width - room))
+    return place, panorama.height * (0.08 if number % 2 == 0 else 0.2)
 
 
 def encoded(picture: Bytes, kind: FileKind) -> bytes:

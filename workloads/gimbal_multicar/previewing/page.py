@@ -46,7 +46,8 @@ def render(looked: Looked, facts: Mapping[str, Any]) -> str:
     )
     words = (
         "Drag to zoom, all three together; double-click to see all again. Ranges are along the "
-        "ray, in metres."
+        f"ray, in metres; warm is near, equal ratios are equal steps from {NEAREST_M:.0f} to "
+        f"{FARTHEST_M:.0f} m."
     )
     panels = el("figure", plot, el("figcaption", el("p", words)))
     borders = camera_picture(looked.image, looked.rig)
