@@ -122,7 +122,7 @@ vehicles: {}
 """Another, in flow style: the right camera, turned by 100 degrees; no ego pose, no vehicles."""
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "malformed"
-FRAME_ID = CarFrameId("train", "2021_08_18_19_48_05", "207", "000068")
+FRAME_ID = CarFrameId("train", "2021_08_18_19_48_05", "641", "000068")
 
 
 @pytest.fixture

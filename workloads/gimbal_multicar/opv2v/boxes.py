@@ -31,24 +31,28 @@ VEHICLE_COLUMNS = 13
 """Numbers of one vehicle: location 3, angle 3 (roll, yaw, pitch), center 3, extent 3, speed."""
 
 
-def box_from_numbers(vehicle_id: str, numbers: ArrayLike) -> VehicleBox:
-    """Return the box of one entry of `vehicles`.
+def boxes_from_numbers(ids: Sequence[str], numbers: ArrayLike) -> tuple[VehicleBox, ...]:
+    """Return the boxes of some entries of `vehicles`.
 
     Args:
-        vehicle_id: CARLA's actor id.
-        numbers: [13] in Unreal's axes: `location` (m), `angle` (roll, yaw, pitch in degrees),
+        ids: CARLA's actor ids.
+        numbers: [V, 13] in Unreal's axes: `location` (m), `angle` (roll, yaw, pitch in degrees),
             `center` (m, in the vehicle's axes), `extent` (half length, width, height in m) and
             `speed` (km/h).
     """
-    n = np.asarray(numbers, np.float64)
-    world_from_box = x_to_world(n[:6])
-    world_from_box[:3, 3] += world_from_box[:3, :3] @ n[6:9]
-    return VehicleBox(
-        id=vehicle_id,
-        world_from_box=to_opencv(world_from_box),
-        half_extent_m=extent_to_opencv(n[9:12]),
-        speed_kmh=float(n[12]),
+    n = np.asarray(numbers, np.float64).reshape(len(ids), VEHICLE_COLUMNS)
+    world_from_boxes = x_to_world(n[:, :6])
+    world_from_boxes[:, :3, 3] += np.einsum("vij,vj->vi", world_from_boxes[:, :3, :3], n[:, 6:9])
+    poses, extents = to_opencv(world_from_boxes), extent_to_opencv(n[:, 9:12])
+    return tuple(
+        VehicleBox(id=ids[i], world_from_box=poses[i], half_extent_m=extents[i], speed_kmh=speed)
+        for i, speed in enumerate(n[:, 12].tolist())
     )
+
+
+def box_from_numbers(vehicle_id: str, numbers: ArrayLike) -> VehicleBox:
+    """Return the box of one entry of `vehicles`, [13] numbers; see `boxes_from_numbers`."""
+    return boxes_from_numbers([vehicle_id], np.asarray(numbers, np.float64))[0]
 
 
 def numbers_from_box(box: VehicleBox) -> FloatArray:

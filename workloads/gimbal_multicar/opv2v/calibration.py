@@ -14,7 +14,7 @@ import numpy as np
 
 from gimbal_multicar.errors import DatasetError
 from gimbal_multicar.opv2v.axes import to_opencv
-from gimbal_multicar.opv2v.boxes import box_from_numbers
+from gimbal_multicar.opv2v.boxes import boxes_from_numbers
 from gimbal_multicar.opv2v.frame_yaml import FrameRecord
 from gimbal_multicar.opv2v.model import CarFrame, CarFrameId, Reference
 from gimbal_vision.cameras import Pinhole
@@ -59,6 +59,7 @@ def car_frame(
         rig = _rig(record, world_from_car, size_of)
     except CameraError as error:
         raise DatasetError(f"{path}: {error.message}", error.remedy) from error
+    boxes = boxes_from_numbers(record.vehicle_ids, record.vehicles)
     return CarFrame(
         id=frame_id,
         folder=folder,
@@ -68,11 +69,7 @@ def car_frame(
         rig=rig,
         lidar_from_cameras_written=np.stack([_inverse(e) for e in record.extrinsics]),
         ego_speed_kmh=record.ego_speed_kmh,
-        vehicles=tuple(
-            box_from_numbers(name, numbers)
-            for name, numbers in zip(record.vehicle_ids, record.vehicles, strict=True)
-            if name != frame_id.agent
-        ),
+        vehicles=tuple(box for box in boxes if box.id != frame_id.agent),
     )
 
 

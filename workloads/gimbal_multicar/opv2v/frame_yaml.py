@@ -47,7 +47,7 @@ class FrameRecord:
         world_from_ego: [4, 4] of `true_ego_pos`, NaN where absent.
         ego_speed_kmh: NaN where absent.
         vehicle_ids: CARLA's actor ids as text.
-        vehicles: [V, 13], see `boxes.box_from_numbers`.
+        vehicles: [V, 13], see `boxes.boxes_from_numbers`.
     """
 
     camera_names: tuple[str, ...]
