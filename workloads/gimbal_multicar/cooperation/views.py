@@ -1,0 +1,79 @@
+"""One car as one view: the dictionary that a multi-view model of MapAnything's kind reads.
+
+Keys and conventions are that family's (multicar.md A3): poses are OpenCV camera-to-world, here the
+panorama's centre in the *main car's* frame; quaternions are (x, y, z, w); depth runs along the
+ray. A panorama has no z-depth, and its camera is named by `camera_model` and `virtual_camera`, so
+nothing has to guess a pinhole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gimbal_multicar.row_reading import camera_of
+from gimbal_vision.cameras.dispatch import describe
+from gimbal_vision.cameras.pointmaps import point_map
+from gimbal_vision.poses import matrix_to_quaternion
+
+View = dict[str, Any]
+
+NORMALISATION = "dinov2"
+RGB_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+RGB_STD = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def car_view(row: Mapping[str, Any], main_from_car: np.ndarray[Any, Any]) -> View:
+    """Return the view of one row.
+
+    Args:
+        row: A row of the stage `panoramas`.
+        main_from_car: [4, 4] pose of the car in the main car's frame.
+
+    Returns:
+        `img` [3, H, W] float32, normalised as `data_norm_type` says; `camera_pose` [4, 4],
+        `camera_pose_quats` [4] and `camera_pose_trans` [3] float32, metres; `ray_directions_cam`
+        [H, W, 3]; `depth_along_ray` [H, W, 1], 0 unknown; `has_depth`, whether any is known: a
+        model's depth input is to be switched off where it is false; `pts3d_cam` and `pts3d`
+        [H, W, 3] in the car's and the main car's frame; `valid_mask`, `non_ambiguous_mask` and
+        `coverage` [H, W] bool; `camera_model`, `virtual_camera` and `camera_intrinsics` [3, 3] (fx
+        and fy in pixels per radian); `is_metric_scale`; `dataset`, `label`, `instance`, `agent_id`
+        and `is_synthetic`.
+    """
+    camera = camera_of(row)
+    valid = np.asarray(row["valid"])
+    pose = np.asarray(main_from_car, np.float64)
+    local = point_map(camera, np.where(valid, row["range_m"], 0.0))
+    K = np.array([[camera.fx, 0, camera.width / 2], [0, camera.fy, camera.cy], [0, 0, 1]])
+    return {
+        "img": normalised(np.asarray(row["rgb"])),
+        "data_norm_type": NORMALISATION,
+        "camera_pose": pose.astype(np.float32),
+        "camera_pose_quats": np.asarray(matrix_to_quaternion(pose[:3, :3]), np.float32),
+        "camera_pose_trans": pose[:3, 3].astype(np.float32),
+        "ray_directions_cam": local.rays,
+        "depth_along_ray": local.depth_along_ray,
+        "has_depth": bool(valid.any()),
+        "pts3d_cam": local.points,
+        "pts3d": (local.points @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32),
+        "valid_mask": valid,
+        "non_ambiguous_mask": np.asarray(row["non_ambiguous"]),
+        "coverage": np.asarray(row["coverage"]),
+        "camera_model": camera.camera_model,
+        "virtual_camera": describe(camera),
+        "camera_intrinsics": K.astype(np.float32),
+        "is_metric_scale": True,
+        "dataset": row["source"],
+        "label": row["label"],
+        "instance": row["frame"],
+        "agent_id": row["agent_id"],
+        "is_synthetic": row["source"] == "synthetic",
+    }
+
+
+def normalised(rgb: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return [3, H, W] float32 of [H, W, 3] sRGB bytes, with DINOv2's mean and deviation."""
+    scaled = (rgb.astype(np.float32) / 255.0 - RGB_MEAN) / RGB_STD
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
