@@ -126,7 +126,7 @@ def share_seen_through(main: dict[str, Any], points: Any, camera: Any) -> float:
 
 
 def test_what_one_car_measures_is_where_another_sees_it(stage_dir: Path) -> None:
-    """A measured surface hides what is behind it from every car; in a mirrored world it does not."""
+    """A measured surface hides what is behind it from all cars; in a mirrored world not."""
     data = CoopPanoramas(stage_dir, rule=CoopRule(max_distance_m=200))
     for moment in data.moments:
         main, *others = data.views(moment)
