@@ -28,12 +28,10 @@ MAX_GAP_DEG = 25.0
 
 def measure_borders(sample: CarSample) -> OrderCosts | None:
     """Return what each order of the images costs; None where images are missing or differ."""
-    if not sample.images or len(sample.rig.cameras) < 3:
+    around = ring(sample)
+    if around is None:
         return None
-    cameras = sorted(sample.rig_on_disk.cameras, key=_azimuth_deg)
-    shown = [_softened(sample.images[c.name]) for c in cameras]
-    if len(cameras) < len(sample.rig.cameras) or len({image.shape for image in shown}) > 1:
-        return None
+    cameras, shown = around
     count = len(cameras)
     totals = np.zeros(len(orders(count)))
     pairs = 0
@@ -51,6 +49,20 @@ def measure_borders(sample: CarSample) -> OrderCosts | None:
         return None
     names = tuple(c.name for c in cameras)
     return OrderCosts(place=sample.place, names=names, costs=totals / pairs)
+
+
+def ring(sample: CarSample) -> tuple[list[RigCamera], list[Bytes]] | None:
+    """Return the cameras from left to right with their images, a little softened.
+
+    None where one is missing, there are fewer than three, or images differ in size.
+    """
+    if not sample.images or len(sample.rig.cameras) < 3:
+        return None
+    cameras = sorted(sample.rig_on_disk.cameras, key=_azimuth_deg)
+    shown = [_softened(sample.images[c.name]) for c in cameras]
+    if len(cameras) < len(sample.rig.cameras) or len({image.shape for image in shown}) > 1:
+        return None
+    return cameras, shown
 
 
 def _azimuth_deg(camera: RigCamera) -> float:

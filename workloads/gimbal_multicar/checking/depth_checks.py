@@ -16,7 +16,7 @@ import numpy as np
 
 from gimbal_multicar.checking.finding import Finding, Status, cannot_tell, ok, shortened
 from gimbal_multicar.checking.placement import OrderCosts, costs_of_assignment
-from gimbal_multicar.checking.samples import CarSample
+from gimbal_multicar.checking.samples import CarSample, points_in_car
 from gimbal_vision.poses import invert_pose, transform_points
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
@@ -60,9 +60,16 @@ class DepthMeasure:
     order: OrderCosts | None
 
 
-def measure_depth(sample: CarSample) -> DepthMeasure:
-    """Return a car's depth and its LiDAR at the same pixels."""
-    compared = sample.points_lidar is not None and sample.depth_source in ("npy", "opv2v_h")
+def measure_depth(sample: CarSample, *, lidar_fits: bool = True) -> DepthMeasure:
+    """Return a car's depth and its LiDAR at the same pixels.
+
+    Args:
+        sample: The car.
+        lidar_fits: Whether the LiDAR is where its pose says; else nothing is compared with it.
+    """
+    compared = (
+        lidar_fits and sample.points_lidar is not None and sample.depth_source in ("npy", "opv2v_h")
+    )
     seen = _seen(sample) if compared else []
     kept = [_sampled(sample.depths[name], name_seen) for name, name_seen in seen]
     stored, z, r = (np.concatenate([k[i] for k in kept]) if kept else np.empty(0) for i in range(3))
@@ -83,10 +90,7 @@ _Seen = tuple[Any, Floats, Floats]
 
 
 def _seen(sample: CarSample) -> list[tuple[str, _Seen]]:
-    lidar, car = sample.frame.world_from_lidar, sample.frame.world_from_car
-    points_car = transform_points(
-        invert_pose(car) @ lidar, np.asarray(sample.points_lidar, np.float64)
-    )
+    points_car = points_in_car(sample)
     found = []
     for c in sample.rig.cameras:
         if c.name not in sample.depths:

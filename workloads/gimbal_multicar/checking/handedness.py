@@ -86,41 +86,45 @@ class HandednessMeasure:
     turned_deg: float
     turned: Hits
 
+    @property
+    def fits(self) -> bool:
+        """Whether the points may serve as evidence for other things."""
+        read = self.hits[AS_READ]
+        return read.boxes < 2 or read.score > 0.3
+
 
 def measure_handedness(sample: CarSample) -> HandednessMeasure | None:
     """Return how points and boxes fit; None without points or boxes near enough."""
     boxes = _boxes(sample)
     if sample.points_lidar is None or not len(sample.points_lidar) or not len(boxes[0]):
         return None
-    points = _near(sample.points_lidar)
+    cloud = Cloud(_near(sample.points_lidar))
     lidar = sample.frame.world_from_lidar
-    hits = {
-        words: count_hits(*change(points, lidar, boxes)) for words, change in _mistakes().items()
-    }
+    hits = {words: cloud.count(*placed(lidar, boxes)) for words, placed in _mistakes().items()}
     turned_deg, turned = 0.0, hits[AS_READ]
     if hits[AS_READ].score < 0.5 and hits[AS_READ].boxes > 1:
-        turned_deg, turned = best_turn(points, invert_pose(lidar) @ boxes[0], boxes[1])
+        turned_deg, turned = cloud.best_turn(np.asarray(invert_pose(lidar) @ boxes[0]), boxes[1])
     return HandednessMeasure(place=sample.place, hits=hits, turned_deg=turned_deg, turned=turned)
 
 
 Boxes = tuple[Floats, Floats]
 """[B, 4, 4] poses and [B, 3] half extents."""
-_Change = Callable[[Floats, Floats, Boxes], tuple[Floats, Floats, Floats]]
+_Placing = Callable[[Floats, Boxes], Boxes]
 
 
-def _mistakes() -> Mapping[str, _Change]:
-    """Return hypotheses: from points, world_from_lidar and boxes to points, lidar_from_boxes,
-    half extents."""  # noqa: D205, D209
-    found: dict[str, _Change] = {
-        AS_READ: lambda p, lidar, b: (p, np.asarray(invert_pose(lidar) @ b[0]), b[1]),
-        MIRRORED: lambda p, lidar, b: (p * [-1.0, 1.0, 1.0], invert_pose(lidar) @ b[0], b[1]),
-        "the sign of yaw is flipped in the boxes": lambda p, lidar, b: (
-            p,
-            invert_pose(lidar) @ _turned_in_place(b[0]),
+def _mistakes() -> Mapping[str, _Placing]:
+    """Return how each hypothesis places boxes among the points, from world_from_lidar and boxes.
+
+    Mirroring points is mirroring boxes, whose sides are alike; so points never move.
+    """
+    found: dict[str, _Placing] = {
+        AS_READ: lambda lidar, b: (np.asarray(invert_pose(lidar) @ b[0]), b[1]),
+        MIRRORED: lambda lidar, b: (_MIRROR @ invert_pose(lidar) @ b[0] @ _MIRROR, b[1]),
+        "the sign of yaw is flipped in the boxes": lambda lidar, b: (
+            np.asarray(invert_pose(lidar) @ _turned_in_place(b[0])),
             b[1],
         ),
-        "length and width of the boxes have changed places": lambda p, lidar, b: (
-            p,
+        "length and width of the boxes have changed places": lambda lidar, b: (
             np.asarray(invert_pose(lidar) @ b[0]),
             b[1][:, [2, 1, 0]],
         ),
@@ -130,13 +134,16 @@ def _mistakes() -> Mapping[str, _Change]:
     return found
 
 
-def _undone(undo: Callable[[Floats], Floats]) -> _Change:
-    return lambda p, lidar, b: (p, np.asarray(invert_pose(undo(lidar)) @ undo(b[0])), b[1])
+_MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+
+
+def _undone(undo: Callable[[Floats], Floats]) -> _Placing:
+    return lambda lidar, b: (np.asarray(invert_pose(undo(lidar)) @ undo(b[0])), b[1])
 
 
 def _turned_in_place(poses: Floats) -> Floats:
     turned = np.array(poses)
-    mirror = np.diag([-1.0, 1.0, 1.0])
+    mirror = _MIRROR[:3, :3]
     turned[..., :3, :3] = mirror @ poses[..., :3, :3] @ mirror
     return turned
 
@@ -160,35 +167,48 @@ def _near(points: Floats) -> Floats:
     return np.asarray(near, np.float64)
 
 
-def count_hits(points_lidar: Floats, lidar_from_boxes: Floats, half_m: Floats) -> Hits:
-    """Return how points fit boxes.
+class Cloud:
+    """Points of one LiDAR sweep, ready to be counted in boxes.
 
     Args:
         points_lidar: [P, 3].
-        lidar_from_boxes: [B, 4, 4].
-        half_m: [B, 3] half width, height, length.
     """
-    total = Hits()
-    for pose, half in zip(lidar_from_boxes, half_m, strict=True):
-        local = (points_lidar - pose[:3, 3]) @ pose[:3, :3]
-        above = local[:, 1] < half[1] - GROUND_M
-        shell = above & (np.abs(local) < half + SHELL_M).all(axis=1)
-        inside = int((np.abs(local[shell]) < half + GROWN_M).all(axis=1).sum())
-        total += Hits(1, int(inside >= MIN_POINTS), inside, int(shell.sum()))
-    return total
 
+    def __init__(self, points_lidar: Floats) -> None:
+        from scipy.spatial import cKDTree
 
-def best_turn(points_lidar: Floats, lidar_from_boxes: Floats, half_m: Floats) -> tuple[float, Hits]:
-    """Return the angle, in degrees to the right, by which the points fit the boxes best."""
+        self.points = points_lidar
+        self._level = cKDTree(points_lidar[:, [0, 2]])
 
-    def fit(angle: float) -> tuple[float, int]:
-        hits = count_hits(points_lidar, turn(-angle) @ lidar_from_boxes, half_m)
-        return hits.score, hits.inside
+    def count(self, lidar_from_boxes: Floats, half_m: Floats) -> Hits:
+        """Return how points fit boxes.
 
-    coarse = max(np.arange(-180.0, 180.0, 4.0), key=fit)
-    fine = float(max(coarse + np.arange(-4.0, 4.25, 0.5), key=fit))
-    angle = (fine + 180.0) % 360.0 - 180.0
-    return angle, count_hits(points_lidar, turn(-angle) @ lidar_from_boxes, half_m)
+        Args:
+            lidar_from_boxes: [B, 4, 4].
+            half_m: [B, 3] half width, height, length.
+        """
+        total = Hits()
+        radii = np.linalg.norm(half_m + SHELL_M, axis=-1)
+        near = self._level.query_ball_point(lidar_from_boxes[:, [0, 2], 3], radii)
+        for pose, half, indices in zip(lidar_from_boxes, half_m, near, strict=True):
+            local = (self.points[indices] - pose[:3, 3]) @ pose[:3, :3]
+            above = local[:, 1] < half[1] - GROUND_M
+            shell = above & (np.abs(local) < half + SHELL_M).all(axis=1)
+            inside = int((np.abs(local[shell]) < half + GROWN_M).all(axis=1).sum())
+            total += Hits(1, int(inside >= MIN_POINTS), inside, int(shell.sum()))
+        return total
+
+    def best_turn(self, lidar_from_boxes: Floats, half_m: Floats) -> tuple[float, Hits]:
+        """Return the angle, in degrees to the right, by which the points fit the boxes best."""
+
+        def fit(angle: float) -> tuple[float, int]:
+            hits = self.count(turn(-angle) @ lidar_from_boxes, half_m)
+            return hits.score, hits.inside
+
+        coarse = max(np.arange(-180.0, 180.0, 4.0), key=fit)
+        fine = float(max(coarse + np.arange(-4.0, 4.25, 0.5), key=fit))
+        angle = (fine + 180.0) % 360.0 - 180.0
+        return angle, self.count(turn(-angle) @ lidar_from_boxes, half_m)
 
 
 def turn(angle_deg: float) -> Floats:

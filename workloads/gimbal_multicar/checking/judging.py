@@ -66,7 +66,7 @@ def _samples(config: MulticarConfig, splits: Mapping[str, SplitMeasures]) -> Ite
         if found.masks:
             yield from judge_masks(found.masks, split)
     yield from judge_placement(
-        _all(splits, lambda m: m.borders), "cameras in place, by seams", "images", _IMAGES
+        _all(splits, lambda m: m.order), "cameras in place", "images", _IMAGES
     )
     depth = _all(splits, lambda m: m.depth)
     if any(m.source in ("npy", "opv2v_h") for m in depth):

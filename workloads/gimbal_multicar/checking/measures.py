@@ -21,7 +21,14 @@ class SplitMeasures:
         cars: All its cars.
         distances: Of all its moments.
         moments: How many there are.
-        sampled: How many were looked at.
+        sampled: How many car-frames were looked at.
+        calibration: Of each sample.
+        masks: Of each panorama.
+        borders: What neighbours' borders say of the images' order.
+        order: The same, and what the LiDAR's points say where cameras overlap.
+        edges: What depth files say of the images' order.
+        depth: Depth beside LiDAR.
+        handedness: Boxes beside LiDAR.
     """
 
     cars: tuple[AgentFiles, ...]
@@ -31,6 +38,7 @@ class SplitMeasures:
     calibration: list[CalibrationMeasure] = field(default_factory=list)
     masks: list[MaskMeasure] = field(default_factory=list)
     borders: list[OrderCosts] = field(default_factory=list)
+    order: list[OrderCosts] = field(default_factory=list)
     edges: list[OrderCosts] = field(default_factory=list)
     depth: list[DepthMeasure] = field(default_factory=list)
     handedness: list[HandednessMeasure] = field(default_factory=list)

@@ -9,7 +9,7 @@ by less is not told: a featureless scene looks the same in every order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, permutations
 from typing import Any
 
@@ -40,6 +40,10 @@ class OrderCosts:
     place: str
     names: tuple[str, ...]
     costs: Floats
+
+    def __add__(self, other: OrderCosts) -> OrderCosts:
+        """Return the evidence of both, of one sample and the same cameras."""
+        return replace(self, costs=self.costs + other.costs)
 
 
 def orders(count: int) -> list[tuple[int, ...]]:

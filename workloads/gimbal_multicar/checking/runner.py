@@ -17,6 +17,7 @@ from gimbal_multicar.checking.finding import Finding
 from gimbal_multicar.checking.handedness import measure_handedness
 from gimbal_multicar.checking.judging import judge_all
 from gimbal_multicar.checking.measures import SplitMeasures
+from gimbal_multicar.checking.overlaps import measure_overlaps
 from gimbal_multicar.checking.panoramas import build
 from gimbal_multicar.checking.samples import CarSample, chosen_cars, read_samples
 from gimbal_multicar.checking.tree import TreeScan, scan_tree
@@ -126,16 +127,19 @@ def _look(
     """Measure one sample; what cannot be fused is noted."""
     found.sampled += 1
     found.calibration.append(measure_calibration(sample))
-    found.depth.append(measure_depth(sample))
-    for kept, measured in (
-        (found.borders, measure_borders(sample)),
-        (found.edges, measure_depth_edges(sample)),
-    ):
-        if measured is not None:
-            kept.append(measured)
     points = measure_handedness(sample)
     if points is not None:
         found.handedness.append(points)
+    lidar_fits = points is None or points.fits
+    found.depth.append(measure_depth(sample, lidar_fits=lidar_fits))
+    borders = measure_borders(sample)
+    if borders is not None:
+        found.borders.append(borders)
+        colours = measure_overlaps(sample) if lidar_fits else None
+        found.order.append(borders if colours is None else borders + colours)
+    edges = measure_depth_edges(sample)
+    if edges is not None:
+        found.edges.append(edges)
     try:
         image = build(sample, config.data)
     except GimbalError as error:

@@ -19,6 +19,7 @@ from gimbal_multicar.opv2v.model import CarFrame, CarFrameId
 from gimbal_vision.cameras import Pinhole
 from gimbal_vision.panoramas.legacy import legacy_crop
 from gimbal_vision.panoramas.rig import Rig, RigCamera
+from gimbal_vision.poses import invert_pose, transform_points
 
 if TYPE_CHECKING:
     from gimbal_multicar.opv2v.reader import Opv2v
@@ -84,6 +85,12 @@ def as_on_disk(camera: Pinhole, height: int, width: int) -> Pinhole:
     if (height, width) == (camera.height, camera.width):
         return camera
     return legacy_crop(camera, height, width)
+
+
+def points_in_car(sample: CarSample) -> Doubles:
+    """Return [P, 3] LiDAR points in the car's frame; the sample must have some."""
+    car_from_lidar = invert_pose(sample.frame.world_from_car) @ sample.frame.world_from_lidar
+    return np.asarray(transform_points(car_from_lidar, np.asarray(sample.points_lidar, np.float64)))
 
 
 def spread(items: Sequence[_T], count: int, seed: int) -> list[_T]:
