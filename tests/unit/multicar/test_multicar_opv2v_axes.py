@@ -17,7 +17,7 @@ metres = st.floats(-500, 500, allow_subnormal=False)
 half_turn = st.floats(-180, 180, allow_subnormal=False)
 slope = st.floats(-89.9, 89.9, allow_subnormal=False)
 poses = st.tuples(metres, metres, metres, half_turn, half_turn, slope)
-fast = settings(max_examples=60, deadline=None)
+fast = settings(max_examples=40, deadline=None)
 
 
 def explicit(roll, yaw, pitch):

@@ -133,7 +133,7 @@ def test_a_header_that_lies_is_refused_before_memory_is_asked_for(
         read_pcd(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), encoding=st.sampled_from(ENCODINGS))
 def test_a_damaged_cloud_gives_points_or_a_dataset_error(tmp_path_factory, data, encoding):
     path = tmp_path_factory.mktemp("pcd") / "x.pcd"
@@ -214,11 +214,11 @@ def test_grey_deep_and_transparent_images_become_rgb(tmp_path):
 def test_a_cut_or_damaged_image_is_never_half_decoded(picture):
     path, _ = picture
     data = path.read_bytes()
-    for end in range(0, len(data), 37):
+    for end in range(0, len(data), 97):
         path.write_bytes(data[:end])
         with pytest.raises(DatasetError, match=r"x\.png is (truncated|no PNG file|empty)"):
             read_rgb(path)
-    for at in range(16, len(data) - 12, 53):
+    for at in range(16, len(data) - 12, 131):
         path.write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
         with pytest.raises(DatasetError, match=r"x\.png"):
             read_rgb(path)

@@ -296,7 +296,7 @@ def test_the_image_has_its_principal_point_in_the_middle_or_its_size_is_asked_fo
 def test_every_prefix_of_a_file_is_refused(read):
     """A copy that was cut off must never pass for a frame with other numbers."""
     for cut in range(len(FRONT)):
-        if FRONT[cut - 1] != "\n" and cut % 17:
+        if FRONT[cut - 1] != "\n" and cut % 29:
             continue
         with pytest.raises(DatasetError):
             read(FRONT[:cut])
@@ -363,7 +363,7 @@ words = st.sampled_from(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(
     st.one_of(
         st.binary(max_size=200), st.lists(words, max_size=40).map(lambda w: "".join(w).encode())
@@ -376,7 +376,7 @@ def test_junk_is_always_a_dataset_error(tmp_path_factory, junk):
         read_frame_yaml(path)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(at=st.integers(0, len(FRONT) - 1), new=st.binary(min_size=1, max_size=6))
 def test_a_damaged_file_gives_a_record_or_a_dataset_error(tmp_path_factory, at, new):
     path = tmp_path_factory.mktemp("damaged") / "000068.yaml"
