@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gimbal_multicar.opv2v.axes import points_to_opencv
 from gimbal_multicar.synthesis.scenario import Light
@@ -29,41 +30,46 @@ Triple = tuple[float, float, float]
 
 
 class Look(NamedTuple):
-    """What a pixel's colour depends on beside the surface.
+    """What a pixel's colour depends on beside the surface; numbers only, see `finish_image`.
 
     Attributes:
-        eye: [3] world, OpenCV axes.
-        sun: [3] unit vector towards it.
-        zenith: [3] colour.
-        horizon: [3] colour.
+        eye: World, OpenCV axes.
+        sun: Unit vector towards it.
+        zenith: Colour.
+        horizon: Colour.
         haze_m: See `Light`.
         pixel_rad: Angle of a pixel.
     """
 
-    eye: Array
-    sun: Array
-    zenith: Array
-    horizon: Array
+    eye: Triple
+    sun: Triple
+    zenith: Triple
+    horizon: Triple
     haze_m: float
     pixel_rad: float
 
 
 def look_of(light: Light, eye: Array, pixel_rad: float) -> Look:
-    """Return the numbers of a `Light` seen from a point."""
+    """Return the numbers of a `Light` seen from a point [3]."""
     return Look(
-        eye=np.ascontiguousarray(eye, np.float64),
-        sun=points_to_opencv(np.array(light.towards_sun)),
-        zenith=np.array(light.zenith, np.float64),
-        horizon=np.array(light.horizon, np.float64),
-        haze_m=light.haze_m,
-        pixel_rad=pixel_rad,
+        eye=_triple(eye),
+        sun=_triple(points_to_opencv(np.array(light.towards_sun))),
+        zenith=_triple(light.zenith),
+        horizon=_triple(light.horizon),
+        haze_m=float(light.haze_m),
+        pixel_rad=float(pixel_rad),
     )
+
+
+def _triple(values: ArrayLike) -> Triple:
+    x, y, z = (float(v) for v in np.asarray(values, np.float64))
+    return x, y, z
 
 
 def shading_of(light: Light) -> Shading:
     """Return how surfaces are lit, for a renderer of OpenCV axes."""
-    x, y, z = (float(c) for c in points_to_opencv(np.array(light.towards_sun)))
-    return Shading(mode="lambert", light=(x, y, z), ambient=AMBIENT)
+    towards = _triple(points_to_opencv(np.array(light.towards_sun)))
+    return Shading(mode="lambert", light=towards, ambient=AMBIENT)
 
 
 @kernel()
@@ -123,24 +129,22 @@ def _grain(x: float, y: float, z: float, pixel_m: float) -> float:
 
 
 @kernel(fastmath=True)
-def _finish(pixel: Array, distance: float, ray: Triple, rough: bool, look: Look) -> None:
-    """Finish one pixel in place; its distance is 0 where nothing is hit."""
+def _finish(colour: Triple, distance: float, ray: Triple, rough: bool, look: Look) -> Triple:
+    """Return one pixel's final colour plus .5; its distance is 0 where nothing is hit."""
     dx, dy, dz = ray
     if distance == 0.0:
         r, g, b = _sky(dx, dy, dz, look)
-        pixel[0] = np.uint8(min(255.0, r + 0.5))
-        pixel[1] = np.uint8(min(255.0, g + 0.5))
-        pixel[2] = np.uint8(min(255.0, b + 0.5))
-        return
-    gain = 1.0
-    if rough:
-        eye = look.eye
-        x, y, z = eye[0] + distance * dx, eye[1] + distance * dy, eye[2] + distance * dz
-        gain = _grain(x, y, z, distance * look.pixel_rad)
-    keep = np.exp(-distance / look.haze_m)
-    for c in range(3):
-        value = pixel[c] * gain * keep + look.horizon[c] * (1.0 - keep)
-        pixel[c] = np.uint8(min(255.0, value + 0.5))
+    else:
+        gain = np.exp(-distance / look.haze_m)
+        lost = 1.0 - gain
+        if rough:
+            x, y, z = look.eye
+            x, y, z = x + distance * dx, y + distance * dy, z + distance * dz
+            gain *= _grain(x, y, z, distance * look.pixel_rad)
+        r = colour[0] * gain + look.horizon[0] * lost
+        g = colour[1] * gain + look.horizon[1] * lost
+        b = colour[2] * gain + look.horizon[2] * lost
+    return min(255.0, r) + 0.5, min(255.0, g) + 0.5, min(255.0, b) + 0.5
 
 
 @kernel(fastmath=True)
@@ -148,6 +152,9 @@ def finish_image(
     rgb: Array, depth: Array, face: Array, rays: Array, look: Look, smooth_from: int
 ) -> None:
     """Finish a pinhole's image in place.
+
+    Numba counts references to each array that a function is handed, which for every pixel costs
+    more than its colour: only numbers go into the functions called here.
 
     Args:
         rgb: [H, W, 3] uint8.
@@ -166,7 +173,9 @@ def finish_image(
             length = np.sqrt(x * x + y * y + z * z)
             ray = (x / length, y / length, z / length)
             rough = face[i, j] < smooth_from
-            _finish(rgb[i, j], depth[i, j] * length, ray, rough, look)
+            colour = (float(rgb[i, j, 0]), float(rgb[i, j, 1]), float(rgb[i, j, 2]))
+            r, g, b = _finish(colour, depth[i, j] * length, ray, rough, look)
+            rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = np.uint8(r), np.uint8(g), np.uint8(b)
 
 
 @kernel(fastmath=True)
@@ -185,18 +194,20 @@ def finish_rays(
     """
     for n in range(len(rgb)):
         ray = (rays[n, 0], rays[n, 1], rays[n, 2])
-        _finish(rgb[n], distance[n], ray, face[n] < smooth_from, look)
+        colour = (float(rgb[n, 0]), float(rgb[n, 1]), float(rgb[n, 2]))
+        r, g, b = _finish(colour, distance[n], ray, face[n] < smooth_from, look)
+        rgb[n, 0], rgb[n, 1], rgb[n, 2] = np.uint8(r), np.uint8(g), np.uint8(b)
 
 
 @kernel(fastmath=True)
-def light_rays(surface: Surface, face: Array, rays: Array, sun: Array, rgb: Array) -> None:
+def light_rays(surface: Surface, face: Array, rays: Array, sun: Triple, rgb: Array) -> None:
     """Write what light makes of the colours of faces, as `Shading` of `shading_of` does.
 
     Args:
         surface: `Surface`.
         face: [N] int32, negative where nothing is hit.
         rays: [N, 3] unit directions, world.
-        sun: [3] unit vector towards it.
+        sun: Unit vector towards it.
         rgb: Out, [N, 3] uint8; untouched where nothing is hit.
     """
     for n in range(len(face)):

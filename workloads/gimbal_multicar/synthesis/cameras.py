@@ -10,7 +10,7 @@ import numpy as np
 from gimbal_multicar.synthesis.appearance import finish_image, look_of, shading_of
 from gimbal_multicar.synthesis.recording import vehicle_from_lidar, world_from_vehicle
 from gimbal_multicar.synthesis.scenario import Scenario
-from gimbal_multicar.synthesis.world import Ids, Moment
+from gimbal_multicar.synthesis.world import NOBODY, Ids, Moment
 from gimbal_vision.cameras import PinholeCameras
 from gimbal_vision.panoramas.rig import Rig, RigCamera
 from gimbal_vision.rendering.raster import RasterRenderer
@@ -52,12 +52,18 @@ class LidarScan:
     Attributes:
         points: [P, 3] float32 in the LiDAR's OpenCV axes.
         intensity: [P] float32, 0 to 1.
-        vehicles: Sorted indices of the scenario's vehicles that were hit.
+        owner: [P] index of the vehicle that was hit, `NOBODY` for anything else.
     """
 
     points: Floats
     intensity: Floats
-    vehicles: Ids
+    owner: Ids
+
+    @property
+    def vehicles(self) -> Ids:
+        """The sorted indices of the scenario's vehicles that were hit."""
+        hit: Ids = np.unique(self.owner[self.owner != NOBODY])
+        return hit
 
 
 def render_images(
@@ -122,7 +128,7 @@ def scan(scenario: Scenario, moment: Moment, frame: str, agent: str, columns: in
     return LidarScan(
         points=(directions[hit] * noisy[:, None]).astype(np.float32),
         intensity=np.exp(-LIDAR_ATTENUATION_PER_M * distance).astype(np.float32),
-        vehicles=moment.seen(face[hit]),
+        owner=moment.surfaces.owner[face[hit]],
     )
 
 

@@ -22,9 +22,12 @@ SPACING_M = 13.5
 """Between the middles of cars in a lane, at least; the longest vehicle has 12 m."""
 
 PARKED_SPACING_M = 7.2
-CLUSTER_M = 28.0
+CLUSTER_M = 30.0
 """Cooperating cars are within this of the scenario's centre halfway through it, so none is farther
 than twice this from another then."""
+
+APART_M = 5.0
+"""Between the origins of cooperating cars, at least, where possible."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,25 +180,37 @@ def _parked(town: Town, rng: np.random.Generator, index: int) -> list[Motion]:
 def choose_agents(
     town: Town, motions: Sequence[Motion], count: int, rng: np.random.Generator
 ) -> list[int]:
-    """Return the indices of `count` motions near the centre, both ways among them if there are.
+    """Return the indices of `count` motions near the centre, of as many lanes as there are.
 
-    Fewer come back only where fewer vehicles move.
+    They keep `APART_M` from each other at the begin, halfway and at the end, as long as there are
+    enough such cars. Fewer than `count` come back only where fewer vehicles move.
     """
-    half = town.duration_s / 2.0
-    spots = [town.roads[m.road].at(m.length(half), m.right_m) for m in motions]
-    away = np.linalg.norm(np.array(spots) - town.roads[0].at(0.0), axis=-1)
+    times = (0.0, town.duration_s / 2.0, town.duration_s)
+    spots = np.array(
+        [[town.roads[m.road].at(m.length(t), m.right_m) for t in times] for m in motions]
+    )
+    away = np.linalg.norm(spots[:, 1] - town.roads[0].at(0.0), axis=-1)
     near = np.flatnonzero(away < CLUSTER_M)
     if len(near) < count:
         near = np.argsort(away, kind="stable")[:count]
     order = [int(i) for i in rng.permutation(near)]
-    chosen = order[:1]
-    kinds = {(motions[chosen[0]].road, motions[chosen[0]].way)}
-    for i in order[1:]:
-        if (motions[i].road, motions[i].way) not in kinds:
-            kinds.add((motions[i].road, motions[i].way))
+    order = _lanes_first(motions, order)
+    chosen: list[int] = []
+    for i in order:
+        gaps = np.linalg.norm(spots[chosen] - spots[i], axis=-1)
+        if not chosen or float(gaps.min()) >= APART_M:
             chosen.append(i)
     chosen += [i for i in order if i not in chosen]
     return chosen[:count]
+
+
+def _lanes_first(motions: Sequence[Motion], order: list[int]) -> list[int]:
+    """Return the same indices, the first of each road and direction before all others."""
+    first: dict[tuple[int, int], int] = {}
+    for i in order:
+        first.setdefault((motions[i].road, motions[i].way), i)
+    leaders = list(first.values())
+    return leaders + [i for i in order if i not in leaders]
 
 
 def draw_bodies(count: int, agents: Sequence[int], rng: np.random.Generator) -> list[Body]:
