@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+Floats64 = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 STEADY_M = 1e-3
 STEADY_RAD = 1e-4
@@ -139,12 +140,23 @@ def steady(rig: Rig) -> Rig:
     return Rig(tuple(RigCamera(c.name, c.camera, _rounded(c.car_from_camera)) for c in rig.cameras))
 
 
-def _rounded(pose: np.ndarray[Any, np.dtype[np.floating[Any]]]) -> Any:
+def _rounded(pose: Floats64) -> Floats64:
     rounded = np.eye(4)
-    turn = np.asarray(so3_log(pose[:3, :3]))
+    turn = _one_sided(np.asarray(so3_log(pose[:3, :3])))
     rounded[:3, :3] = so3_exp(np.round(turn / STEADY_RAD) * STEADY_RAD)
     rounded[:3, 3] = np.round(pose[:3, 3] / STEADY_M) * STEADY_M
     return rounded
+
+
+def _one_sided(turn: Floats64) -> Floats64:
+    """Return the same rotation vector; near half a turn, of the two that mean it always one.
+
+    A camera that looks backwards is turned by 180 degrees, where the last digits decide the sign.
+    """
+    angle = float(np.linalg.norm(turn))
+    if np.pi - angle > 10 * STEADY_RAD or turn[np.abs(turn).argmax()] > 0:
+        return turn
+    return turn * (1.0 - 2.0 * np.pi / angle)
 
 
 def chosen_warp(settings: PanoramaSettings, depths: Sequence[Floats] | None) -> Warp:
