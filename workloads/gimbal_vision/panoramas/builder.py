@@ -107,14 +107,6 @@ class PanoramaBuilder:
             moved_share=0.0,
         )
 
-    def colour(self, images: Sequence[Bytes]) -> Bytes:
-        """Return the colours alone, [H, W, 3] uint8, by rotation whatever `options.warp` says.
-
-        Raises:
-            CameraError: If the images are not those of the rig's cameras.
-        """
-        return self._coloured(self._checked(images, np.uint8, (3,), "image"))
-
     def _coloured(self, images: list[Bytes]) -> Bytes:
         shape = self.camera.height, self.camera.width, 3
         covered = self._all_covered

@@ -17,14 +17,14 @@ from gimbal_vision.rendering.jit import kernel
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
-Cameras = np.ndarray[Any, np.dtype[np.float64]]
-"""[N, 19]: fx, fy, cx, cy, car_from_camera [3, 4] row by row, height, width, first pixel. One array
-and no slices of it: passing several, or a view, costs a kernel more than its arithmetic."""
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+Cameras = Doubles
+"""[N, 19]: fx, fy, cx, cy, car_from_camera [3, 4] by rows, height, width, first pixel. One array,
+never sliced: passing several, or a view, costs a kernel more than its arithmetic."""
 Scene = tuple[Floats, Bytes]
 """z-depths [S] and colours [S, 3] of all cameras' pixels, one after another."""
 Settings = tuple[float, float, float, float]
-"""Least cosine of the view angle, relative agreement, range of the sky, feather in pixels (0: the
-camera closest in angle alone)."""
+"""Least cosine of the view angle, relative agreement, range of the sky, feather in pixels or 0."""
 Point = tuple[float, float, float]
 Sight = tuple[float, float, float, float]
 """u, v, range and cosine of the view angle."""
@@ -32,15 +32,15 @@ Sight = tuple[float, float, float, float]
 SAME_SLOPE = 1.5
 """Four neighbouring ranges within this factor belong to one slanted surface, not to an edge."""
 
-FAR_M = 1e7
+FAR_M = 1e12
 """Parallax at this distance is below any pixel: what lies there is looked up by rotation alone."""
 
 AGREES, IS_SKY, IS_SEEN = 0, 1, 2
-"""What a camera must have measured where a point is: its range, sky, or anything at all."""
+"""What must have been measured where a point is: its range, sky, or anything at all."""
 
-KNOWN, SKY, HIDDEN = 1, 2, 3
-"""What became of a covered pixel; 0 where no camera sees. Hidden: seen by the rig, but what lies
-there from the panorama's centre was measured by none (behind something, or depth is missing)."""
+KNOWN, SKY, HIDDEN, UNKNOWN = 1, 2, 3, 4
+"""Of a covered pixel. Hidden: the rig looks there, but at something else than the centre would
+see. Unknown: it measured nothing there."""
 
 
 @kernel()
@@ -53,8 +53,7 @@ def _project(point: Point, n: int, cameras: Cameras, least: float) -> Sight:
     r = np.sqrt(x * x + y * y + z * z)
     cx = cameras[n, 4] * x + cameras[n, 8] * y + cameras[n, 12] * z
     cy = cameras[n, 5] * x + cameras[n, 9] * y + cameras[n, 13] * z
-    u = cameras[n, 0] * cx / cz + cameras[n, 2]
-    v = cameras[n, 1] * cy / cz + cameras[n, 3]
+    u, v = cameras[n, 0] * cx / cz + cameras[n, 2], cameras[n, 1] * cy / cz + cameras[n, 3]
     inside = -1e-6 <= u <= cameras[n, 17] + 1e-6 and -1e-6 <= v <= cameras[n, 16] + 1e-6
     return u, v, r, cz / r if inside and cz > least * r else -2.0
 
@@ -91,12 +90,11 @@ def _agrees(at: Sight, n: int, cameras: Cameras, depths: Floats, agree: float) -
         return True
     least, most = np.inf, 0.0
     for k in range(4):
-        row = _held(at[1] - 0.5 + k // 2, cameras[n, 16])
-        column = _held(at[0] - 0.5 + k % 2, cameras[n, 17])
-        measured = _range_at(row, column, n, cameras, depths)
+        corner = (at[0] - 0.5 + k % 2, at[1] - 0.5 + k // 2, r, 1.0)
+        measured = _measured(corner, n, cameras, depths)
         least, most = min(least, measured), max(most, measured)
-    slanted = least > 0.0 and most <= SAME_SLOPE * least
-    return slanted and least * (1.0 - agree) <= r <= most * (1.0 + agree)
+    within = least * (1.0 - agree) <= r <= most * (1.0 + agree)
+    return within and 0.0 < most <= SAME_SLOPE * least
 
 
 @kernel()
@@ -143,8 +141,8 @@ def _gather(
     """Mix the colours of all cameras that pass a test.
 
     Returns:
-        The camera of most weight (among equals the closest in angle; -1 if none passes), the
-        cosine between where its colour was taken and where the rotation takes it, and the colour.
+        The camera of most weight (of equals the closest in angle; -1: none passes), the cosine
+        between where its colour was taken and where the rotation takes it, and the colour.
     """
     best, best_weight, best_at = -1, 0.0, (0.0, 0.0, 0.0, -2.0)
     red, green, blue, total = 0.0, 0.0, 0.0, 0.0
@@ -158,8 +156,7 @@ def _gather(
             r, g, b = _colour(images, at, n, cameras)
             red, green, blue = red + weight * r, green + weight * g, blue + weight * b
             total += weight
-        equal = abs(weight - best_weight) <= 1e-12
-        if weight > best_weight + 1e-12 or (equal and at[3] > best_at[3]):
+        if (weight, at[3]) > (best_weight, best_at[3]):
             best, best_weight, best_at = n, weight, at
     if best < 0:
         return best, 1.0, (0.0, 0.0, 0.0)
@@ -179,7 +176,7 @@ def _cosine_from(point: Point, n: int, cameras: Cameras) -> float:
 
 @kernel()
 def colour_points(
-    points: tuple[Floats, Floats],
+    points: tuple[Floats, Floats, Doubles],
     origin: tuple[Ids, Bytes],
     cameras: Cameras,
     scene: Scene,
@@ -189,38 +186,45 @@ def colour_points(
     """Colour every covered pixel by where its point really is.
 
     Args:
-        points: Ranges [P] from the centre, inf where none is known; unit directions [P, 3].
+        points: Ranges [P] from the centre, inf where none is known; what they are instead if a
+            camera confirms it (changed in place), inf where there is no such guess; unit
+            directions [P, 3].
         origin: For each pixel the pixel its range was measured at, among those of all cameras, and
             that camera; -1 where there is no single one. It colours what no camera confirms: a
             panorama pixel at the rim of something near.
-        cameras: As described above, like `scene` and `settings`.
-        scene: Depths and colours.
-        settings: Thresholds.
+        cameras: Described above.
+        scene: Likewise.
+        settings: Likewise.
         out: rgb [P, 3], camera [P], state [P] (not 0 on entry where covered), and [P] the cosine
             between where the colour was taken and where the rotation takes it.
     """
-    ranges, rays = points
+    ranges, guesses, rays = points
     pixels, owners = origin
     depths, images = scene
     rgb, index, state, turned = out
     for k in range(ranges.size):
         if state[k] == 0:
             continue
-        known = ranges[k] < np.float32(np.inf)
-        size = float(ranges[k]) if known else FAR_M
-        point = (size * rays[k, 0], size * rays[k, 1], size * rays[k, 2])
-        test = AGREES if known else IS_SKY
-        camera, cosine, colour = _gather(point, test, cameras, depths, images, settings)
-        state[k] = KNOWN if known else SKY
-        if camera < 0 and known and pixels[k] >= 0:
-            camera = owners[k]
-            p = pixels[k]
+        d = (rays[k, 0], rays[k, 1], rays[k, 2])
+        camera, cosine, colour = -1, 1.0, (0.0, 0.0, 0.0)
+        for size in (float(guesses[k]), float(ranges[k])):
+            if camera < 0 and size < np.inf:
+                point = (size * d[0], size * d[1], size * d[2])
+                camera, cosine, colour = _gather(point, AGREES, cameras, depths, images, settings)
+                if camera >= 0:
+                    ranges[k] = size
+        state[k] = KNOWN
+        if camera < 0 and pixels[k] >= 0:
+            camera, p = owners[k], pixels[k]
             colour = (float(images[p, 0]), float(images[p, 1]), float(images[p, 2]))
-            cosine = _cosine_from(point, camera, cameras)
         if camera < 0:
-            state[k] = HIDDEN
-            point = (FAR_M * rays[k, 0], FAR_M * rays[k, 1], FAR_M * rays[k, 2])
-            camera, cosine, colour = _gather(point, IS_SEEN, cameras, depths, images, settings)
+            state[k] = SKY
+            far = (FAR_M * d[0], FAR_M * d[1], FAR_M * d[2])
+            camera, cosine, colour = _gather(far, IS_SKY, cameras, depths, images, settings)
+            if camera < 0:
+                camera, cosine, colour = _gather(far, IS_SEEN, cameras, depths, images, settings)
+                at = _project(far, camera, cameras, settings[0])
+                state[k] = HIDDEN if _measured(at, camera, cameras, depths) > 0.0 else UNKNOWN
         index[k], turned[k] = camera, cosine
         for channel in range(3):
             rgb[k, channel] = np.uint8(colour[channel] + 0.5)
@@ -234,17 +238,18 @@ def _surface_range(
     at = _project((r * d[0], r * d[1], r * d[2]), n, cameras, settings[0])
     if at[3] < -1.0:
         return np.inf
-    measured = _measured(at, n, cameras, depths)
-    if measured <= 0.0 or measured > settings[2]:
+    if not 0.0 < _measured(at, n, cameras, depths) <= settings[2]:
         return np.inf
     row, column = _held(at[1], cameras[n, 16]), _held(at[0], cameras[n, 17])
     z = float(depths[int(cameras[n, 18]) + row * int(cameras[n, 17]) + column])
-    x = z * (column + 0.5 - cameras[n, 2]) / cameras[n, 0]
-    y = z * (row + 0.5 - cameras[n, 3]) / cameras[n, 1]
+    x, y = (
+        (column + 0.5 - cameras[n, 2]) / cameras[n, 0],
+        (row + 0.5 - cameras[n, 3]) / cameras[n, 1],
+    )
     total = 0.0
     for i in range(4, 16, 4):
-        p = cameras[n, i] * x + cameras[n, i + 1] * y + cameras[n, i + 2] * z + cameras[n, i + 3]
-        total += p * p
+        p = cameras[n, i] * x + cameras[n, i + 1] * y + cameras[n, i + 2]
+        total += (z * p + cameras[n, i + 3]) ** 2
     return float(np.sqrt(total))
 
 
@@ -259,23 +264,20 @@ def _solve(
     first two lead to if g is linear.
     """
     first = _surface_range(d, start, n, cameras, depths, settings)
-    if not first < np.inf:
-        return np.inf
     second = _surface_range(d, first, n, cameras, depths, settings)
-    if not second < np.inf:
+    if not (first < np.inf and second < np.inf):
         return np.inf
     factor = (second - first) / (first - start) if abs(first - start) > 1e-9 else 0.0
     factor = min(max(factor, -8.0), 0.8)
     r = first + (second - first) / (1.0 - factor)
     at = _project((r * d[0], r * d[1], r * d[2]), n, cameras, settings[0])
-    if r <= 0.0 or at[3] < -1.0 or not _agrees(at, n, cameras, depths, settings[1]):
-        return np.inf
-    return r
+    found = r > 0.0 and at[3] > -1.0 and _agrees(at, n, cameras, depths, settings[1])
+    return r if found else np.inf
 
 
 @kernel()
 def solve_ranges(
-    rays: Floats, covered: Bytes, cameras: Cameras, depths: Floats, settings: Settings
+    rays: Doubles, covered: Bytes, cameras: Cameras, depths: Floats, settings: Settings
 ) -> Floats:
     """Return [P] ranges from the centre, inf where none is found, by inverse iteration.
 
@@ -286,13 +288,12 @@ def solve_ranges(
     for k in range(covered.size):
         if covered[k] == 0:
             continue
-        d = (float(rays[k, 0]), float(rays[k, 1]), float(rays[k, 2]))
+        d = (rays[k, 0], rays[k, 1], rays[k, 2])
         far = (FAR_M * d[0], FAR_M * d[1], FAR_M * d[2])
         for giver in range(len(cameras)):
             if _project(far, giver, cameras, settings[0])[3] < -1.0:
                 continue
-            start = _surface_range(d, FAR_M, giver, cameras, depths, settings)
-            start = start if start < np.inf else settings[2]
+            start = min(_surface_range(d, FAR_M, giver, cameras, depths, settings), settings[2])
             for n in range(len(cameras)):
                 r = _solve(d, start, n, cameras, depths, settings)
                 ranges[k] = min(ranges[k], np.float32(r))

@@ -56,21 +56,6 @@ class Seam:
         return self.border_step / max(self.inner_step, LEAST_STEP)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Swap:
-    """What if two cameras had each other's images?
-
-    Attributes:
-        first: Name of a camera, the same as `second` for the images as they are.
-        second: Name of another.
-        border_step: Mean step over all borders of the rig.
-    """
-
-    first: str
-    second: str
-    border_step: float
-
-
 class SeamMeter:
     """Measures the seams of one rig; keeps a builder for each of its cameras.
 
@@ -81,7 +66,6 @@ class SeamMeter:
 
     def __init__(self, builder: PanoramaBuilder, *, cache_dir: Path | None = None) -> None:
         self._names = builder.rig.names
-        self._sizes = [(c.camera.height, c.camera.width) for c in builder.rig.cameras]
         self._single = [
             PanoramaBuilder(
                 builder.rig.only([name]), builder.camera, builder.options, cache_dir=cache_dir
@@ -127,35 +111,6 @@ class SeamMeter:
     def _comparable(self, image: PanoramaImage, camera: int) -> Array:
         rotates = self._single[camera].options.warp == "rotation"
         return image.coverage if rotates else image.valid
-
-    def swaps(self, images: Sequence[Bytes]) -> tuple[Swap, ...]:
-        """Return the borders' mean step for the images as they are and for each exchange of two.
-
-        Sorted, the smallest first: where that is not the images as they are, two are likely
-        swapped. Cameras of different image size cannot be. By rotation, without depth.
-        """
-        cameras = range(len(images))
-        fits = {
-            (at, of): self._colours(at, images[of])
-            for at in cameras
-            for of in cameras
-            if self._sizes[at] == self._sizes[of]
-        }
-        orders = [(0, 0), *(p for p in combinations(cameras, 2) if p in fits)]
-        found = []
-        for a, b in orders:
-            of = [b if i == a else a if i == b else i for i in cameras]
-            steps = [
-                _steps(border, fits[p, of[p]], fits[q, of[q]])[0]
-                for (p, q), border in self._borders.items()
-            ]
-            step = _mean(np.concatenate(steps)) if steps else float("nan")
-            found.append(Swap(first=self._names[a], second=self._names[b], border_step=step))
-        return tuple(sorted(found, key=lambda s: s.border_step))
-
-    def _colours(self, camera: int, image: Bytes) -> Bytes:
-        rgb: Bytes = self._single[camera].colour([image]).reshape(-1, 3)
-        return rgb
 
 
 def image_steps(image: PanoramaImage) -> tuple[float, float]:

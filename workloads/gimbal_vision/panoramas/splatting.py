@@ -117,59 +117,59 @@ def splat(
 
 
 @kernel()
-def _gap(ranges: Floats, k: int, step: int, reach: tuple[int, int, int]) -> np.float32:
-    """Return what bridges the gap at flat index k along one axis, or 0.
-
-    The gap's two ends must be known, and it must not be longer than `reach[0]`. The farther end is
-    taken: what opens between two surfaces shows the one behind.
+def _end(ranges: Floats, walk: tuple[int, int, int, int, int], below: np.float32) -> np.float32:
+    """Return the first range under `below` along a walk from one pixel, and -1 if there is none.
 
     Args:
         ranges: [H * W].
-        k: int of the gap.
-        step: 1 along the row, W along the column.
-        reach: Longest gap, position along the axis, length of the axis (negative: it wraps).
+        walk: Flat index of the pixel, its position along the axis, the axis' length, the stride of
+            the flat index, and signed how far to go. A stride of 1 is along a row, which is closed.
+        below: Upper limit.
     """
-    longest, position, length = reach
-    size = abs(length)
-    ends = (np.float32(0), np.float32(0))
-    total = 1
-    for side in range(2):
-        found = np.float32(0)
-        for n in range(1, longest + 1):
-            p = position + (n if side else -n)
-            if length < 0:
-                p %= size
-            if p < 0 or p >= size:
-                break
-            r = ranges[k + (p - position) * step]
-            if r < np.float32(np.inf):
-                found = r
-                total += n - 1
-                break
-        ends = (found, ends[0])
-    both = ends[0] > np.float32(0) and ends[1] > np.float32(0) and total <= longest
-    return max(ends[0], ends[1]) if both else np.float32(0)
+    k, position, length, stride, reach = walk
+    sign = 1 if reach > 0 else -1
+    for n in range(sign, reach + sign, sign):
+        p = position + n
+        if stride == 1:
+            p %= length
+        elif p < 0 or p >= length:
+            return np.float32(-1)
+        r = np.float32(ranges[k + (p - position) * stride])
+        if r < below:
+            return r
+    return np.float32(-1)
 
 
 @kernel()
-def fill_holes(ranges: Floats, shape: tuple[int, int], longest: int) -> Floats:
-    """Return [H * W] ranges whose holes of at most `longest` pixels are bridged.
+def bridge_gaps(ranges: Floats, shape: tuple[int, int], longest: int, agree: float) -> Floats:
+    """Return [H * W] what short gaps would be if the surfaces at both their ends went on; else inf.
+
+    A gap is where nothing was thrown or, between points of one surface that lie too thin, something
+    behind it shows through. Of two surfaces the farther is taken: what opens between them shows
+    what is behind. These are guesses; `resolving.colour_points` keeps those some camera confirms.
 
     Args:
-        ranges: [H * W], inf where nothing is known.
+        ranges: [H * W], inf where nothing was thrown.
         shape: H, W.
-        longest: Pixels; 0 bridges nothing.
+        longest: Longest gap in pixels.
+        agree: Relative difference up to which ranges are of one surface.
     """
     height, width = shape
-    filled = ranges.copy()
-    for row in range(height):
-        for column in range(width):
-            k = row * width + column
-            if ranges[k] < np.float32(np.inf):
-                continue
-            along = _gap(ranges, k, 1, (longest, column, -width))
-            down = _gap(ranges, k, width, (longest, row, height))
-            bridge = max(along, down)
-            if bridge > np.float32(0):
-                filled[k] = bridge
-    return filled
+    bridges = np.full(ranges.size, np.inf, np.float32)
+    for k in range(ranges.size):
+        r = ranges[k]
+        empty = not r < np.float32(np.inf)
+        below = r if empty else r * np.float32(1 - agree)
+        best = np.float32(-1)
+        for along in range(2):
+            position, length = (k % width, width) if along else (k // width, height)
+            stride = 1 if along else width
+            for n in range(1, longest + 1):
+                a = _end(ranges, (k, position, length, stride, n), below)
+                b = _end(ranges, (k, position, length, stride, n - longest - 1), below)
+                one_surface = abs(a - b) <= np.float32(agree) * max(a, b)
+                if min(a, b) > np.float32(0) and (empty or one_surface):
+                    best = max(best, max(a, b))
+        if best > np.float32(0):
+            bridges[k] = best
+    return bridges

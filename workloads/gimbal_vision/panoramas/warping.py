@@ -5,8 +5,9 @@ warps first find each pixel's range as seen from the centre: `splat` by throwing
 onto the panorama, `fixed_point` by asking, along each ray, at which range a camera measured a
 surface just there. Then colours are looked up at the points themselves (`resolving`).
 
-Coverage stays what calibration says. Where the rig sees a direction but nobody measured what the
-centre would see there, the pixel keeps the colour that the rotation gives it and has no range.
+Coverage stays what calibration says. Where the rig looks, but at something else than the centre
+would see, because that is hidden from all cameras, a pixel has no range and a guessed colour
+(`hiding`). Where depth is missing, it has the colour that the rotation gives it, and no range.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from gimbal_vision.cameras import Cylindrical, Panorama
+from gimbal_vision.panoramas.hiding import colour_hidden
 from gimbal_vision.panoramas.model import BuildOptions
 from gimbal_vision.panoramas.resolving import KNOWN, SKY, colour_points, solve_ranges
 from gimbal_vision.panoramas.rig import Rig
-from gimbal_vision.panoramas.splatting import fill_holes, splat
+from gimbal_vision.panoramas.splatting import bridge_gaps, splat
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -45,9 +47,10 @@ class Warped:
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """[P] ranges from the centre (inf: none), and the pixel and camera each came from (-1)."""
+    """Flat, [P]: ranges from the centre and guesses (inf: none), and where each came from."""
 
     ranges: Floats
+    guesses: Floats
     pixels: Array
     owners: Bytes
 
@@ -63,7 +66,7 @@ class Warper:
 
     def __init__(self, rig: Rig, camera: Panorama, options: BuildOptions) -> None:
         self._camera, self._options = camera, options
-        self._rays = np.ascontiguousarray(camera.rays().reshape(-1, 3), np.float32)
+        self._rays = np.ascontiguousarray(camera.rays().reshape(-1, 3), np.float64)
         models = [c.camera for c in rig.cameras]
         first = np.cumsum([0] + [m.height * m.width for m in models[:-1]])
         self._cameras = np.array(
@@ -105,9 +108,10 @@ class Warper:
         turned = np.ones(state.size, np.float32)
         out = (rgb.reshape(-1, 3), index.reshape(-1), state, turned)
         origin = (found.pixels, found.owners)
-        points = (found.ranges, self._rays)
+        points = (found.ranges, found.guesses, self._rays)
         colour_points(points, origin, self._cameras, (flat, colours), self._settings, out)
         range_m = np.where(state == KNOWN, found.ranges, np.float32(0)).reshape(shape)
+        colour_hidden(rgb, index, state.reshape(shape), range_m)
         moved = turned < np.cos(MOVED_PX / self._camera.fx)
         return Warped(
             rgb=rgb,
@@ -132,9 +136,11 @@ class Warper:
             nearest = (ranges, offsets, pixels, owners)
             splat(depth, self._image_rays[i], parts, geometry, (i, first), nearest)
         shape = (camera.height, camera.width)
-        return _Found(fill_holes(ranges, shape, options.max_hole_px), pixels, owners)
+        guesses = bridge_gaps(ranges, shape, options.max_hole_px, options.depth_consistency)
+        return _Found(ranges, guesses, pixels, owners)
 
     def _solved(self, depths: Floats, covered: Bytes) -> _Found:
         ranges = solve_ranges(self._rays, covered, self._cameras, depths, self._settings)
-        nowhere = np.full(ranges.size, -1, np.int32)
-        return _Found(ranges, nowhere, np.full(ranges.size, 255, np.uint8))
+        no_guesses = np.full(ranges.size, np.inf, np.float32)
+        nowhere, nobody = np.full(ranges.size, -1, np.int32), np.full(ranges.size, 255, np.uint8)
+        return _Found(ranges, no_guesses, nowhere, nobody)
