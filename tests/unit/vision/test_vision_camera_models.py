@@ -60,6 +60,13 @@ def centres(camera: CameraModel) -> np.ndarray:
     )
 
 
+def tolerance_px(camera: CameraModel, dtype: type) -> float:
+    """Return 1e-4; float32 holds no more than 7 digits of what lies beyond 800 px off the axis."""
+    if dtype is np.float64:
+        return 1e-6
+    return 1e-4 * max(1.0, np.abs(centres(camera) - [camera.cx, camera.cy]).max() / 800.0)
+
+
 @settings(max_examples=150, deadline=None)
 @given(camera=MODELS, dtype=st.sampled_from([np.float32, np.float64]))
 def test_every_pixel_s_ray_leads_back_to_it(camera, dtype):
@@ -68,7 +75,7 @@ def test_every_pixel_s_ray_leads_back_to_it(camera, dtype):
     distance = np.linspace(0.5, 300.0, camera.width)[:, None]
     points = (rays * distance).astype(dtype)
     pixels, ranges = camera.project(points)
-    assert np.abs(pixels - centres(camera)).max() < 1e-4
+    assert np.abs(pixels - centres(camera)).max() < tolerance_px(camera, dtype)
     np.testing.assert_allclose(ranges, np.broadcast_to(distance[:, 0], ranges.shape), rtol=1e-6)
 
 
@@ -93,7 +100,9 @@ def test_the_seam_behind_closes(model):
     tiny=st.floats(0.0, 1e-300),
 )
 def test_u_of_a_panorama_is_always_a_column(camera, azimuth, tiny):
-    points = np.array([[np.sin(azimuth), 0.1, np.cos(azimuth)], [-tiny, 0.0, -1.0]])
+    points = np.array(
+        [[np.sin(azimuth), 0.1, np.cos(azimuth)], [-tiny, 0.0, -1.0], [-1e-17, 0.0, -1.0]]
+    )
     u = camera.project(points)[0][:, 0]
     assert ((u >= 0) & (u < camera.width)).all()
 

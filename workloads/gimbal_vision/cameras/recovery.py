@@ -93,7 +93,7 @@ def fit_pinhole(rays: ArrayLike, tolerance_deg: float = TOLERANCE_DEG) -> RayFit
             f"not a pinhole: {behind:.0%} of the rays point sideways or backwards",
             "use fit_panorama, or recognise if the model is unknown",
         )
-    weight = z * z  # an error of the angle is one of x/z divided by z squared, on the axis' side
+    weight = z  # errors of x/z grow towards the side; of the powers of z this one is unbiased
     x, y = given[..., 0] / z, given[..., 1] / z
     fx, cx = _focal_and_centre(np.average(x, axis=0, weights=weight), weight.sum(axis=0))
     fy, cy = _focal_and_centre(np.average(y, axis=1, weights=weight), weight.sum(axis=1))
