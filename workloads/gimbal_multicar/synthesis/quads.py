@@ -20,7 +20,8 @@ class Quads:
 
     def __init__(self) -> None:
         self._corners: list[FloatArray] = []
-        self._colours: list[Bytes] = []
+        self._colours: list[FloatArray] = []
+        self._repeats: list[int] = []
 
     def add(self, corners: ArrayLike, colour: ArrayLike) -> None:
         """Append quads.
@@ -30,9 +31,11 @@ class Quads:
             colour: [3] for all, or [..., 3], 0 to 255.
         """
         points = np.asarray(corners, np.float64).reshape(-1, 4, 3)
-        colours = np.clip(np.rint(np.asarray(colour, np.float64)), 0, 255).astype(np.uint8)
+        colours = np.asarray(colour, np.float64).reshape(-1, 3)
         self._corners.append(points)
-        self._colours.append(np.broadcast_to(colours.reshape(-1, 3), (len(points), 3)))
+        self._colours.append(colours)
+        each = len(points) if len(colours) == 1 else 1
+        self._repeats += [each] * len(colours)
 
     def box(self, low: ArrayLike, high: ArrayLike, colour: ArrayLike) -> None:
         """Append the six sides of a box along the axes."""
@@ -64,7 +67,7 @@ class Quads:
             colour: [3].
         """
         r = np.asarray(rim, np.float64)
-        first, second, third = r[0::2], r[1::2], np.roll(r, -2, axis=0)[0::2]
+        first, second, third = r[0::2], r[1::2], np.concatenate([r[2::2], r[:1]])
         hub = np.broadcast_to(np.asarray(centre, np.float64), first.shape)
         self.add(np.stack([hub, first, second, third], axis=1), colour)
 
@@ -72,7 +75,8 @@ class Quads:
         """Return corners [N, 4, 3] float64 and colours [N, 3] uint8."""
         if not self._corners:
             return np.empty((0, 4, 3)), np.empty((0, 3), np.uint8)
-        return np.concatenate(self._corners), np.concatenate(self._colours)
+        colours = np.clip(np.rint(np.concatenate(self._colours)), 0, 255).astype(np.uint8)
+        return np.concatenate(self._corners), np.repeat(colours, self._repeats, axis=0)
 
 
 def _flat(base: FloatArray, height_m: float) -> FloatArray:
