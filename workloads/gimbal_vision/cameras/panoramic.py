@@ -91,7 +91,6 @@ class Panorama(ABC):
         x, y, z = points[..., 0], points[..., 1], points[..., 2]
         level, distance = np.hypot(x, z), np.linalg.norm(points, axis=-1)
         u = np.mod(self.width * (np.arctan2(x, z) / (2.0 * np.pi) + 0.5), self.width)
-        u = np.where(u >= self.width, 0.0, u)
         with np.errstate(divide="ignore", invalid="ignore"):
             v = self._row(y, level)
         pixels = np.stack([u, v], axis=-1)
