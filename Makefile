@@ -24,7 +24,7 @@ demo: setup  ## train a next-best-view policy on 2 cores and compare it with its
 	$(BIN)/gimbal run configs/nbv/quickstart.yaml
 
 test: setup  ## the default tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-chaos: setup  ## neighbours, kills and restarts: whole services on real Ray
 	$(BIN)/python -m pytest -m 'chaos and not slow'
