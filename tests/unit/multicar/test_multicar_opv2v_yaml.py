@@ -249,6 +249,7 @@ def test_poses_as_matrices_and_pickled_numpy_numbers_are_read(read):
         ("    extent:", "    size:", "vehicles.207.extent is missing"),
         ("- 1.9280468225479126", "- .nan", "lidar_pose is neither"),
         ("- 1.9280468225479126", "- high", "lidar_pose is neither"),
+        ("lidar_pose:\n", f"lidar_pose: {np.diag([2, 2, 2, 1]).tolist()}\nx:\n", "nor a 4x4 pose"),
         ("    - 2.4508\n", "", "vehicles.207.extent is no list of 3 numbers"),
         ("    - 2.4508\n", "    - .inf\n", "vehicles holds something that is no finite number"),
         ("    - 2.4508\n", "    - [1]\n", "vehicles holds something that is no finite number"),
