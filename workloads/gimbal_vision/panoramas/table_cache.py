@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from gimbal_vision.cameras import Panorama
+from gimbal_vision.panoramas.blending import NO_CAMERA
 from gimbal_vision.panoramas.model import BuildOptions
 from gimbal_vision.panoramas.rig import Rig
-from gimbal_vision.panoramas.table import RemapTable, make_table, table_key
+from gimbal_vision.panoramas.table import Bytes, Floats, RemapTable, make_table, table_key
 
 logger = logging.getLogger(__name__)
 
@@ -98,13 +99,23 @@ def _check(table: RemapTable, rig: Rig, camera: Panorama) -> None:
         shape = count if name.startswith("extra_") else pixels
         if array.dtype != dtype or array.shape != shape or len(count) != 1:
             raise ValueError(f"{name} is {array.dtype}{array.shape}, not {np.dtype(dtype)}{shape}")
-    used = table.camera_index[table.camera_index != 255]
-    for cameras in (used, table.extra_camera):
-        if cameras.size and cameras.max() >= len(rig.cameras):
-            raise ValueError(f"camera {cameras.max()} of a rig of {len(rig.cameras)}")
+    used = table.camera_index != NO_CAMERA
+    _check_places(table.camera_index[used], table.x[used], table.y[used], rig)
+    _check_places(table.extra_camera, table.extra_x, table.extra_y, rig)
     extra = table.extra_pixel
     if extra.size and not 0 <= extra.min() <= extra.max() < pixels[0] * pixels[1]:
         raise ValueError("a pixel outside the panorama")
+
+
+def _check_places(cameras: Bytes, x: Floats, y: Floats, rig: Rig) -> None:
+    if not cameras.size:
+        return
+    if cameras.max() >= len(rig.cameras):
+        raise ValueError(f"camera {cameras.max()} of a rig of {len(rig.cameras)}")
+    last_x = np.array([c.camera.width - 1 for c in rig.cameras])[cameras]
+    last_y = np.array([c.camera.height - 1 for c in rig.cameras])[cameras]
+    if not ((x >= 0) & (x <= last_x) & (y >= 0) & (y <= last_y)).all():
+        raise ValueError("a coordinate outside its image")
 
 
 def _write(path: Path, table: RemapTable) -> bool:

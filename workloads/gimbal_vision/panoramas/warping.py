@@ -76,6 +76,10 @@ class Warper:
             ],
             np.float64,
         )
+        self._poses = [
+            np.concatenate([p[:3, :3].ravel(), p[:3, 3]]).astype(np.float32)
+            for p in rig.car_from_cameras
+        ]
         self._image_rays = [
             (m.z_one_rays()[0, :, 0].astype(np.float32), m.z_one_rays()[:, 0, 1].astype(np.float32))
             for m in models
@@ -100,9 +104,7 @@ class Warper:
         colours = np.concatenate([i.reshape(-1, 3) for i in images])
         flat = np.concatenate([d.reshape(-1) for d in depths])
         state = coverage.reshape(-1).astype(np.uint8)
-        found = (
-            self._splatted(depths) if self._options.warp == "splat" else self._solved(flat, state)
-        )
+        found = self._splatted(flat) if self._options.warp == "splat" else self._solved(flat, state)
         rgb = np.zeros((*shape, 3), np.uint8)
         index = np.full(shape, 255, np.uint8)
         turned = np.ones(state.size, np.float32)
@@ -121,7 +123,7 @@ class Warper:
             moved_share=float(np.count_nonzero(moved)) / max(int(np.count_nonzero(state)), 1),
         )
 
-    def _splatted(self, depths: Sequence[Floats]) -> _Found:
+    def _splatted(self, depths: Floats) -> _Found:
         camera, options = self._camera, self._options
         size = camera.height * camera.width
         ranges, offsets = np.full(size, np.inf, np.float32), np.full(size, np.inf, np.float32)
@@ -129,12 +131,11 @@ class Warper:
         rows = [camera.fy, camera.cy, isinstance(camera, Cylindrical)]
         thresholds = [options.max_range_m, options.depth_consistency]
         geometry = np.array([camera.height, camera.width, *rows, *thresholds], np.float32)
-        for i, depth in enumerate(depths):
-            pose = self._cameras[i, 4:16].reshape(3, 4)
-            parts = np.concatenate([pose[:, :3].ravel(), pose[:, 3]]).astype(np.float32)
-            first = int(self._cameras[i, 18])
+        for i, (lens, pose) in enumerate(zip(self._cameras, self._poses, strict=True)):
+            height, width, first = (int(n) for n in lens[16:])
+            depth = depths[first : first + height * width].reshape(height, width)
             nearest = (ranges, offsets, pixels, owners)
-            splat(depth, self._image_rays[i], parts, geometry, (i, first), nearest)
+            splat(depth, self._image_rays[i], pose, geometry, (i, first), nearest)
         shape = (camera.height, camera.width)
         guesses = bridge_gaps(ranges, shape, options.max_hole_px, options.depth_consistency)
         return _Found(ranges, guesses, pixels, owners)
