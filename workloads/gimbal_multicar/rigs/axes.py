@@ -77,7 +77,13 @@ def angles_of(car_from_camera: ArrayLike) -> tuple[float, float, float]:
     level = np.hypot(R[0, 2], R[2, 2])
     yaw, pitch = np.arctan2(R[0, 2], R[2, 2]), np.arctan2(-R[1, 2], level)
     roll = np.arctan2(R[1, 0], R[1, 1])
-    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
+    return _degrees(yaw), _degrees(pitch), _degrees(roll)
+
+
+def _degrees(radians: float) -> float:
+    """Return degrees in (-180, 180] without the rounding errors that make -0 of 0."""
+    degrees = round(float(np.degrees(radians)), 9) + 0.0
+    return 180.0 if degrees == -180.0 else degrees
 
 
 def _turned(vehicle_from_camera: FloatArray) -> FloatArray:

@@ -91,7 +91,8 @@ def _summarise(record: dict[str, Any], folder: Path, *, to_stderr: bool) -> None
         f"coverage {record['coverage']:.4f}, expected {record['expected_coverage']:.4f}, "
         f"of which two cameras or more see {record['expected_overlap']:.4f}"
     )
-    say(f"warp {record['warp']}, moved {record['moved_share']:.1%}, depth {record['valid']:.1%}")
+    known = f"range known in {record['valid']:.1%}" if depth else "no depth"
+    say(f"warp {record['warp']} moved {record['moved_share']:.1%} of the colours; {known}")
     for words in _doubts(record):
         typer.echo(f"warning: {words}", err=True)
     say(f"folder {folder}")

@@ -198,7 +198,7 @@ def _rows(numbers: Mapping[str, float]) -> dict[str, float]:
 
 
 def _numbers_of(camera: Pinhole | Panorama) -> dict[str, float]:
-    values = (camera.fx, camera.fy, camera.cx, camera.cy, camera.vfov_deg)
+    values = (camera.fx, camera.fy, camera.cx, camera.cy, round(camera.vfov_deg, 9))
     return dict(zip(_NUMBERS, map(float, values), strict=True))
 
 
