@@ -42,7 +42,7 @@ def measure_borders(sample: CarSample) -> OrderCosts | None:
             continue
         right = np.stack([_profile(image, cameras[j], sides[0]) for image in shown])
         left = np.stack([_profile(image, cameras[k], sides[1]) for image in shown])
-        apart = np.nanmean(np.abs(right[:, None] - left[None]), axis=(-2, -1))
+        apart = _mean_apart(right, left)
         totals += [apart[order[j], order[k]] for order in orders(count)]
         pairs += 1
     if not pairs:
@@ -51,14 +51,25 @@ def measure_borders(sample: CarSample) -> OrderCosts | None:
     return OrderCosts(place=sample.place, names=names, costs=totals / pairs)
 
 
+def _mean_apart(right: Floats, left: Floats) -> Floats:
+    """Return [N, N] mean difference of [N, E, 3] profiles over the rows that both show."""
+    both = np.isfinite(right).all(axis=(0, 2)) & np.isfinite(left).all(axis=(0, 2))
+    if not both.any():
+        return np.full((len(right), len(left)), np.nan)
+    apart: Floats = np.abs(right[:, None, both] - left[None, :, both]).mean(axis=(-2, -1))
+    return apart
+
+
 def ring(sample: CarSample) -> tuple[list[RigCamera], list[Bytes]] | None:
-    """Return the cameras from left to right with their images, a little softened.
+    """Return the cameras from left to right, the first by name first, and images, softened.
 
     None where one is missing, there are fewer than three, or images differ in size.
     """
     if not sample.images or len(sample.rig.cameras) < 3:
         return None
     cameras = sorted(sample.rig_on_disk.cameras, key=_azimuth_deg)
+    first = min(range(len(cameras)), key=lambda i: cameras[i].name)
+    cameras = cameras[first:] + cameras[:first]
     shown = [_softened(sample.images[c.name]) for c in cameras]
     if len(cameras) < len(sample.rig.cameras) or len({image.shape for image in shown}) > 1:
         return None
@@ -106,12 +117,10 @@ def _profile(image: Bytes, camera: RigCamera, rays_car: Floats) -> Floats:
     scale = np.array([image.shape[1] / camera.camera.width, image.shape[0] / camera.camera.height])
     u, v = np.moveaxis(np.nan_to_num(pixels, nan=-1.0) * scale, -1, 0)
     inside = (u >= 0) & (v >= 0) & (u < image.shape[1]) & (v < image.shape[0])
-    colours = image[
-        np.where(inside, v, 0).astype(np.int64), np.where(inside, u, 0).astype(np.int64)
-    ].astype(np.float64)
-    colours[~inside] = np.nan
-    with np.errstate(invalid="ignore"):
-        profile: Floats = np.nanmean(colours, axis=0) / 255.0
+    rows, columns = (np.where(inside, x, 0).astype(np.int64) for x in (v, u))
+    colours = np.where(inside[..., None], image[rows, columns].astype(np.float64), 0.0)
+    seen = inside.sum(axis=0)[:, None]
+    profile: Floats = np.where(seen > 0, colours.sum(axis=0) / np.maximum(seen, 1) / 255.0, np.nan)
     return profile
 
 

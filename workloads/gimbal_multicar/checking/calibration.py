@@ -123,7 +123,7 @@ def _image_size(measures: Sequence[CalibrationMeasure], panorama: tuple[int, int
 
 
 def _size_cause(size: tuple[int, int], wanted: tuple[int, int], panorama: tuple[int, int]) -> str:
-    if size == panorama:
+    if abs(size[0] * panorama[1] - size[1] * panorama[0]) <= max(size):
         return (
             "images were scaled and centre-cropped to the panorama's shape on disk (the source's "
             "crop): the panorama loses what was cut off"
@@ -190,7 +190,7 @@ def _extrinsic_cause(odd: Sequence[CalibrationMeasure]) -> str:
     order = camera_order(odd[0].written, odd[0].lidar_from_cameras)
     if order is not None:
         names = odd[0].names
-        mixed = ", ".join(f"{names[i]} has {names[j]}'s" for j, i in _moved(order))
+        mixed = ", ".join(f"{names[i]} has {names[j]}'s" for i, j in _moved(order))
         return f"extrinsic of the cameras are mixed up: {mixed}"
     for words, undo in pose_mistakes().items():
         if all(agree(m.written, _undone(m, undo)) for m in odd):
@@ -199,7 +199,8 @@ def _extrinsic_cause(odd: Sequence[CalibrationMeasure]) -> str:
 
 
 def _moved(order: tuple[int, ...]) -> list[tuple[int, int]]:
-    return [(j, i) for j, i in enumerate(order) if i != j]
+    """Return which camera has whose, by the first."""
+    return sorted((i, j) for j, i in enumerate(order) if i != j)
 
 
 def _undone(m: CalibrationMeasure, undo: Any) -> Doubles:

@@ -37,6 +37,7 @@ class MaskMeasure:
     Attributes:
         place: `split/scenario/agent`.
         rig: The cameras as calibrated, all of them.
+        present: Those that have an image.
         camera_model: The panorama's.
         size: Its height and width.
         expected: Coverage by calibration.
@@ -48,6 +49,7 @@ class MaskMeasure:
 
     place: str
     rig: Rig
+    present: tuple[str, ...]
     camera_model: str
     size: tuple[int, int]
     expected: float
@@ -68,6 +70,7 @@ def measure_masks(sample: CarSample, image: PanoramaImage, data: DataSettings) -
     return MaskMeasure(
         place=sample.place,
         rig=sample.rig,
+        present=tuple(sample.images),
         camera_model=image.camera.camera_model,
         size=(image.camera.height, image.camera.width),
         expected=coverage_by_calibration(sample.rig, data),
@@ -128,13 +131,13 @@ def _kept(measures: Sequence[MaskMeasure], data: DataSettings) -> Finding:
     if not off:
         return ok(name, f"{mean:.3f}", f"{promised:.3f}")
     worst = max(off, key=lambda m: abs(m.coverage - m.expected))
-    known = name_cause(worst.coverage, worst.rig, data.panorama)
+    known = name_cause(worst.coverage, worst.rig, data.panorama, worst.present)
     return Finding(
         name=name,
         status=Status.FAIL,
         measured=f"{worst.coverage:.3f} in {worst.place}; mean {mean:.3f}",
         expected=f"{worst.expected:.3f}, from calibration",
-        cause=known.cause if known else "images do not show what their calibration says",
+        cause=known.cause if known else "images were cropped or scaled, their intrinsics were not",
         hint=known.hint if known else "compare image sizes with the intrinsics",
         where=shortened({m.place for m in off}),
         count=len({m.place for m in off}),

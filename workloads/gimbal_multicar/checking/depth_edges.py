@@ -18,7 +18,6 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 COLUMNS = 100
 """Edges are compared at about this width: a pixel or two of blur does not matter."""
 MIN_DENSITY = 0.3
-FAR_M = 1000.0
 
 
 def measure_depth_edges(sample: CarSample) -> OrderCosts | None:
@@ -41,8 +40,10 @@ def _image_edges(image: np.ndarray[Any, np.dtype[np.uint8]]) -> Floats:
 
 
 def _depth_edges(depth: np.ndarray[Any, np.dtype[np.float32]]) -> Floats:
+    """Return where depth jumps by a good part of itself: whatever its unit."""
     known = np.isfinite(depth) & (depth > 0)
-    return _edges(np.log(np.where(known, np.minimum(depth, FAR_M), FAR_M)), 0.2)
+    farthest = float(depth[known].max()) if known.any() else 1.0
+    return _edges(np.log(np.where(known, depth, farthest)), 0.2)
 
 
 def _edges(values: np.ndarray[Any, Any], scale: float) -> Floats:

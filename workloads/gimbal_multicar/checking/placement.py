@@ -21,8 +21,10 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 ENOUGH = 4.0
 """Standard errors by which an order must win to be believed."""
-ENOUGH_ALONE = 6.0
+ENOUGH_ALONE = 5.0
 """The same for one car among many, where there are as many chances to be wrong as cars."""
+LIKE_THE_OTHERS = 0.3
+"""Share of what other cars would lose by an order that a car must gain by it."""
 MAX_PERMUTED = 4
 """More cameras than this: only two may have changed places."""
 
@@ -116,6 +118,11 @@ def judge_placement(
         cause = describe(tried[winner.index], names, what)
         measured = f"{', '.join(names[i] for i in tried[winner.index])} fits best"
         return (_failed(name, measured, cause, hint, winner.confidence, usable),)
+    odd = _odd_cars(usable, tried, what)
+    if odd:
+        cause, confidence = next(iter(odd.values()))
+        few = [m for m in usable if m.place in odd]
+        return (_failed(name, f"in {len(odd)} cars", cause, hint, confidence, few),)
     if winner.index or winner.confidence > -ENOUGH:
         return (
             cannot_tell(
@@ -126,11 +133,6 @@ def judge_placement(
                 f"{abs(winner.confidence):.1f} standard errors, {ENOUGH:g} are needed",
             ),
         )
-    odd = _odd_cars(usable, scatter, tried, what)
-    if odd:
-        cause, confidence = next(iter(odd.values()))
-        few = [m for m in usable if m.place in odd]
-        return (_failed(name, f"in {len(odd)} cars", cause, hint, confidence, few),)
     return (
         ok(
             name,
@@ -162,16 +164,27 @@ def _failed(
 
 
 def _odd_cars(
-    measures: Sequence[OrderCosts], scatter: Floats, tried: Sequence[tuple[int, ...]], what: str
+    measures: Sequence[OrderCosts], tried: Sequence[tuple[int, ...]], what: str
 ) -> dict[str, tuple[str, float]]:
-    """Return cars of their own order, by the scatter of all cars."""
+    """Return cars whose files are in another order than those of the other cars.
+
+    Medians over all samples tell what an order usually costs and how much that scatters, so a few
+    odd cars do not hide themselves. A car whose files changed places gains about what the others
+    would lose by it.
+    """
+    gains = np.stack([m.costs[0] - m.costs for m in measures])
+    loss = -np.median(gains, axis=0)
+    scatter = 1.4826 * np.median(np.abs(gains + loss), axis=0) + _floor(gains)
+    clear = loss > ENOUGH * scatter / np.sqrt(len(gains))
     odd: dict[str, tuple[str, float]] = {}
     for place in sorted({m.place for m in measures}):
-        gains = np.stack([m.costs[0] - m.costs for m in measures if m.place == place])
-        winner = _winner(gains, scatter)
-        if winner.index and winner.confidence >= ENOUGH_ALONE:
-            words = describe(tried[winner.index], measures[0].names, what)
-            odd[place] = f"{words} in {place}", winner.confidence
+        own = np.stack([g for g, m in zip(gains, measures, strict=True) if m.place == place])
+        mean = own.mean(axis=0)
+        best = int(mean.argmax())
+        confidence = float(mean[best] / (scatter[best] / np.sqrt(len(own)) + 1e-9))
+        if clear[best] and confidence >= ENOUGH_ALONE and mean[best] > LIKE_THE_OTHERS * loss[best]:
+            words = describe(tried[best], measures[0].names, what)
+            odd[place] = f"{words} in {place}", confidence
     return odd
 
 

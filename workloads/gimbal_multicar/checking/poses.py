@@ -58,12 +58,12 @@ def extrinsic_mistakes() -> Mapping[str, Callable[[Doubles], Doubles]]:
 def is_transposed(written: Doubles, posed: Doubles) -> bool:
     """Return whether [N, 4, 4] matrices were written with rows for columns.
 
-    Reading a pose takes its last column for the translation, which a transposed one has in its last
-    row: what is left of it has the right rotation and no translation.
+    What is left of such a matrix after it was inverted and read as a pose is the rotation of the
+    inverse and no translation, which had gone to the last row.
     """
-    bare = np.array(posed)
-    bare[..., :3, 3] = 0.0
-    return agree(written, bare) and not agree(posed, bare)
+    left = np.array(invert_pose(posed))
+    left[..., :3, 3] = 0.0
+    return agree(written, left) and not agree(posed, left)
 
 
 def _rotation_transposed(W: Doubles) -> Doubles:
@@ -101,6 +101,9 @@ def pose_mistakes() -> Mapping[str, Callable[[Doubles], Doubles]]:
         ),
         "angles of all poses are in radians": _changed(
             lambda p: np.concatenate([p[..., :3], np.degrees(p[..., 3:])], axis=-1)
+        ),
+        "positions of all poses are in centimetres": _changed(
+            lambda p: p * [0.01, 0.01, 0.01, 1, 1, 1]
         ),
         "y is flipped in all poses: positions are right-handed": _changed(
             lambda p: p * [1, -1, 1, 1, 1, 1]

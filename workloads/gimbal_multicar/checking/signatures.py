@@ -8,7 +8,7 @@ look up, with what was really behind them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -57,8 +57,16 @@ LEGACY = (
 )
 
 
-def computed_signatures(rig: Rig, settings: PanoramaSettings) -> Iterator[Signature]:
-    """Yield what mistakes would make of this very rig and panorama, likeliest first."""
+def computed_signatures(
+    rig: Rig, settings: PanoramaSettings, present: Collection[str] = ()
+) -> Iterator[Signature]:
+    """Yield what mistakes would make of this very rig and panorama, likeliest first.
+
+    Args:
+        rig: The cameras as calibrated, whole.
+        settings: The panorama.
+        present: Cameras that are known to be there; none: any may be missing.
+    """
     camera = panorama_camera(settings)
     least = settings.view_selection_margin
     yield Signature(
@@ -69,8 +77,9 @@ def computed_signatures(rig: Rig, settings: PanoramaSettings) -> Iterator[Signat
         f"{camera.width} x {camera.height} before they were fused",
         hint="use uncropped images",
     )
-    for missing in range(1, len(rig.names)):
-        for names in combinations(rig.names, missing):
+    doubtful = [name for name in rig.names if name not in present]
+    for missing in range(1, min(len(doubtful), len(rig.names) - 1) + 1):
+        for names in combinations(doubtful, missing):
             rest = rig.only(set(rig.names) - set(names))
             yield Signature(
                 coverage=expected_coverage(rest, camera, least),
@@ -100,15 +109,20 @@ def replace_vfov(settings: PanoramaSettings, vfov_deg: float) -> PanoramaSetting
     return settings.model_copy(update={"vfov_deg": vfov_deg})
 
 
-def name_cause(coverage: float, rig: Rig, settings: PanoramaSettings) -> Signature | None:
+def name_cause(
+    coverage: float, rig: Rig, settings: PanoramaSettings, present: Collection[str] = ()
+) -> Signature | None:
     """Return the mistake whose coverage is nearest, none where all are farther than `NEAR`.
 
     Args:
         coverage: As measured.
         rig: The cameras as calibrated, whole.
         settings: The panorama.
+        present: Cameras that are known to be there; none: any may be missing.
     """
-    found = [s for s in computed_signatures(rig, settings) if abs(s.coverage - coverage) <= NEAR]
+    found = [
+        s for s in computed_signatures(rig, settings, present) if abs(s.coverage - coverage) <= NEAR
+    ]
     if not found:
         found = [s for s in LEGACY if abs(s.coverage - coverage) <= 0.002]
     if not found:
