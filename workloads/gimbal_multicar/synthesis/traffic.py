@@ -15,7 +15,7 @@ import numpy as np
 from gimbal_multicar.synthesis.bodies import PASSENGER_KINDS, PROFILES, Body, draw_body
 from gimbal_multicar.synthesis.roads import LANE_M, PARKING_M, FloatArray, Hills, Road, standing
 
-STOP_BEFORE_M = 6.5
+STOP_BEFORE_M = 9.0
 """From the kerb of the road ahead to the middle of the first car that waits."""
 
 SPACING_M = 13.5
