@@ -18,9 +18,12 @@ from gimbal.errors import StageFailed
 from gimbal.experiment.settings import Resources, Settings
 from gimbal.experiment.stage import StageInputs
 from gimbal.training import checkpoints
+from gimbal.training.orders import Plan
 from gimbal.training.running import run_training
 from gimbal.training.settings import TrainSettings
 from gimbal.training.stage import TrainStage
+from gimbal.training.worker import train
+from gimbal.training.world import World
 from ray import cloudpickle
 
 # Workers cannot import a test file.
@@ -107,10 +110,14 @@ def weights(out_dir: Path) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> torch.Tensor:
-    """The weights of one worker that nothing happens to."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> torch.Tensor:
+    """The weights of a worker that nothing happens to; it needs no Ray."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert run(folder, workers=1)["resumed_from"] == 0
+    settings = LineSettings()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train(LineTask(settings), Plan(settings=settings.train, seed=5, out_dir=folder), World())
+    torch.set_num_threads(threads)
     return weights(folder)
 
 
@@ -126,6 +133,7 @@ def test_a_killed_worker_of_a_group_changes_nothing(
     assert hidden == [], "Ray Train's own files were left behind"
 
 
+@pytest.mark.slow
 def test_a_killed_lone_worker_changes_nothing(tmp_path: Path, undisturbed: torch.Tensor) -> None:
     numbers = run(tmp_path / "run", workers=1, harm="kill")
     assert (numbers["resumed_from"], numbers["workers"]) == (20, 1)
