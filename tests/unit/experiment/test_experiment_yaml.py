@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gimbal.errors import ConfigError
-from gimbal.experiment.yaml_reading import parse_yaml, read_yaml
+from gimbal.experiment.yaml_reading import Dialect, parse_yaml, read_yaml
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "malformed" / "yaml_made"
 
@@ -182,3 +182,24 @@ def test_any_text_is_read_or_refused_but_never_crashes(text: str) -> None:
         parse_yaml(text, "x")
     except ConfigError as error:
         assert error.message.startswith("x, line ")
+
+
+def test_a_dialect_has_its_own_bound_and_its_own_tags() -> None:
+    """Files of data are longer than settings, and some hold values that need decoding."""
+
+    def doubled(value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError("no text to double")
+        return value * 2
+
+    dialect = Dialect(max_values=5, tags={"!twice": doubled})
+    assert parse_yaml("a: &x !twice b\nc: *x\n", "x", dialect).data == {"a": "bb", "c": "bb"}
+    with pytest.raises(ConfigError, match="more than 5 values"):
+        parse_yaml("[1, 2, 3, 4, 5]", "x", dialect)
+    with pytest.raises(ConfigError, match="x, line 2: no text to double"):
+        parse_yaml("a: 1\nb: !twice [1]\n", "x", dialect)
+    for refused in ("a: !thrice b", "!twice a: b"):
+        with pytest.raises(ConfigError):
+            parse_yaml(refused, "x", dialect)
+    with pytest.raises(ConfigError, match="!twice"):
+        parse_yaml("a: !twice b", "x")
