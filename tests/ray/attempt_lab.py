@@ -1,4 +1,4 @@
-"""A Ray of four made-up GPUs in processes of its own, and reservations made by hand.
+"""A Ray of four made-up GPUs in processes of its own, or one given; reservations made by hand.
 
 What the service's warden does is done here in its simplest form, so that these tests break only
 where the inside of a run does.
@@ -57,7 +57,7 @@ for name, chosen in wanted.items():
 class AttemptLab:
     """The head, its cards, and a folder of jobs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str | None = None) -> None:
         self.folder = folder
         self.stop_order = folder / "stop-order"
         site = folder / "site"
@@ -81,10 +81,11 @@ class AttemptLab:
             "GIMBAL_TRAINER_STOP": str(self.stop_order),
         }
         self.lab = FakeLab(folder / "state")
-        self.temporary = tempfile.mkdtemp(prefix="gimbal-attempts-", dir="/tmp")
-        self.address = self._start()
+        self.head: subprocess.Popen[str] | None = None
+        self.address = self._start() if address is None else address
 
     def _start(self) -> str:
+        self.temporary = tempfile.mkdtemp(prefix="gimbal-attempts-", dir="/tmp")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
@@ -107,6 +108,8 @@ class AttemptLab:
 
     def close(self) -> None:
         """End the head and everything it has started."""
+        if self.head is None:
+            return
         os.killpg(self.head.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.head.communicate(timeout=5)

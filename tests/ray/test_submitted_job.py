@@ -56,6 +56,7 @@ def upload(tmp_path: Path) -> Path:
     (folder / "toy.yaml").write_text(
         "workload: toy\nexperiment: submitted\nplatform:\n"
         f"  runs_dir: {tmp_path / 'runs'}\n  tracking: {{enabled: false}}\n"
+        "numbers: {count: 2}\n"
     )
     return folder
 
