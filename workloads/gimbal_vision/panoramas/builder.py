@@ -17,7 +17,7 @@ from gimbal_vision.cameras import Panorama
 from gimbal_vision.errors import CameraError
 from gimbal_vision.panoramas.masks import mask_layers
 from gimbal_vision.panoramas.model import BuildOptions, PanoramaImage
-from gimbal_vision.panoramas.plan import draw_colour, draw_range, make_plan
+from gimbal_vision.panoramas.plan import draw_colour, draw_depth, make_plan
 from gimbal_vision.panoramas.rig import Rig
 from gimbal_vision.panoramas.table import RemapTable
 from gimbal_vision.panoramas.table_cache import cached_table
@@ -92,10 +92,12 @@ class PanoramaBuilder:
         rgb = self._coloured(frames)
         range_m = np.zeros((self.camera.height, self.camera.width), np.float32)
         coverage = self.coverage
-        non_ambiguous, valid = coverage.copy(), np.zeros_like(coverage)
-        if known is not None:
-            draw_range(self._plan, known, range_m)
-            non_ambiguous, valid = mask_layers(range_m, coverage, self.options.max_range_m)
+        if known is None:
+            non_ambiguous, valid = coverage.copy(), np.zeros_like(coverage)
+        else:
+            draw_depth(self._plan, known, range_m)
+            factors, limit = self._plan.range_per_depth, self.options.max_range_m
+            non_ambiguous, valid = mask_layers(range_m, factors, coverage, limit)
         return PanoramaImage(
             camera=self.camera,
             rgb=rgb,

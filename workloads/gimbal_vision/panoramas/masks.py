@@ -17,18 +17,22 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def mask_layers(range_m: Floats, coverage: Bools, max_range_m: float) -> tuple[Bools, Bools]:
-    """Return (non_ambiguous, valid) and set unknown ranges and those of the sky to 0.
+def mask_layers(
+    depth_m: Floats, range_per_depth: Floats, coverage: Bools, max_range_m: float
+) -> tuple[Bools, Bools]:
+    """Turn z-depths into ranges, in place, and return (non_ambiguous, valid).
 
     Args:
-        range_m: [H, W] float32, contiguous, changed in place: 0, negative or not finite is
-            unknown, above `max_range_m` sky.
+        depth_m: [H, W] float32, contiguous; becomes the range, 0 where that is unknown (depth 0,
+            negative or not finite) or of the sky.
+        range_per_depth: [H, W] float32 factors.
         coverage: [H, W] bool, contiguous.
-        max_range_m: Farther is sky.
+        max_range_m: A range beyond is sky.
     """
     non_ambiguous, valid = np.empty_like(coverage), np.empty_like(coverage)
     _layers(
-        range_m.reshape(-1),
+        depth_m.reshape(-1),
+        range_per_depth.reshape(-1),
         coverage.reshape(-1),
         np.float32(max_range_m),
         non_ambiguous.reshape(-1),
@@ -39,13 +43,18 @@ def mask_layers(range_m: Floats, coverage: Bools, max_range_m: float) -> tuple[B
 
 @kernel()
 def _layers(
-    range_m: Floats, coverage: Bools, limit: np.float32, non_ambiguous: Bools, valid: Bools
+    depth: Floats,
+    factor: Floats,
+    coverage: Bools,
+    limit: np.float32,
+    non_ambiguous: Bools,
+    valid: Bools,
 ) -> None:
-    for i in range(range_m.size):
-        r = range_m[i]
+    for i in range(depth.size):
+        r = depth[i] * factor[i]
         seen = coverage[i]
         sky = (r > limit) & (r < np.float32(np.inf))
         known = (r > np.float32(0)) & (r <= limit) & seen
         non_ambiguous[i] = seen & (not sky)
         valid[i] = known
-        range_m[i] = r if known else np.float32(0)
+        depth[i] = r if known else np.float32(0)

@@ -40,14 +40,14 @@ class Block:
         window: Rows and columns of the panorama.
         colour_maps: cv2's fixed-point maps.
         depth_maps: Rounded coordinates, float32; none for an extra.
-        alpha: None, or [h, w] float32 share of this camera over what is there already.
+        shares: None, or [h, w] float32 weights of what is there already and of this camera.
     """
 
     camera: int
     window: Window
     colour_maps: tuple[Array, Array]
     depth_maps: tuple[Floats, Floats] | None
-    alpha: Floats | None
+    shares: tuple[Floats, Floats] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,8 @@ def _extra_blocks(rig: Rig, table: RemapTable) -> list[Block]:
         size = camera.camera.height, camera.camera.width
         for w in _windows(weight > 0):
             maps = _colour_maps(x[w], y[w], weight[w] > 0, size)
-            blocks.append(Block(i, w, maps, None, np.ascontiguousarray(alpha[w])))
+            over = alpha[w].astype(np.float32)
+            blocks.append(Block(i, w, maps, None, (1 - over, over)))
     return blocks
 
 
@@ -133,7 +134,7 @@ def draw_colour(plan: Plan, images: list[Array], panorama: Array) -> None:
     for block in plan.blocks:
         target = panorama[block.window]
         source, (first, second) = images[block.camera], block.colour_maps
-        if block.alpha is None:
+        if block.shares is None:
             cv2.remap(
                 source,
                 first,
@@ -144,11 +145,11 @@ def draw_colour(plan: Plan, images: list[Array], panorama: Array) -> None:
             )
             continue
         other = cv2.remap(source, first, second, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        target[...] = cv2.blendLinear(target, other, 1.0 - block.alpha, block.alpha)
+        target[...] = cv2.blendLinear(target, other, *block.shares)
 
 
-def draw_range(plan: Plan, depths: list[Floats], panorama: Floats) -> None:
-    """Write ranges of the nearest pixel of each pixel's own camera into [H, W] float32 zeros."""
+def draw_depth(plan: Plan, depths: list[Floats], panorama: Floats) -> None:
+    """Write z-depths of the nearest pixel of each pixel's own camera into [H, W] float32."""
     for block in plan.blocks:
         if block.depth_maps is not None:
             cv2.remap(
@@ -158,4 +159,3 @@ def draw_range(plan: Plan, depths: list[Floats], panorama: Floats) -> None:
                 dst=panorama[block.window],
                 borderMode=cv2.BORDER_TRANSPARENT,
             )
-    np.multiply(panorama, plan.range_per_depth, out=panorama)

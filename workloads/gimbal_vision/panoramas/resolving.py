@@ -8,23 +8,11 @@ differ by more than the 5 % that are allowed. (One file, because numba renews it
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from gimbal_vision.panoramas.packing import Bytes, Cameras, Doubles, Floats, Ids, Scene, Settings
 from gimbal_vision.rendering.jit import kernel
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
-Ids = np.ndarray[Any, np.dtype[np.int32]]
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
-Doubles = np.ndarray[Any, np.dtype[np.float64]]
-Cameras = Doubles
-"""[N, 19]: fx, fy, cx, cy, car_from_camera [3, 4] by rows, height, width, first pixel. One array,
-never sliced: passing several, or a view, costs a kernel more than its arithmetic."""
-Scene = tuple[Floats, Bytes]
-"""z-depths [S] and colours [S, 3] of all cameras' pixels, one after another."""
-Settings = tuple[float, float, float, float]
-"""Least cosine of the view angle, relative agreement, range of the sky, feather in pixels or 0."""
 Point = tuple[float, float, float]
 Sight = tuple[float, float, float, float]
 """u, v, range and cosine of the view angle."""
@@ -39,8 +27,8 @@ AGREES, IS_SKY, IS_SEEN = 0, 1, 2
 """What must have been measured where a point is: its range, sky, or anything at all."""
 
 KNOWN, SKY, HIDDEN, UNKNOWN = 1, 2, 3, 4
-"""Of a covered pixel. Hidden: the rig looks there, but at something else than the centre would
-see. Unknown: it measured nothing there."""
+"""What became of a covered pixel; 0 is for others. Hidden: the rig looks there, but at something
+else than the centre would see. Unknown: it measured nothing there."""
 
 
 @kernel()
@@ -98,21 +86,36 @@ def _agrees(at: Sight, n: int, cameras: Cameras, depths: Floats, agree: float) -
 
 
 @kernel()
-def _colour(images: Bytes, at: Sight, n: int, cameras: Cameras) -> Point:
-    """Return the bilinear colour at (u, v), borders repeated."""
+def _tap(pixel: int, share: float, z: float, depths: Floats, images: Bytes) -> Sight:
+    """Return a neighbour's colour times its share, and the share: 0 beyond an edge from depth z."""
+    other = depths[pixel]
+    if z > 0.0 and not z <= SAME_SLOPE * other <= SAME_SLOPE * SAME_SLOPE * z:
+        share = 0.0
+    return share * images[pixel, 0], share * images[pixel, 1], share * images[pixel, 2], share
+
+
+@kernel()
+def _colour(at: Sight, n: int, cameras: Cameras, depths: Floats, images: Bytes) -> Point:
+    """Return the colour at (u, v), bilinear among pixels of one surface, borders repeated.
+
+    Plain interpolation would draw the outline of what is near once more on what is behind it.
+    """
     height, width = int(cameras[n, 16]), int(cameras[n, 17])
     x, y = min(max(at[0] - 0.5, 0.0), width - 1.0), min(max(at[1] - 0.5, 0.0), height - 1.0)
     column, row = int(x), int(y)
-    a = int(cameras[n, 18]) + row * width + column
-    b = a + width if row < height - 1 else a
-    right = 1 if column < width - 1 else 0
     fx, fy = x - column, y - row
-    p, q, r, s = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
-    c, d = a + right, b + right
+    a = int(cameras[n, 18]) + row * width + column
+    right, below = (1 if column < width - 1 else 0), (width if row < height - 1 else 0)
+    z = depths[a + (right if fx >= 0.5 else 0) + (below if fy >= 0.5 else 0)]
+    p = _tap(a, (1 - fx) * (1 - fy), z, depths, images)
+    q = _tap(a + right, fx * (1 - fy), z, depths, images)
+    r = _tap(a + below, (1 - fx) * fy, z, depths, images)
+    s = _tap(a + below + right, fx * fy, z, depths, images)
+    total = p[3] + q[3] + r[3] + s[3]
     return (
-        p * images[a, 0] + q * images[c, 0] + r * images[b, 0] + s * images[d, 0],
-        p * images[a, 1] + q * images[c, 1] + r * images[b, 1] + s * images[d, 1],
-        p * images[a, 2] + q * images[c, 2] + r * images[b, 2] + s * images[d, 2],
+        (p[0] + q[0] + r[0] + s[0]) / total,
+        (p[1] + q[1] + r[1] + s[1]) / total,
+        (p[2] + q[2] + r[2] + s[2]) / total,
     )
 
 
@@ -153,7 +156,7 @@ def _gather(
         weight = 1.0
         if settings[3] > 0.0:
             weight = _ramp(at, n, cameras, settings[3])
-            r, g, b = _colour(images, at, n, cameras)
+            r, g, b = _colour(at, n, cameras, depths, images)
             red, green, blue = red + weight * r, green + weight * g, blue + weight * b
             total += weight
         if (weight, at[3]) > (best_weight, best_at[3]):
@@ -162,7 +165,7 @@ def _gather(
         return best, 1.0, (0.0, 0.0, 0.0)
     cosine = _cosine_from(point, best, cameras)
     if settings[3] <= 0.0:
-        return best, cosine, _colour(images, best_at, best, cameras)
+        return best, cosine, _colour(best_at, best, cameras, depths, images)
     return best, cosine, (red / total, green / total, blue / total)
 
 
@@ -186,13 +189,11 @@ def colour_points(
     """Colour every covered pixel by where its point really is.
 
     Args:
-        points: Ranges [P] from the centre, inf where none is known; what they are instead if a
-            camera confirms it (changed in place), inf where there is no such guess; unit
-            directions [P, 3].
-        origin: For each pixel the pixel its range was measured at, among those of all cameras, and
-            that camera; -1 where there is no single one. It colours what no camera confirms: a
-            panorama pixel at the rim of something near.
-        cameras: Described above.
+        points: Ranges [P] from the centre, inf where none is known; what they become instead if a
+            camera confirms it, inf where there is no such guess; unit directions [P, 3].
+        origin: For each pixel the pixel of all cameras' its range was measured at, and that camera;
+            -1 where there is none. It colours what no camera confirms, the rim of something near.
+        cameras: See `packing`.
         scene: Likewise.
         settings: Likewise.
         out: rgb [P, 3], camera [P], state [P] (not 0 on entry where covered), and [P] the cosine
@@ -236,9 +237,7 @@ def _surface_range(
 ) -> float:
     """Return the range from the centre of what a camera sees where r d would be; inf if none."""
     at = _project((r * d[0], r * d[1], r * d[2]), n, cameras, settings[0])
-    if at[3] < -1.0:
-        return np.inf
-    if not 0.0 < _measured(at, n, cameras, depths) <= settings[2]:
+    if at[3] < -1.0 or not 0.0 < _measured(at, n, cameras, depths) <= settings[2]:
         return np.inf
     row, column = _held(at[1], cameras[n, 16]), _held(at[0], cameras[n, 17])
     z = float(depths[int(cameras[n, 18]) + row * int(cameras[n, 17]) + column])

@@ -21,6 +21,7 @@ import numpy as np
 from gimbal_vision.cameras import Cylindrical, Panorama
 from gimbal_vision.panoramas.hiding import colour_hidden
 from gimbal_vision.panoramas.model import BuildOptions
+from gimbal_vision.panoramas.packing import pack_cameras, pack_scene, pack_settings
 from gimbal_vision.panoramas.resolving import KNOWN, SKY, colour_points, solve_ranges
 from gimbal_vision.panoramas.rig import Rig
 from gimbal_vision.panoramas.splatting import bridge_gaps, splat
@@ -67,30 +68,16 @@ class Warper:
     def __init__(self, rig: Rig, camera: Panorama, options: BuildOptions) -> None:
         self._camera, self._options = camera, options
         self._rays = np.ascontiguousarray(camera.rays().reshape(-1, 3), np.float64)
-        models = [c.camera for c in rig.cameras]
-        first = np.cumsum([0] + [m.height * m.width for m in models[:-1]])
-        self._cameras = np.array(
-            [
-                [m.fx, m.fy, m.cx, m.cy, *pose[:3].ravel(), m.height, m.width, f]
-                for m, pose, f in zip(models, rig.car_from_cameras, first, strict=True)
-            ],
-            np.float64,
-        )
+        self._cameras = pack_cameras(rig)
+        self._settings = pack_settings(options)
         self._poses = [
             np.concatenate([p[:3, :3].ravel(), p[:3, 3]]).astype(np.float32)
             for p in rig.car_from_cameras
         ]
         self._image_rays = [
             (m.z_one_rays()[0, :, 0].astype(np.float32), m.z_one_rays()[:, 0, 1].astype(np.float32))
-            for m in models
+            for m in (c.camera for c in rig.cameras)
         ]
-        feather = options.feather_px if options.blend == "feather" else 0.0
-        self._settings = (
-            float(options.min_cos_view_angle),
-            float(options.depth_consistency),
-            float(options.max_range_m),
-            float(feather),
-        )
 
     def warp(self, images: Sequence[Bytes], depths: Sequence[Floats], coverage: Bools) -> Warped:
         """Return the panorama; arguments as for `PanoramaBuilder.build`.
@@ -101,17 +88,17 @@ class Warper:
             coverage: [H, W] pixels to fill.
         """
         shape = coverage.shape
-        colours = np.concatenate([i.reshape(-1, 3) for i in images])
-        flat = np.concatenate([d.reshape(-1) for d in depths])
+        scene = pack_scene(images, depths)
         state = coverage.reshape(-1).astype(np.uint8)
-        found = self._splatted(flat) if self._options.warp == "splat" else self._solved(flat, state)
+        splats = self._options.warp == "splat"
+        found = self._splatted(scene[0]) if splats else self._solved(scene[0], state)
         rgb = np.zeros((*shape, 3), np.uint8)
         index = np.full(shape, 255, np.uint8)
         turned = np.ones(state.size, np.float32)
         out = (rgb.reshape(-1, 3), index.reshape(-1), state, turned)
         origin = (found.pixels, found.owners)
         points = (found.ranges, found.guesses, self._rays)
-        colour_points(points, origin, self._cameras, (flat, colours), self._settings, out)
+        colour_points(points, origin, self._cameras, scene, self._settings, out)
         range_m = np.where(state == KNOWN, found.ranges, np.float32(0)).reshape(shape)
         colour_hidden(rgb, index, state.reshape(shape), range_m)
         moved = turned < np.cos(MOVED_PX / self._camera.fx)
