@@ -18,6 +18,7 @@ from gimbal.data.writing import write_stage
 from gimbal.errors import ConfigError, StageFailed
 from gimbal.experiment.fingerprint import stage_fingerprint
 from gimbal_multicar.config import DataSettings, SyntheticSettings
+from gimbal_multicar.errors import DatasetError
 from gimbal_multicar.fusing import STEADY_M, STEADY_RAD, steady
 from gimbal_multicar.opv2v.nominal import nominal_opv2v_rig
 from gimbal_multicar.row_reading import camera_of, rig_of
@@ -42,6 +43,8 @@ def test_items_are_the_cars_of_the_moments_the_settings_leave(root: Path) -> Non
     assert len(stage_of(root, min_cars=2).items({})) == 4
     assert len(stage_of(root, max_cars=1).items({})) == 3
     assert len(stage_of(root, frame_stride=2).items({})) == 3
+    with pytest.raises(DatasetError, match="no moment of 3 cars"):
+        stage_of(root, min_cars=3).items({})
 
 
 def test_a_row_is_the_cars_panorama_with_its_pose_and_calibration(

@@ -82,8 +82,20 @@ class PanoramasStage(DataStage):
         return hashlib.sha256(items.encode()).hexdigest()
 
     def items(self, inputs: StageInputs) -> Sequence[Item]:
-        """One item a car and frame, in the order of splits, scenarios, frames and cars."""
-        return made_items(self.data, self.seed) if self.root is None else self._real_items()
+        """One item a car and frame, in the order of splits, scenarios, frames and cars.
+
+        Raises:
+            DatasetError: There is no data set, or the settings leave nothing of it.
+        """
+        made = self.root is None
+        items = made_items(self.data, self.seed) if made else self._real_items()
+        if not items:
+            raise DatasetError(
+                f"{self.root or 'the made set'} has no moment of {self.settings.min_cars} cars or "
+                f"more in {', '.join(self.settings.splits)}",
+                "lower data.min_cars, or name other splits in data.splits",
+            )
+        return items
 
     def rows(self, item: Item, inputs: StageInputs) -> Iterable[Mapping[str, Any]]:
         """Fuse or draw one car at one moment.
