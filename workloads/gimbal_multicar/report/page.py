@@ -162,7 +162,7 @@ def _rays_table(survey: Mapping[str, Any]) -> Html:
             name,
             one["pixels"],
             f"{one['steradians']:.2f}",
-            f"{one['azimuth_deg']:.0f}" if one["concentration"] > 0.2 else "all around",
+            _heading(one) if one["concentration"] > 0.2 else "all around",
             f"{one['elevation_min_deg']:.1f} to {one['elevation_max_deg']:.1f}",
             f"{one['elevation_mean_deg']:.2f}",
         )
@@ -170,6 +170,12 @@ def _rays_table(survey: Mapping[str, Any]) -> Html:
     ]
     titles = ("Image", "Pixels", "Steradians", "Looks to, deg", "Elevation, deg", "Mean, deg")
     return plain_table("Rays of the first row: its cameras, and the panorama", titles, rows)
+
+
+def _heading(one: Mapping[str, float]) -> str:
+    """Return whole degrees to the right, -179 to 180."""
+    degrees = round(one["azimuth_deg"])
+    return str(180 if degrees == -180 else degrees)
 
 
 def _skipped(rows: BlockReader) -> Html | None:
