@@ -67,6 +67,7 @@ def test_a_sound_set_passes_and_covers_what_its_calibration_says(sound: Path, ca
     assert train["depth"] == {"sources": ["npy"], "density": 1.0}
 
 
+@pytest.mark.slow
 def test_the_sources_crop_covers_a_third(sound: Path, cache: Path) -> None:
     report = report_of(checked(sound, cache, "data.legacy_crop=true", samples=1))
     assert report["expected_coverage"] == pytest.approx(0.331, abs=0.002)
@@ -178,11 +179,14 @@ SAMPLED = [
     (turn_one_cloud, "LiDAR cloud against its pose", "by about 70 degrees"),
     (mirror_clouds, "LiDAR points in boxes", "mirrored left to right"),
 ]
+QUICK = (swap_left_and_right, invert_extrinsic, crop_images)
+CASES = [
+    pytest.param(*case, id=case[0].__name__, marks=[] if case[0] in QUICK else [pytest.mark.slow])
+    for case in SAMPLED
+]
 
 
-@pytest.mark.parametrize(
-    ("breaks", "name", "cause"), SAMPLED, ids=lambda v: getattr(v, "__name__", "")
-)
+@pytest.mark.parametrize(("breaks", "name", "cause"), CASES)
 def test_a_broken_set_is_diagnosed_by_name(
     sound: Path, cache: Path, tmp_path: Path, breaks, name: str, cause: str
 ) -> None:
@@ -208,6 +212,7 @@ def test_a_car_without_one_camera_shows_in_its_coverage(
     assert failed["coverage"].cause == "camera3 is missing"
 
 
+@pytest.mark.slow
 def test_a_featureless_set_is_not_told(cache: Path, tmp_path: Path) -> None:
     """Where every order of the cameras looks alike, nothing is claimed in either direction."""
     sets.make_set(tmp_path / "plain", plain=True)
@@ -218,6 +223,7 @@ def test_a_featureless_set_is_not_told(cache: Path, tmp_path: Path) -> None:
     assert verdict_of(found.findings) is Verdict.PASS
 
 
+@pytest.mark.slow
 def test_swapped_cameras_of_a_single_car_are_found_among_sound_ones(
     sound: Path, cache: Path, tmp_path: Path
 ) -> None:

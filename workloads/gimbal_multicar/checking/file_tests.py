@@ -23,6 +23,8 @@ _SIX = re.compile(
     + rb"\s*[\]\n]",
     re.MULTILINE,
 )
+_VEHICLE = re.compile(rb"^ +['\"]?-?\d+['\"]?:[ ]*$", re.MULTILINE)
+_INNER_KEY = re.compile(rb"^ +([A-Za-z_]\w*):", re.MULTILINE)
 _VEHICLE_KEYS = (b"angle:", b"center:", b"extent:", b"location:")
 _HEADER_BYTES = 2048
 
@@ -49,12 +51,15 @@ class YamlFacts:
     Attributes:
         problem: What is wrong with the file; empty if nothing is.
         keys: Top-level keys.
+        vehicle_keys: Keys of the last vehicle, the one that a file cut short lacks some of; None
+            where it lists none, as `{}`.
         lidar_pose: x, y, z, roll, yaw, pitch in Unreal's axes, metres and degrees; None where it
             is written in another way.
     """
 
     problem: str
     keys: frozenset[str] = frozenset()
+    vehicle_keys: frozenset[str] | None = None
     lidar_pose: tuple[float, ...] | None = None
 
 
@@ -78,7 +83,7 @@ def yaml_facts(path: Path) -> YamlFacts:
     keys = frozenset(k.decode() for k in _TOP_KEY.findall(text))
     found = _SIX.search(text)
     pose = tuple(float(x) for x in found.groups()) if found else None
-    return YamlFacts(_yaml_problem(text, keys), keys, pose)
+    return YamlFacts(_yaml_problem(text, keys), keys, _last_vehicle(text), pose)
 
 
 def _yaml_problem(text: bytes, keys: frozenset[str]) -> str:
@@ -91,6 +96,14 @@ def _yaml_problem(text: bytes, keys: frozenset[str]) -> str:
     _, _, vehicles = text.partition(b"\nvehicles:")
     counts = {vehicles.count(b" " + key) for key in _VEHICLE_KEYS}
     return "" if len(counts) <= 1 else "cut off: its last vehicle is not whole"
+
+
+def _last_vehicle(text: bytes) -> frozenset[str] | None:
+    _, found, vehicles = text.partition(b"\nvehicles:")
+    if not found or vehicles.split(b"\n", 1)[0].strip():
+        return None
+    last = _VEHICLE.split(vehicles)[-1]
+    return frozenset(k.decode() for k in _INNER_KEY.findall(last))
 
 
 def pcd_problem(path: Path) -> str:

@@ -19,8 +19,10 @@ from gimbal_multicar.checking.finding import Finding, Status, cannot_tell, ok, s
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
+CHANCE = 3e-4
+"""Chance that one of the orders wins by so much where there is nothing to see."""
 ENOUGH = 4.0
-"""Standard errors by which an order must win to be believed."""
+"""Standard errors by which an order must win to be believed, with many samples."""
 ENOUGH_ALONE = 5.0
 """The same for one car among many, where there are as many chances to be wrong as cars."""
 LIKE_THE_OTHERS = 0.3
@@ -114,7 +116,8 @@ def judge_placement(
     scatter = np.maximum(gains.std(axis=0, ddof=1), _floor(gains))
     winner = _winner(gains, scatter)
     tried = orders(len(names))
-    if winner.index and winner.confidence >= ENOUGH:
+    enough = _enough(len(usable))
+    if winner.index and winner.confidence >= enough:
         cause = describe(tried[winner.index], names, what)
         measured = f"{', '.join(names[i] for i in tried[winner.index])} fits best"
         return (_failed(name, measured, cause, hint, winner.confidence, usable),)
@@ -123,14 +126,14 @@ def judge_placement(
         cause, confidence = next(iter(odd.values()))
         few = [m for m in usable if m.place in odd]
         return (_failed(name, f"in {len(odd)} cars", cause, hint, confidence, few),)
-    if winner.index or winner.confidence > -ENOUGH:
+    if winner.index or winner.confidence > -enough:
         return (
             cannot_tell(
                 name,
                 "the images show too little to tell their order (featureless scenes, or too few "
                 "samples)",
                 "raise --samples",
-                f"{abs(winner.confidence):.1f} standard errors, {ENOUGH:g} are needed",
+                f"{abs(winner.confidence):.1f} standard errors, {enough:.1f} are needed",
             ),
         )
     return (
@@ -140,6 +143,13 @@ def judge_placement(
             f"over {len(usable)} samples",
         ),
     )
+
+
+def _enough(samples: int) -> float:
+    """Return how many standard errors are enough: Student's quantile, more for few samples."""
+    from scipy.special import stdtrit
+
+    return max(ENOUGH, float(stdtrit(samples - 1, 1.0 - CHANCE)))
 
 
 def _floor(gains: Floats) -> Floats:

@@ -7,8 +7,10 @@ YAML files have. Every broken or missing file is counted and the first ones are 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 
+from gimbal_multicar.checking.file_tests import YamlFacts
 from gimbal_multicar.checking.finding import Finding, Status, ok, shortened
 from gimbal_multicar.checking.tree import AgentFiles, TreeScan
 
@@ -89,27 +91,39 @@ def _file_count(agent: AgentFiles) -> int:
 
 def _keys(agents: Sequence[AgentFiles]) -> Finding:
     name = "YAML keys"
-    keys = Counter(k for a in agents for facts in a.frames.values() for k in facts.keys)
-    total = sum(len(a.frames) for a in agents)
-    usual = {k for k, n in keys.items() if 2 * n > total}
+    facts = [f for a in agents for f in a.frames.values()]
+    usual = _usual(f.keys for f in facts)
+    of_vehicles = _usual(f.vehicle_keys for f in facts if f.vehicle_keys is not None)
     odd = {
-        f"{a.folder / frame}.yaml": ", ".join(sorted(usual - facts.keys))
+        f"{a.folder / frame}.yaml": ", ".join(sorted(lacking))
         for a in agents
-        for frame, facts in a.frames.items()
-        if usual - facts.keys
+        for frame, f in a.frames.items()
+        if (lacking := _lacking(f, usual, of_vehicles))
     }
     if not odd:
         return ok(name, ", ".join(sorted(usual)))
     return Finding(
         name=name,
         status=Status.FAIL,
-        measured=f"{len(odd)} of {total} files lack keys that most have",
+        measured=f"{len(odd)} of {len(facts)} files lack keys that most have",
         expected=", ".join(sorted(usual)),
         cause="truncated YAML, or files of another generation of the data set",
         hint="copy or download these files again",
         where=shortened(f"{path}: lacks {lacking}" for path, lacking in odd.items()),
         count=len(odd),
     )
+
+
+def _usual(keys: Iterable[frozenset[str]]) -> set[str]:
+    """Return the keys that more than half of the files have."""
+    listed = list(keys)
+    counts = Counter(chain.from_iterable(listed))
+    return {key for key, n in counts.items() if 2 * n > len(listed)}
+
+
+def _lacking(facts: YamlFacts, usual: set[str], of_vehicles: set[str]) -> set[str]:
+    inner = of_vehicles - facts.vehicle_keys if facts.vehicle_keys is not None else set()
+    return (usual - facts.keys) | {f"{key} of the last vehicle" for key in inner}
 
 
 def _cameras(agents: Sequence[AgentFiles]) -> tuple[Finding, ...]:
