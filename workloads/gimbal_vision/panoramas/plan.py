@@ -17,9 +17,11 @@ import numpy as np
 from gimbal_vision.panoramas.blending import NO_CAMERA
 from gimbal_vision.panoramas.rig import Rig
 from gimbal_vision.panoramas.table import RemapTable
+from gimbal_vision.rendering.jit import kernel
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+Shares = np.ndarray[Any, np.dtype[np.uint16]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Window = tuple[slice, slice]
 
@@ -40,14 +42,15 @@ class Block:
         window: Rows and columns of the panorama.
         colour_maps: cv2's fixed-point maps.
         depth_maps: Rounded coordinates, float32; none for an extra.
-        shares: None, or [h, w] float32 weights of what is there already and of this camera.
+        share: None, or [h, w] uint16 how much of the mixture this camera is, of 256; the rest is
+            what is there already.
     """
 
     camera: int
     window: Window
     colour_maps: tuple[Array, Array]
     depth_maps: tuple[Floats, Floats] | None
-    shares: tuple[Floats, Floats] | None
+    share: Shares | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +105,7 @@ def _extra_blocks(rig: Rig, table: RemapTable) -> list[Block]:
         size = camera.camera.height, camera.camera.width
         for w in _windows(weight > 0):
             maps = _colour_maps(x[w], y[w], weight[w] > 0, size)
-            over = alpha[w].astype(np.float32)
-            blocks.append(Block(i, w, maps, None, (1 - over, over)))
+            blocks.append(Block(i, w, maps, None, np.round(256 * alpha[w]).astype(np.uint16)))
     return blocks
 
 
@@ -134,7 +136,7 @@ def draw_colour(plan: Plan, images: list[Array], panorama: Array) -> None:
     for block in plan.blocks:
         target = panorama[block.window]
         source, (first, second) = images[block.camera], block.colour_maps
-        if block.shares is None:
+        if block.share is None:
             cv2.remap(
                 source,
                 first,
@@ -145,7 +147,21 @@ def draw_colour(plan: Plan, images: list[Array], panorama: Array) -> None:
             )
             continue
         other = cv2.remap(source, first, second, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        target[...] = cv2.blendLinear(target, other, *block.shares)
+        _mix(target, other, block.share)
+
+
+@kernel()
+def _mix(target: Array, other: Array, share: Shares) -> None:
+    """Mix `other` [h, w, 3] uint8 into `target`, in place."""
+    height, width = share.shape
+    for i in range(height):
+        for j in range(width):
+            over = np.int32(share[i, j])
+            for c in range(3):
+                sum_of_256 = (
+                    np.int32(target[i, j, c]) * (256 - over) + np.int32(other[i, j, c]) * over
+                )
+                target[i, j, c] = np.uint8((sum_of_256 + 128) >> 8)
 
 
 def draw_depth(plan: Plan, depths: list[Floats], panorama: Floats) -> None:
