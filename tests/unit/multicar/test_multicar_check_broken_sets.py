@@ -6,16 +6,21 @@ contract: how a set is broken, which check must fail, and what its cause must sa
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import check_set_support as sets
 import numpy as np
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from gimbal.errors import ConfigError, GateFailed
 from gimbal.experiment.loading import default_settings
 from gimbal_multicar.checking.finding import Finding, Status, Verdict, verdict_of
 from gimbal_multicar.checking.report import report_of
 from gimbal_multicar.checking.runner import Checked, run_checks
+from gimbal_multicar.cli import app
 from gimbal_multicar.config import MulticarConfig
 from gimbal_multicar.workload import MulticarWorkload
 
@@ -179,7 +184,7 @@ SAMPLED = [
     (turn_one_cloud, "LiDAR cloud against its pose", "by about 70 degrees"),
     (mirror_clouds, "LiDAR points in boxes", "mirrored left to right"),
 ]
-QUICK = (swap_left_and_right, invert_extrinsic, crop_images)
+QUICK = (swap_left_and_right,)
 CASES = [
     pytest.param(*case, id=case[0].__name__, marks=[] if case[0] in QUICK else [pytest.mark.slow])
     for case in SAMPLED
@@ -232,3 +237,44 @@ def test_swapped_cameras_of_a_single_car_are_found_among_sound_ones(
     failed = failures(checked(root, cache, samples=3))
     assert failed["images against depth files"].where == ("train/2021_08_16_22_26_54/207",)
     assert "camera1 and camera2 are swapped in" in failed["images against depth files"].cause
+
+
+def command(root: Path, cache: Path, *more: str) -> Result:
+    arguments = ["check", "--root", str(root), "--samples", "1", "--json"]
+    return CliRunner().invoke(app, [*arguments, *SETTINGS[:4], f"data.cache_dir={cache}", *more])
+
+
+def test_the_command_prints_one_object_and_fails_with_the_causes(
+    sound: Path, cache: Path, tmp_path: Path
+) -> None:
+    root = sets.copied(sound, tmp_path / "broken")
+    next(root.glob("validate/*/207/000070_camera2.png")).unlink()
+    ran = command(root, cache, "--splits", "validate")
+    assert isinstance(ran.exception, GateFailed)
+    assert "images complete: missing images" in ran.exception.message
+    report = json.loads(ran.stdout)
+    assert report["verdict"] == "FAIL"
+    assert report["splits"].keys() == {"validate"}
+    assert "000070_camera2.png" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--splits", "validation"), "should be 'train'"),
+        (("data.panorama.hight=3",), "did you mean data.panorama.height"),
+    ],
+)
+def test_wrong_arguments_are_configuration_errors(
+    tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    ran = command(tmp_path, tmp_path, *arguments)
+    assert isinstance(ran.exception, ConfigError)
+    assert words in str(ran.exception)
+
+
+def test_a_folder_that_is_no_data_set_is_a_configuration_error(tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "missing"):
+        ran = command(root, tmp_path)
+        assert isinstance(ran.exception, ConfigError), ran.output
+        assert str(root) in ran.exception.message

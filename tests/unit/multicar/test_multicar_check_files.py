@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -68,16 +69,19 @@ def test_a_file_that_was_cut_off_is_named(root: Path, name: str, share: float) -
 
 
 def test_a_yaml_file_is_missed_wherever_it_is_cut(root: Path) -> None:
-    """At any byte: in a camera, between two keys, within the last vehicle, before its newline."""
+    """At any byte: in a camera, between two keys, within a vehicle, before the last newline.
+
+    Only a cut between two vehicles leaves a file that could as well have been written so.
+    """
     shutil.rmtree(root / "validate")
     shutil.rmtree(root / "train" / "2021_08_18_09_02_57")
     path = root / CAR / "000070.yaml"
     data = path.read_bytes()
     line_ends = [i + 1 for i, byte in enumerate(data) if byte == 10]
     rng = np.random.default_rng(0)
-    places = {0, 1, len(data) - 1, *line_ends[:-1][:: max(1, len(line_ends) // 60)]}
-    places |= {int(i) for i in rng.integers(0, len(data) - 1, 40)}
-    for place in sorted(places):
+    places = {0, 1, len(data) - 1, *line_ends[:-1][:: max(1, len(line_ends) // 24)]}
+    places |= {int(i) for i in rng.integers(0, len(data) - 1, 16)}
+    for place in sorted(p for p in places if not re.match(rb"  '?\d+'?:\n", data[p:])):
         sets.replace_bytes(path, data[:place])
         names = failed(root).keys()
         assert names & {"files whole", "YAML keys"}, data[:place][-60:]

@@ -49,7 +49,7 @@ def test_validation_batches_have_no_lower_bound(views: int, max_images: int, siz
     assert batch_size(views, max_images) >= 1
 
 
-@pytest.mark.parametrize("samples", [1, 7, 64, 1001])
+@pytest.mark.parametrize("samples", [1, 7, 64, 301])
 @pytest.mark.parametrize("world", [1, 3, 4])
 @pytest.mark.parametrize(("views", "max_images"), [(POOL, 4), (POOL, 12), ((4,), 4), ((2, 7), 3)])
 def test_walking_through_the_batches_counts_the_same_steps(
@@ -61,9 +61,9 @@ def test_walking_through_the_batches_counts_the_same_steps(
 
 
 def test_walking_uses_the_share_that_is_planned() -> None:
-    plan = plan_epoch(6000, views=POOL, max_images=4, world_size=2)
-    walked = simulate_epoch(6000, views=POOL, max_images=4, world_size=2)
-    assert walked.used / 6000 == pytest.approx(plan.mean_share, abs=0.02)
+    plan = plan_epoch(3000, views=POOL, max_images=4, world_size=2)
+    walked = simulate_epoch(3000, views=POOL, max_images=4, world_size=2)
+    assert walked.used / 3000 == pytest.approx(plan.mean_share, abs=0.03)
 
 
 def test_what_crashes_is_named() -> None:
