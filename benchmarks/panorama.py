@@ -19,6 +19,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
 
@@ -245,11 +246,13 @@ def quality(
     overlaps = [s for s in SeamMeter(builder).seams(images, depths) if s.overlap_pixels]
     weights = [s.overlap_pixels for s in overlaps]
     border, _ = image_steps(built)
+    real, _ = image_steps(replace(truth, camera_index=built.camera_index))
     both = built.valid & truth.valid
     error = np.abs(built.range_m - truth.range_m)[both] / truth.range_m[both]
     return {
         "overlap_error": float(np.average([s.overlap_error for s in overlaps], weights=weights)),
         "border_step": border,
+        "step_of_truth": real,
         "colour_error": float(np.abs(built.rgb.astype(int) - truth.rgb).mean()),
         "range_off_5pct": float((error > 0.05).mean()),
         "valid": float(built.valid.mean()),

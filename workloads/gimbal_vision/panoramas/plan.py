@@ -39,6 +39,8 @@ class Block:
 
     Attributes:
         camera: Its index.
+        border: How cv2 treats coordinates outside the image. Where a block is one camera's alone,
+            repeating the border is faster than leaving pixels alone.
         window: Rows and columns of the panorama.
         colour_maps: cv2's fixed-point maps.
         depth_maps: Rounded coordinates, float32; none for an extra.
@@ -47,6 +49,7 @@ class Block:
     """
 
     camera: int
+    border: int
     window: Window
     colour_maps: tuple[Array, Array]
     depth_maps: tuple[Floats, Floats] | None
@@ -88,7 +91,8 @@ def _own_block(
 ) -> Block:
     x, y = table.x[window], table.y[window]
     depth = (_masked(np.rint(x), own), _masked(np.rint(y), own))
-    return Block(camera, window, _colour_maps(x, y, own, size), depth, None)
+    border = cv2.BORDER_REPLICATE if own.all() else cv2.BORDER_TRANSPARENT
+    return Block(camera, border, window, _colour_maps(x, y, own, size), depth, None)
 
 
 def _extra_blocks(rig: Rig, table: RemapTable) -> list[Block]:
@@ -105,7 +109,8 @@ def _extra_blocks(rig: Rig, table: RemapTable) -> list[Block]:
         size = camera.camera.height, camera.camera.width
         for w in _windows(weight > 0):
             maps = _colour_maps(x[w], y[w], weight[w] > 0, size)
-            blocks.append(Block(i, w, maps, None, np.round(256 * alpha[w]).astype(np.uint16)))
+            share = np.round(256 * alpha[w]).astype(np.uint16)
+            blocks.append(Block(i, cv2.BORDER_REPLICATE, w, maps, None, share))
     return blocks
 
 
@@ -136,18 +141,12 @@ def draw_colour(plan: Plan, images: list[Array], panorama: Array) -> None:
     for block in plan.blocks:
         target = panorama[block.window]
         source, (first, second) = images[block.camera], block.colour_maps
-        if block.share is None:
-            cv2.remap(
-                source,
-                first,
-                second,
-                cv2.INTER_LINEAR,
-                dst=target,
-                borderMode=cv2.BORDER_TRANSPARENT,
-            )
-            continue
-        other = cv2.remap(source, first, second, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        _mix(target, other, block.share)
+        target_or_new = target if block.share is None else None
+        drawn = cv2.remap(
+            source, first, second, cv2.INTER_LINEAR, dst=target_or_new, borderMode=block.border
+        )
+        if block.share is not None:
+            _mix(target, drawn, block.share)
 
 
 @kernel()
@@ -173,5 +172,5 @@ def draw_depth(plan: Plan, depths: list[Floats], panorama: Floats) -> None:
                 *block.depth_maps,
                 cv2.INTER_NEAREST,
                 dst=panorama[block.window],
-                borderMode=cv2.BORDER_TRANSPARENT,
+                borderMode=block.border,
             )
