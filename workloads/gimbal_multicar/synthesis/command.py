@@ -42,7 +42,7 @@ def synthesize(
 
     The same arguments make the same files on any number of cores. A stopped call is continued by
     the same call; a folder made with other arguments, or by anyone else, is left alone. A car and
-    moment takes about 9 MB, or 2 MB with --no-depth.
+    moment takes about 10 MB, or 2.3 MB with --no-depth.
 
     Examples:
       gimbal multicar synthesize --out made

@@ -61,11 +61,19 @@ def render_panoramas(
         The car, whose vehicles are those the panorama sees, and the panorama: the range is exact
         wherever a surface is within 300 m; everything else is sky.
     """
-    world_from_car = world_from_vehicle(scenario, frame, agent) @ vehicle_from_reference(
-        scenario.vehicle(agent), reference
-    )
-    rays, coverage, camera_index = _geometry(panorama)
+    vehicle_from_car = vehicle_from_reference(scenario.vehicle(agent), reference)
+    world_from_car = world_from_vehicle(scenario, frame, agent) @ vehicle_from_car
     moment = world_of(scenario).moment(frame, agent)
+    image, face = _panorama(scenario, moment, panorama, world_from_car)
+    frame_id = CarFrameId(scenario.split, scenario.name, agent, frame)
+    return car_frame(scenario, frame_id, moment.seen(face).tolist(), reference), image
+
+
+def _panorama(
+    scenario: Scenario, moment: Moment, panorama: Panorama, world_from_car: FloatArray
+) -> tuple[PanoramaImage, Ids]:
+    """Return the panorama, and the faces [N] of what it covers."""
+    rays, coverage, camera_index = _geometry(panorama)
     directions = rays @ world_from_car[:3, :3].T
     t, face = moment.first_hit(world_from_car[:3, 3], directions)
     range_m = np.where(face >= 0, t, np.float32(0.0)).astype(np.float32)
@@ -83,9 +91,7 @@ def render_panoramas(
         camera_index=camera_index.copy(),
         moved_share=0.0,
     )
-    frame_id = CarFrameId(scenario.split, scenario.name, agent, frame)
-    seen = moment.seen(face[coverage.reshape(-1)])
-    return car_frame(scenario, frame_id, seen.tolist(), reference), image
+    return image, face[coverage.reshape(-1)]
 
 
 def _colours(
