@@ -204,6 +204,17 @@ def test_a_broken_set_is_diagnosed_by_name(
     assert verdict_of(found.findings) is Verdict.FAIL
 
 
+@pytest.mark.slow
+def test_swapped_cameras_leave_seams(sound: Path, cache: Path, tmp_path: Path) -> None:
+    root = sets.copied(sound, tmp_path / "broken")
+    swap_left_and_right(root)
+    before, after = (
+        report_of(checked(r, cache))["splits"]["train"]["seams"] for r in (sound, root)
+    )
+    assert after["step_across"] > 1.2 * before["step_across"]
+    assert after["images_at_borders"] > 1.2 * before["images_at_borders"]
+
+
 def test_a_car_without_one_camera_shows_in_its_coverage(
     sound: Path, cache: Path, tmp_path: Path
 ) -> None:

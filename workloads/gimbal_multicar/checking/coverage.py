@@ -25,6 +25,7 @@ from gimbal_vision.panoramas.coverage import expected_coverage
 from gimbal_vision.panoramas.legacy import legacy_crop_rig
 from gimbal_vision.panoramas.model import PanoramaImage
 from gimbal_vision.panoramas.rig import Rig
+from gimbal_vision.panoramas.seams import image_steps
 
 MAX_DIFFERENCE = 0.01
 """Four times what rounding to whole pixels makes of a panorama 100 pixels wide."""
@@ -45,6 +46,8 @@ class MaskMeasure:
         non_ambiguous: Share that is covered and no sky.
         valid: Share whose range is known.
         moved_share: See `PanoramaImage`.
+        seam_steps: Mean differences of neighbouring pixels, of 255: across the cameras' borders,
+            and beside them.
     """
 
     place: str
@@ -57,6 +60,7 @@ class MaskMeasure:
     non_ambiguous: float
     valid: float
     moved_share: float
+    seam_steps: tuple[float, float]
 
 
 def measure_masks(sample: CarSample, image: PanoramaImage, data: DataSettings) -> MaskMeasure:
@@ -78,6 +82,7 @@ def measure_masks(sample: CarSample, image: PanoramaImage, data: DataSettings) -
         non_ambiguous=float(image.non_ambiguous.mean()),
         valid=float(image.valid.mean()),
         moved_share=image.moved_share,
+        seam_steps=image_steps(image),
     )
 
 

@@ -54,9 +54,19 @@ def _split(found: SplitMeasures, loader: LoaderSettings) -> dict[str, Any]:
         **numbers,
         "car_distance_m": found.distances.numbers(),
         "depth": _depth(found),
-        "seam_error": _mean([float(m.costs[0]) for m in found.borders]),
+        "seams": _seams(found),
         "handedness": _handedness(found),
         "loader": _loader(found, loader),
+    }
+
+
+def _seams(found: SplitMeasures) -> dict[str, Any]:
+    """Return differences of colours, of 255: in finished panoramas, and between the images."""
+    borders = _mean([255.0 * float(m.costs[0]) for m in found.borders])
+    return {
+        "step_across": _mean([m.seam_steps[0] for m in found.masks]),
+        "step_beside": _mean([m.seam_steps[1] for m in found.masks]),
+        "images_at_borders": borders,
     }
 
 
