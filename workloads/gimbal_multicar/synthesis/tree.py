@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from gimbal.errors import StorageError
-from gimbal.experiment.files import atomic_write_json, ensure_folder, read_json, storage_errors
+from gimbal.experiment.files import (
+    atomic_write_json,
+    ensure_folder,
+    exists,
+    read_json,
+    storage_errors,
+)
 from gimbal_multicar.config import SyntheticSettings
 from gimbal_multicar.errors import SynthesisError
 from gimbal_multicar.opv2v.nominal import nominal_opv2v_rig
@@ -134,7 +140,7 @@ def claim(root: Path, options: TreeOptions) -> None:
     """
     ensure_folder(root)
     path = root / RECORD_NAME
-    if not path.exists():
+    if not exists(path):
         with storage_errors(root, "list"):
             stranger = next(iter(sorted(root.iterdir())), None)
         if stranger is not None:
