@@ -20,7 +20,7 @@ from gimbal_vision.cameras import Cylindrical
 from gimbal_vision.panoramas.builder import PanoramaBuilder
 from gimbal_vision.panoramas.hiding import colour_hidden
 from gimbal_vision.panoramas.model import BuildOptions, PanoramaImage
-from gimbal_vision.panoramas.resolving import HIDDEN, KNOWN, SKY
+from gimbal_vision.panoramas.packing import HIDDEN, KNOWN, SKY
 from gimbal_vision.panoramas.rig import Rig
 from gimbal_vision.panoramas.splatting import bridge_gaps
 

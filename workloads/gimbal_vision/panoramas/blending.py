@@ -46,23 +46,36 @@ def blend_weights(rig: Rig, sighting: Sighting, options: BuildOptions) -> FloatA
         options: `blend` and `feather_px`.
 
     Returns:
-        `nearest`: 1 for the camera whose axis is closest in angle. `feather`: smoothstep of the
-        distance to the image's border over `feather_px`, divided by its sum over cameras; it runs
-        to 0 where a camera's view ends inside another's. Sums to 1 where any camera sees, else 0.
+        `nearest`: 1 for the camera whose axis is closest in angle. `feather`: by distance b to the
+        border of the image, over the ramp m = `feather_px`: smoothstep(b / m), which is 0 where a
+        view ends inside another's, times smoothstep(1/2 + (b - rival's b) / 2m), which mixes along
+        the line between two views only and leaves no ghosts of near things in the rest of a wide
+        overlap; divided by the sum over cameras. Sums to 1 where any camera sees, else 0.
     """
     if options.blend == "nearest":
         chosen = primary_camera(sighting, sighting.seen.astype(np.float64))
         return np.stack([(chosen == i).astype(np.float64) for i in range(len(rig.cameras))])
-    ramps = []
+    borders = np.full(sighting.seen.shape, -np.inf)
     for i, camera in enumerate(rig.cameras):
-        model = camera.camera
-        distance = border_distance(sighting.u[i], sighting.v[i], model.height, model.width)
-        ramp = np.maximum(smoothstep(distance / options.feather_px), LEAST_WEIGHT)
-        ramps.append(np.where(sighting.seen[i], ramp, 0.0))
-    weights = np.stack(ramps)
+        size = camera.camera.height, camera.camera.width
+        distance = np.maximum(border_distance(sighting.u[i], sighting.v[i], *size), 0.0)
+        borders[i] = np.where(sighting.seen[i], distance, -np.inf)
+    ramp = np.maximum(smoothstep(borders / options.feather_px), LEAST_WEIGHT)
+    weights = np.where(sighting.seen, ramp * _lead(borders, options.feather_px), 0.0)
     total = weights.sum(axis=0)
     shares: FloatArray = weights / np.where(total > 0, total, 1.0)
     return shares
+
+
+def _lead(borders: FloatArray, feather_px: float) -> FloatArray:
+    """Return [N, ...] the part of the weight that compares a camera with its best rival."""
+    leads = np.ones_like(borders)
+    for i in range(len(borders)):
+        rivals = np.delete(borders, i, axis=0)
+        if len(rivals):
+            rival = np.maximum(rivals.max(axis=0), -1e9)
+            leads[i] = smoothstep(0.5 + (borders[i] - rival) / (2.0 * feather_px))
+    return leads
 
 
 def primary_camera(sighting: Sighting, weights: FloatArray) -> Bytes:

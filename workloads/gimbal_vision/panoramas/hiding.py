@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gimbal_vision.panoramas.resolving import HIDDEN, KNOWN, SKY
+from gimbal_vision.panoramas.packing import HIDDEN, KNOWN, SKY
 from gimbal_vision.rendering.jit import kernel
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -46,7 +46,7 @@ def colour_hidden(rgb: Bytes, index: Bytes, state: Bytes, range_m: Floats) -> No
     Args:
         rgb: [H, W, 3].
         index: [H, W] cameras.
-        state: [H, W], see `resolving`.
+        state: [H, W], see `packing`.
         range_m: [H, W], 0 for the sky.
     """
     height, width = state.shape

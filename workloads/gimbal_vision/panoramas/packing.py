@@ -29,6 +29,23 @@ Settings = tuple[float, float, float, float]
 """Least cosine of the view angle, relative agreement of ranges, range of the sky, feather in pixels
 (0: colour is the camera's that is closest in angle)."""
 
+Point = tuple[float, float, float]
+Sight = tuple[float, float, float, float]
+"""u, v, range and cosine of the view angle."""
+
+SAME_SLOPE = 1.5
+"""Four neighbouring ranges within this factor belong to one slanted surface, not to an edge."""
+
+FAR_M = 1e12
+"""Parallax at this distance is below any pixel: what lies there is looked up by rotation alone."""
+
+AGREES, IS_SKY, IS_SEEN = 0, 1, 2
+"""What must have been measured where a point is: its range, sky, or anything at all."""
+
+KNOWN, SKY, HIDDEN, UNKNOWN = 1, 2, 3, 4
+"""What became of a covered pixel; 0 is for others. Hidden: the rig looks there, but at something
+else than the centre would see. Unknown: it measured nothing there."""
+
 
 def pack_cameras(rig: Rig) -> Cameras:
     """Return the cameras' numbers; `first pixel` counts the pixels of those before."""

@@ -10,25 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gimbal_vision.panoramas.packing import Bytes, Cameras, Doubles, Floats, Ids, Scene, Settings
+from gimbal_vision.panoramas import packing
+from gimbal_vision.panoramas.packing import Bytes, Cameras, Floats, Point, Scene, Settings, Sight
 from gimbal_vision.rendering.jit import kernel
-
-Point = tuple[float, float, float]
-Sight = tuple[float, float, float, float]
-"""u, v, range and cosine of the view angle."""
-
-SAME_SLOPE = 1.5
-"""Four neighbouring ranges within this factor belong to one slanted surface, not to an edge."""
-
-FAR_M = 1e12
-"""Parallax at this distance is below any pixel: what lies there is looked up by rotation alone."""
-
-AGREES, IS_SKY, IS_SEEN = 0, 1, 2
-"""What must have been measured where a point is: its range, sky, or anything at all."""
-
-KNOWN, SKY, HIDDEN, UNKNOWN = 1, 2, 3, 4
-"""What became of a covered pixel; 0 is for others. Hidden: the rig looks there, but at something
-else than the centre would see. Unknown: it measured nothing there."""
 
 
 @kernel()
@@ -82,14 +66,17 @@ def _agrees(at: Sight, n: int, cameras: Cameras, depths: Floats, agree: float) -
         measured = _measured(corner, n, cameras, depths)
         least, most = min(least, measured), max(most, measured)
     within = least * (1.0 - agree) <= r <= most * (1.0 + agree)
-    return within and 0.0 < most <= SAME_SLOPE * least
+    return within and 0.0 < most <= packing.SAME_SLOPE * least
 
 
 @kernel()
 def _tap(pixel: int, share: float, z: float, depths: Floats, images: Bytes) -> Sight:
     """Return a neighbour's colour times its share, and the share: 0 beyond an edge from depth z."""
     other = depths[pixel]
-    if z > 0.0 and not z <= SAME_SLOPE * other <= SAME_SLOPE * SAME_SLOPE * z:
+    if (
+        z > 0.0
+        and not z <= packing.SAME_SLOPE * other <= packing.SAME_SLOPE * packing.SAME_SLOPE * z
+    ):
         share = 0.0
     return share * images[pixel, 0], share * images[pixel, 1], share * images[pixel, 2], share
 
@@ -120,11 +107,17 @@ def _colour(at: Sight, n: int, cameras: Cameras, depths: Floats, images: Bytes) 
 
 
 @kernel()
-def _ramp(at: Sight, n: int, cameras: Cameras, feather: float) -> float:
-    """Return the weight of `blending.blend_weights` before it is divided by the sum."""
-    distance = min(min(at[0], cameras[n, 17] - at[0]), min(at[1], cameras[n, 16] - at[1]))
-    t = min(max(distance / feather, 0.0), 1.0)
-    return float(max(t * t * (3.0 - 2.0 * t), 1e-6))
+def _ramp(t: float) -> float:
+    """Return the smoothstep of t."""
+    held = min(max(t, 0.0), 1.0)
+    return float(held * held * (3.0 - 2.0 * held))
+
+
+@kernel()
+def _border(at: Sight, n: int, cameras: Cameras) -> float:
+    """Return pixels from the closest border of the image."""
+    across, down = min(at[0], cameras[n, 17] - at[0]), min(at[1], cameras[n, 16] - at[1])
+    return float(max(min(across, down), 0.0))
 
 
 @kernel()
@@ -132,30 +125,43 @@ def _passes(
     at: Sight, test: int, n: int, cameras: Cameras, depths: Floats, settings: Settings
 ) -> bool:
     """Tell whether a camera that sees a point at `at` measured what `test` asks for."""
-    if test == AGREES:
+    if test == packing.AGREES:
         return _agrees(at, n, cameras, depths, settings[1])
-    return test == IS_SEEN or _measured(at, n, cameras, depths) > settings[2]
+    return test == packing.IS_SEEN or _measured(at, n, cameras, depths) > settings[2]
 
 
 @kernel()
 def _gather(
-    point: Point, test: int, cameras: Cameras, depths: Floats, images: Bytes, settings: Settings
+    point: Point,
+    test: int,
+    cameras: Cameras,
+    scene: Scene,
+    settings: Settings,
+    borders: packing.Doubles,
 ) -> tuple[int, float, Point]:
-    """Mix the colours of all cameras that pass a test.
+    """Mix the colours of all cameras that pass a test, as `blending.blend_weights` has it.
 
-    Returns:
-        The camera of most weight (of equals the closest in angle; -1: none passes), the cosine
-        between where its colour was taken and where the rotation takes it, and the colour.
+    Returns the camera of most weight (-1: none passes), the cosine between where its colour was
+    taken and where the rotation takes it, and the colour.
     """
+    depths, images = scene
+    feather, most, second = settings[3], -1.0, -1.0
+    for n in range(len(cameras)):
+        at = _project(point, n, cameras, settings[0])
+        seen = at[3] > -1.0 and _passes(at, test, n, cameras, depths, settings)
+        borders[n] = _border(at, n, cameras) if seen else -1.0
+        second = max(second, min(most, borders[n]))
+        most = max(most, borders[n])
     best, best_weight, best_at = -1, 0.0, (0.0, 0.0, 0.0, -2.0)
     red, green, blue, total = 0.0, 0.0, 0.0, 0.0
     for n in range(len(cameras)):
-        at = _project(point, n, cameras, settings[0])
-        if at[3] < -1.0 or not _passes(at, test, n, cameras, depths, settings):
+        if borders[n] < 0.0:
             continue
-        weight = 1.0
-        if settings[3] > 0.0:
-            weight = _ramp(at, n, cameras, settings[3])
+        at, weight = _project(point, n, cameras, settings[0]), 1.0
+        if feather > 0.0:
+            lead = borders[n] - (second if borders[n] == most else most)
+            lead = 2.0 * feather if second < 0.0 else lead
+            weight = max(_ramp(borders[n] / feather), 1e-6) * _ramp(0.5 + lead / (2.0 * feather))
             r, g, b = _colour(at, n, cameras, depths, images)
             red, green, blue = red + weight * r, green + weight * g, blue + weight * b
             total += weight
@@ -163,10 +169,10 @@ def _gather(
             best, best_weight, best_at = n, weight, at
     if best < 0:
         return best, 1.0, (0.0, 0.0, 0.0)
-    cosine = _cosine_from(point, best, cameras)
-    if settings[3] <= 0.0:
-        return best, cosine, _colour(best_at, best, cameras, depths, images)
-    return best, cosine, (red / total, green / total, blue / total)
+    colour = (red / total, green / total, blue / total)
+    if feather <= 0.0:
+        colour = _colour(best_at, best, cameras, depths, images)
+    return best, _cosine_from(point, best, cameras), colour
 
 
 @kernel()
@@ -179,8 +185,8 @@ def _cosine_from(point: Point, n: int, cameras: Cameras) -> float:
 
 @kernel()
 def colour_points(
-    points: tuple[Floats, Floats, Doubles],
-    origin: tuple[Ids, Bytes],
+    points: tuple[Floats, Floats, packing.Doubles],
+    origin: tuple[packing.Ids, Bytes],
     cameras: Cameras,
     scene: Scene,
     settings: Settings,
@@ -191,18 +197,18 @@ def colour_points(
     Args:
         points: Ranges [P] from the centre, inf where none is known; what they become instead if a
             camera confirms it, inf where there is no such guess; unit directions [P, 3].
-        origin: For each pixel the pixel of all cameras' its range was measured at, and that camera;
-            -1 where there is none. It colours what no camera confirms, the rim of something near.
-        cameras: See `packing`.
-        scene: Likewise.
-        settings: Likewise.
-        out: rgb [P, 3], camera [P], state [P] (not 0 on entry where covered), and [P] the cosine
-            between where the colour was taken and where the rotation takes it.
+        origin: Which pixel of all cameras' each range was measured at (-1: none), and whose. It
+            colours what no camera confirms, the rim of something near.
+        cameras: See `packing`, as for scene and settings.
+        scene: Depths and colours.
+        settings: Thresholds.
+        out: rgb [P, 3], camera [P], state [P] (not 0 on entry where covered), and [P] the cosine.
     """
     ranges, guesses, rays = points
     pixels, owners = origin
     depths, images = scene
     rgb, index, state, turned = out
+    borders = np.empty(len(cameras))
     for k in range(ranges.size):
         if state[k] == 0:
             continue
@@ -211,21 +217,29 @@ def colour_points(
         for size in (float(guesses[k]), float(ranges[k])):
             if camera < 0 and size < np.inf:
                 point = (size * d[0], size * d[1], size * d[2])
-                camera, cosine, colour = _gather(point, AGREES, cameras, depths, images, settings)
+                camera, cosine, colour = _gather(
+                    point, packing.AGREES, cameras, scene, settings, borders
+                )
                 if camera >= 0:
                     ranges[k] = size
-        state[k] = KNOWN
+        state[k] = packing.KNOWN
         if camera < 0 and pixels[k] >= 0:
             camera, p = owners[k], pixels[k]
             colour = (float(images[p, 0]), float(images[p, 1]), float(images[p, 2]))
         if camera < 0:
-            state[k] = SKY
-            far = (FAR_M * d[0], FAR_M * d[1], FAR_M * d[2])
-            camera, cosine, colour = _gather(far, IS_SKY, cameras, depths, images, settings)
+            state[k] = packing.SKY
+            far = (packing.FAR_M * d[0], packing.FAR_M * d[1], packing.FAR_M * d[2])
+            camera, cosine, colour = _gather(far, packing.IS_SKY, cameras, scene, settings, borders)
             if camera < 0:
-                camera, cosine, colour = _gather(far, IS_SEEN, cameras, depths, images, settings)
+                camera, cosine, colour = _gather(
+                    far, packing.IS_SEEN, cameras, scene, settings, borders
+                )
                 at = _project(far, camera, cameras, settings[0])
-                state[k] = HIDDEN if _measured(at, camera, cameras, depths) > 0.0 else UNKNOWN
+                state[k] = (
+                    packing.HIDDEN
+                    if _measured(at, camera, cameras, depths) > 0.0
+                    else packing.UNKNOWN
+                )
         index[k], turned[k] = camera, cosine
         for channel in range(3):
             rgb[k, channel] = np.uint8(colour[channel] + 0.5)
@@ -276,7 +290,7 @@ def _solve(
 
 @kernel()
 def solve_ranges(
-    rays: Doubles, covered: Bytes, cameras: Cameras, depths: Floats, settings: Settings
+    rays: packing.Doubles, covered: Bytes, cameras: Cameras, depths: Floats, settings: Settings
 ) -> Floats:
     """Return [P] ranges from the centre, inf where none is found, by inverse iteration.
 
@@ -288,11 +302,13 @@ def solve_ranges(
         if covered[k] == 0:
             continue
         d = (rays[k, 0], rays[k, 1], rays[k, 2])
-        far = (FAR_M * d[0], FAR_M * d[1], FAR_M * d[2])
+        far = (packing.FAR_M * d[0], packing.FAR_M * d[1], packing.FAR_M * d[2])
         for giver in range(len(cameras)):
             if _project(far, giver, cameras, settings[0])[3] < -1.0:
                 continue
-            start = min(_surface_range(d, FAR_M, giver, cameras, depths, settings), settings[2])
+            start = min(
+                _surface_range(d, packing.FAR_M, giver, cameras, depths, settings), settings[2]
+            )
             for n in range(len(cameras)):
                 r = _solve(d, start, n, cameras, depths, settings)
                 ranges[k] = min(ranges[k], np.float32(r))

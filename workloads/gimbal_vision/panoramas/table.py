@@ -25,7 +25,7 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
-VERSION = 1
+VERSION = 2
 """Part of every key; raise it when equal calibration would give another table."""
 
 

@@ -21,8 +21,8 @@ import numpy as np
 from gimbal_vision.cameras import Cylindrical, Panorama
 from gimbal_vision.panoramas.hiding import colour_hidden
 from gimbal_vision.panoramas.model import BuildOptions
-from gimbal_vision.panoramas.packing import pack_cameras, pack_scene, pack_settings
-from gimbal_vision.panoramas.resolving import KNOWN, SKY, colour_points, solve_ranges
+from gimbal_vision.panoramas.packing import KNOWN, SKY, pack_cameras, pack_scene, pack_settings
+from gimbal_vision.panoramas.resolving import colour_points, solve_ranges
 from gimbal_vision.panoramas.rig import Rig
 from gimbal_vision.panoramas.splatting import bridge_gaps, splat
 
