@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gimbal_multicar.checking.box_hits import Cloud, turn
 from gimbal_multicar.checking.depth_checks import depth_errors
 from gimbal_multicar.checking.finding import Finding, Status, Verdict, ok, verdict_of
-from gimbal_multicar.checking.handedness import AS_READ, MIRRORED, Cloud, turn
 from gimbal_multicar.checking.placement import (
     OrderCosts,
     costs_of_assignment,
@@ -220,7 +220,6 @@ def test_a_turned_cloud_is_turned_back() -> None:
     angle, hits = Cloud(cloud).best_turn(np.stack(poses), half)
     assert angle == pytest.approx(55.0, abs=1.0)
     assert hits.hit == 5
-    assert AS_READ != MIRRORED
 
 
 def test_samples_are_spread_and_repeat_with_the_seed() -> None:

@@ -30,6 +30,9 @@ from gimbal_vision.poses import invert_pose
 Doubles = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
+FIXED = "cameras fixed to their cars"
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CalibrationMeasure:
     """One car's calibration at one moment.
@@ -208,7 +211,7 @@ def _undone(m: CalibrationMeasure, undo: Any) -> Doubles:
 
 
 def _mounts(measures: Sequence[CalibrationMeasure]) -> Finding:
-    name = "cameras fixed to their cars"
+    name = FIXED
     groups: dict[tuple[str, ...], list[CalibrationMeasure]] = {}
     for m in measures:
         groups.setdefault((m.place, *m.names), []).append(m)
@@ -240,8 +243,8 @@ def _mounts(measures: Sequence[CalibrationMeasure]) -> Finding:
         hint="pose is x, y, z, roll, yaw, pitch in Unreal's axes; see docs/multicar.md"
         if fails
         else "nothing, if cars differ",
-        where=shortened({g[0].place for g in moving}),
-        count=len(moving),
+        where=shortened({m.place for g in moving or whole.values() for m in g}),
+        count=len(moving or measures),
     )
 
 

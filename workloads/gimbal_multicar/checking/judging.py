@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from gimbal_multicar.checking.calibration import judge_calibration
+from gimbal_multicar.checking.calibration import FIXED, judge_calibration
 from gimbal_multicar.checking.cars_checks import judge_cars
 from gimbal_multicar.checking.coverage import judge_coverage, judge_masks
 from gimbal_multicar.checking.depth_checks import judge_depth
@@ -57,27 +57,39 @@ def _samples(config: MulticarConfig, splits: Mapping[str, SplitMeasures]) -> Ite
     """Give what the samples of all splits tell together, and of each its masks."""
     calibration = _all(splits, lambda m: m.calibration)
     masks = _all(splits, lambda m: m.masks)
+    posed = True
     if calibration:
         size = config.data.panorama.height, config.data.panorama.width
-        yield from judge_calibration(calibration, size)
+        findings = judge_calibration(calibration, size)
+        posed = all(f.name != FIXED or f.status is not Status.FAIL for f in findings)
+        yield from findings
     if masks:
         yield from judge_coverage(masks, config.data)
     for split, found in splits.items():
         if found.masks:
             yield from judge_masks(found.masks, split)
-    yield from judge_placement(
-        _all(splits, lambda m: m.order), "cameras in place", "images", _IMAGES
-    )
+    yield from _orders(splits, posed=posed)
     depth = _all(splits, lambda m: m.depth)
-    if any(m.source in ("npy", "opv2v_h") for m in depth):
-        yield from judge_placement(
-            _all(splits, lambda m: m.edges), "images against depth files", "images", _IMAGES
-        )
-        orders = [m.order for m in depth if m.order is not None]
-        yield from judge_placement(orders, "order of depth files, by LiDAR", "depth files", _DEPTHS)
     yield from judge_handedness(_all(splits, lambda m: m.handedness))
     density = float(np.mean([m.density for m in depth])) if depth else 0.0
     yield from judge_depth(depth, density)
+
+
+def _orders(splits: Mapping[str, SplitMeasures], *, posed: bool) -> Iterator[Finding]:
+    """Give whether images and depth files bear the right names; poses must be right for that."""
+    name, by_lidar = "cameras in place", "order of depth files, by LiDAR"
+    depth = _all(splits, lambda m: m.depth)
+    files = any(m.source in ("npy", "opv2v_h") for m in depth)
+    if files:
+        edges = _all(splits, lambda m: m.edges)
+        yield from judge_placement(edges, "images against depth files", "images", _IMAGES)
+    if not posed:
+        yield cannot_tell(name, f"the cameras' poses are wrong: mend '{FIXED}' first")
+        return
+    yield from judge_placement(_all(splits, lambda m: m.order), name, "images", _IMAGES)
+    if files:
+        orders = [m.order for m in depth if m.order is not None]
+        yield from judge_placement(orders, by_lidar, "depth files", _DEPTHS)
 
 
 def _all(

@@ -72,7 +72,7 @@ def describe(order: Sequence[int], names: Sequence[str], what: str) -> str:
     """Return in words what changed places."""
     moved = [j for j, i in enumerate(order) if i != j]
     if len(moved) == 2:
-        return f"{what} of {names[moved[0]]} and {names[moved[1]]} are swapped"
+        return f"{what} of {' and '.join(sorted(names[j] for j in moved))} are swapped"
     turns = ", ".join(f"{names[j]}'s is under the name {names[order[j]]}" for j in moved)
     return f"{what} of {len(moved)} cameras are mixed up: {turns}"
 
@@ -130,7 +130,7 @@ def judge_placement(
         return (
             cannot_tell(
                 name,
-                "the images show too little to tell their order (featureless scenes, or too few "
+                f"{what} show too little to tell their order (featureless scenes, or too few "
                 "samples)",
                 "raise --samples",
                 f"{abs(winner.confidence):.1f} standard errors, {enough:.1f} are needed",
