@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gimbal_vision.panoramas import packing
+from gimbal_vision.panoramas import packing as pk
 from gimbal_vision.panoramas.packing import Bytes, Cameras, Floats, Point, Scene, Settings, Sight
 from gimbal_vision.rendering.jit import kernel
 
@@ -57,26 +57,22 @@ def _measured(at: Sight, n: int, cameras: Cameras, depths: Floats) -> float:
 @kernel()
 def _agrees(at: Sight, n: int, cameras: Cameras, depths: Floats, agree: float) -> bool:
     """Tell whether a camera measured about the range `at[2]` around the pixel (u, v)."""
-    r = at[2]
+    r, least, most = at[2], np.inf, 0.0
     if abs(_measured(at, n, cameras, depths) - r) <= agree * r:
         return True
-    least, most = np.inf, 0.0
     for k in range(4):
         corner = (at[0] - 0.5 + k % 2, at[1] - 0.5 + k // 2, r, 1.0)
         measured = _measured(corner, n, cameras, depths)
         least, most = min(least, measured), max(most, measured)
     within = least * (1.0 - agree) <= r <= most * (1.0 + agree)
-    return within and 0.0 < most <= packing.SAME_SLOPE * least
+    return within and 0.0 < most <= pk.SAME_SLOPE * least
 
 
 @kernel()
 def _tap(pixel: int, share: float, z: float, depths: Floats, images: Bytes) -> Sight:
     """Return a neighbour's colour times its share, and the share: 0 beyond an edge from depth z."""
     other = depths[pixel]
-    if (
-        z > 0.0
-        and not z <= packing.SAME_SLOPE * other <= packing.SAME_SLOPE * packing.SAME_SLOPE * z
-    ):
+    if z > 0.0 and not z <= pk.SAME_SLOPE * other <= pk.SAME_SLOPE**2 * z:
         share = 0.0
     return share * images[pixel, 0], share * images[pixel, 1], share * images[pixel, 2], share
 
@@ -109,8 +105,8 @@ def _colour(at: Sight, n: int, cameras: Cameras, depths: Floats, images: Bytes) 
 @kernel()
 def _ramp(t: float) -> float:
     """Return the smoothstep of t."""
-    held = min(max(t, 0.0), 1.0)
-    return float(held * held * (3.0 - 2.0 * held))
+    t = min(max(t, 0.0), 1.0)
+    return float(t * t * (3.0 - 2.0 * t))
 
 
 @kernel()
@@ -125,9 +121,9 @@ def _passes(
     at: Sight, test: int, n: int, cameras: Cameras, depths: Floats, settings: Settings
 ) -> bool:
     """Tell whether a camera that sees a point at `at` measured what `test` asks for."""
-    if test == packing.AGREES:
+    if test == pk.AGREES:
         return _agrees(at, n, cameras, depths, settings[1])
-    return test == packing.IS_SEEN or _measured(at, n, cameras, depths) > settings[2]
+    return test == pk.IS_SEEN or _measured(at, n, cameras, depths) > settings[2]
 
 
 @kernel()
@@ -137,12 +133,11 @@ def _gather(
     cameras: Cameras,
     scene: Scene,
     settings: Settings,
-    borders: packing.Doubles,
+    borders: pk.Doubles,
 ) -> tuple[int, float, Point]:
     """Mix the colours of all cameras that pass a test, as `blending.blend_weights` has it.
 
-    Returns the camera of most weight (-1: none passes), the cosine between where its colour was
-    taken and where the rotation takes it, and the colour.
+    Returns the camera of most weight (-1: none), the cosine of the turn of its colour, the colour.
     """
     depths, images = scene
     feather, most, second = settings[3], -1.0, -1.0
@@ -185,8 +180,8 @@ def _cosine_from(point: Point, n: int, cameras: Cameras) -> float:
 
 @kernel()
 def colour_points(
-    points: tuple[Floats, Floats, packing.Doubles],
-    origin: tuple[packing.Ids, Bytes],
+    points: tuple[Floats, Floats, pk.Doubles],
+    origin: tuple[pk.Ids, Bytes],
     cameras: Cameras,
     scene: Scene,
     settings: Settings,
@@ -197,8 +192,7 @@ def colour_points(
     Args:
         points: Ranges [P] from the centre, inf where none is known; what they become instead if a
             camera confirms it, inf where there is no such guess; unit directions [P, 3].
-        origin: Which pixel of all cameras' each range was measured at (-1: none), and whose. It
-            colours what no camera confirms, the rim of something near.
+        origin: Pixel and camera each range was measured at (-1: none), for what none confirms.
         cameras: See `packing`, as for scene and settings.
         scene: Depths and colours.
         settings: Thresholds.
@@ -218,28 +212,23 @@ def colour_points(
             if camera < 0 and size < np.inf:
                 point = (size * d[0], size * d[1], size * d[2])
                 camera, cosine, colour = _gather(
-                    point, packing.AGREES, cameras, scene, settings, borders
+                    point, pk.AGREES, cameras, scene, settings, borders
                 )
                 if camera >= 0:
                     ranges[k] = size
-        state[k] = packing.KNOWN
+        state[k] = pk.KNOWN
         if camera < 0 and pixels[k] >= 0:
             camera, p = owners[k], pixels[k]
             colour = (float(images[p, 0]), float(images[p, 1]), float(images[p, 2]))
         if camera < 0:
-            state[k] = packing.SKY
-            far = (packing.FAR_M * d[0], packing.FAR_M * d[1], packing.FAR_M * d[2])
-            camera, cosine, colour = _gather(far, packing.IS_SKY, cameras, scene, settings, borders)
+            state[k] = pk.SKY
+            far = (pk.FAR_M * d[0], pk.FAR_M * d[1], pk.FAR_M * d[2])
+            camera, cosine, colour = _gather(far, pk.IS_SKY, cameras, scene, settings, borders)
             if camera < 0:
-                camera, cosine, colour = _gather(
-                    far, packing.IS_SEEN, cameras, scene, settings, borders
-                )
+                camera, cosine, colour = _gather(far, pk.IS_SEEN, cameras, scene, settings, borders)
                 at = _project(far, camera, cameras, settings[0])
-                state[k] = (
-                    packing.HIDDEN
-                    if _measured(at, camera, cameras, depths) > 0.0
-                    else packing.UNKNOWN
-                )
+                measured = _measured(at, camera, cameras, depths)
+                state[k] = pk.HIDDEN if measured > 0.0 else pk.UNKNOWN
         index[k], turned[k] = camera, cosine
         for channel in range(3):
             rgb[k, channel] = np.uint8(colour[channel] + 0.5)
@@ -255,10 +244,8 @@ def _surface_range(
         return np.inf
     row, column = _held(at[1], cameras[n, 16]), _held(at[0], cameras[n, 17])
     z = float(depths[int(cameras[n, 18]) + row * int(cameras[n, 17]) + column])
-    x, y = (
-        (column + 0.5 - cameras[n, 2]) / cameras[n, 0],
-        (row + 0.5 - cameras[n, 3]) / cameras[n, 1],
-    )
+    x = (column + 0.5 - cameras[n, 2]) / cameras[n, 0]
+    y = (row + 0.5 - cameras[n, 3]) / cameras[n, 1]
     total = 0.0
     for i in range(4, 16, 4):
         p = cameras[n, i] * x + cameras[n, i + 1] * y + cameras[n, i + 2]
@@ -290,26 +277,24 @@ def _solve(
 
 @kernel()
 def solve_ranges(
-    rays: packing.Doubles, covered: Bytes, cameras: Cameras, depths: Floats, settings: Settings
+    rays: pk.Doubles, covered: Bytes, cameras: Cameras, depths: Floats, settings: Settings
 ) -> Floats:
     """Return [P] ranges from the centre, inf where none is found, by inverse iteration.
 
-    Each camera that sees a ray by rotation gives a start for all, and the nearest solution is what
-    is seen. What is near and so thin that no start is on it is not found.
+    Each camera that sees a ray by rotation gives a start for all; the nearest solution is seen.
+    What is near and so thin that no start is on it is not found.
     """
     ranges = np.full(covered.size, np.inf, np.float32)
     for k in range(covered.size):
         if covered[k] == 0:
             continue
         d = (rays[k, 0], rays[k, 1], rays[k, 2])
-        far = (packing.FAR_M * d[0], packing.FAR_M * d[1], packing.FAR_M * d[2])
+        far = (pk.FAR_M * d[0], pk.FAR_M * d[1], pk.FAR_M * d[2])
         for giver in range(len(cameras)):
             if _project(far, giver, cameras, settings[0])[3] < -1.0:
                 continue
-            start = min(
-                _surface_range(d, packing.FAR_M, giver, cameras, depths, settings), settings[2]
-            )
+            start = _surface_range(d, pk.FAR_M, giver, cameras, depths, settings)
             for n in range(len(cameras)):
-                r = _solve(d, start, n, cameras, depths, settings)
+                r = _solve(d, min(start, settings[2]), n, cameras, depths, settings)
                 ranges[k] = min(ranges[k], np.float32(r))
     return ranges
