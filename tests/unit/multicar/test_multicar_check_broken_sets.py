@@ -289,3 +289,11 @@ def test_a_folder_that_is_no_data_set_is_a_configuration_error(tmp_path: Path) -
         ran = command(root, tmp_path)
         assert isinstance(ran.exception, ConfigError), ran.output
         assert str(root) in ran.exception.message
+
+
+def test_a_depth_folder_that_is_not_there_is_a_configuration_error(
+    sound: Path, tmp_path: Path
+) -> None:
+    ran = command(sound, tmp_path, "--depth-root", str(tmp_path / "missing"))
+    assert isinstance(ran.exception, ConfigError)
+    assert str(tmp_path / "missing") in ran.exception.message

@@ -25,6 +25,8 @@ ENOUGH = 4.0
 """Standard errors by which an order must win to be believed, with many samples."""
 ENOUGH_ALONE = 5.0
 """The same for one car among many, where there are as many chances to be wrong as cars."""
+MIN_SAMPLES_FOR_ODD = 12
+"""Samples without which nobody knows what is usual."""
 LIKE_THE_OTHERS = 0.3
 """Share of what other cars would lose by an order that a car must gain by it."""
 MAX_PERMUTED = 4
@@ -121,7 +123,7 @@ def judge_placement(
         cause = describe(tried[winner.index], names, what)
         measured = f"{', '.join(names[i] for i in tried[winner.index])} fits best"
         return (_failed(name, measured, cause, hint, winner.confidence, usable),)
-    odd = _odd_cars(usable, tried, what)
+    odd = _odd_cars(usable, tried, what) if len(usable) >= MIN_SAMPLES_FOR_ODD else {}
     if odd:
         cause, confidence = next(iter(odd.values()))
         few = [m for m in usable if m.place in odd]
@@ -180,18 +182,19 @@ def _odd_cars(
 
     Medians over all samples tell what an order usually costs and how much that scatters, so a few
     odd cars do not hide themselves. A car whose files changed places gains about what the others
-    would lose by it.
+    would lose by it; it must differ from the others by more than they scatter, and gain.
     """
     gains = np.stack([m.costs[0] - m.costs for m in measures])
     loss = -np.median(gains, axis=0)
     scatter = 1.4826 * np.median(np.abs(gains + loss), axis=0) + _floor(gains)
-    clear = loss > ENOUGH * scatter / np.sqrt(len(gains))
+    clear = loss > _enough(len(gains)) * scatter / np.sqrt(len(gains))
     odd: dict[str, tuple[str, float]] = {}
     for place in sorted({m.place for m in measures}):
         own = np.stack([g for g, m in zip(gains, measures, strict=True) if m.place == place])
         mean = own.mean(axis=0)
         best = int(mean.argmax())
-        confidence = float(mean[best] / (scatter[best] / np.sqrt(len(own)) + 1e-9))
+        unlike = mean[best] + loss[best]
+        confidence = float(unlike / (scatter[best] / np.sqrt(len(own)) + 1e-9))
         if clear[best] and confidence >= ENOUGH_ALONE and mean[best] > LIKE_THE_OTHERS * loss[best]:
             words = describe(tried[best], measures[0].names, what)
             odd[place] = f"{words} in {place}", confidence
