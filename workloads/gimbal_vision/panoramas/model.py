@@ -24,7 +24,8 @@ class BuildOptions:
     Attributes:
         blend: `nearest` takes each pixel from the camera whose optical axis is closest in angle;
             `feather` mixes colours (never depth) where cameras overlap, by distance to the border.
-        feather_px: Width of the ramp at each image's border, in its own pixels.
+        feather_px: Width of the ramps, at each image's border and along the line between two
+            views, in the image's own pixels.
         min_cos_view_angle: A camera is asked only where cos of the angle to its axis exceeds this
             (the source's `view_selection_margin`).
         warp: `rotation` takes all light to come from infinitely far; `splat` and `fixed_point` use
