@@ -155,9 +155,10 @@ def judge_depth(measures: Sequence[DepthMeasure], density: float) -> tuple[Findi
     if best == "z-depth in metres" and as_wanted < FITS:
         odd = _odd_cars(measures)
         return (ok(name, measured), *([_odd(odd)] if odd else []))
+    known = errors[best] < FITS
     cause = (
         f"depth files hold {best}, not z-depth in metres"
-        if errors[best] < FITS
+        if known
         else "depth files and LiDAR do not show the same scene"
     )
     return (
@@ -167,7 +168,9 @@ def judge_depth(measures: Sequence[DepthMeasure], density: float) -> tuple[Findi
             measured=f"stored / LiDAR z = {np.median(stored / z):.4g}, off by {as_wanted:.1%}",
             expected="1, z-depth in metres",
             cause=cause,
-            hint="convert the files to float32 z-depth in metres",
+            hint="convert the files to float32 z-depth in metres"
+            if known
+            else "mend the order of the cameras, the poses and the point clouds first",
             where=shortened({m.place for m in measures}),
             count=len({m.place for m in measures}),
         ),

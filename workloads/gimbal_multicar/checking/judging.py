@@ -71,6 +71,9 @@ def _samples(config: MulticarConfig, splits: Mapping[str, SplitMeasures]) -> Ite
     yield from _orders(splits, posed=posed)
     depth = _all(splits, lambda m: m.depth)
     yield from judge_handedness(_all(splits, lambda m: m.handedness))
+    if not posed:
+        yield cannot_tell("depth against LiDAR", f"mend '{FIXED}' first")
+        return
     density = float(np.mean([m.density for m in depth])) if depth else 0.0
     yield from judge_depth(depth, density)
 
