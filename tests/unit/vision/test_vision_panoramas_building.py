@@ -139,14 +139,17 @@ def test_what_does_not_fit_is_named():
 
 
 def test_what_is_built_belongs_to_the_caller():
-    """Changing a panorama must not change the next one."""
+    """Changing a panorama must not change the next one; what they share cannot be changed."""
     rig = nominal_rig()
     images, depths = photographs(ROOM, rig)
     builder = PanoramaBuilder(rig, panorama())
     first = builder.build(images, depths)
     kept = replace(first, rgb=first.rgb.copy(), coverage=first.coverage.copy())
-    for array in (first.rgb, first.coverage, first.non_ambiguous, first.valid, first.camera_index):
+    for array in (first.rgb, first.range_m, first.non_ambiguous, first.valid):
         array[...] = 0
+    for static in (first.coverage, first.camera_index, builder.coverage):
+        with pytest.raises(ValueError, match="read-only"):
+            static[...] = 0
     second = builder.build(images, depths)
     np.testing.assert_array_equal(second.rgb, kept.rgb)
     assert second.valid.all() and second.coverage.all() and second.camera_index.any()

@@ -62,14 +62,16 @@ class PanoramaBuilder:
         self.options = options or BuildOptions()
         self.table: RemapTable = cached_table(rig, camera, self.options, cache_dir)
         self._plan = make_plan(rig, self.table)
-        self._all_covered = bool(self._plan.coverage.all())
+        self._new = np.empty if self._plan.coverage.all() else np.zeros
+        for static in (self._plan.coverage, self.table.camera_index):
+            static.setflags(write=False)
         rotates = self.options.warp == "rotation"
         self._warper = None if rotates else Warper(rig, camera, self.options)
 
     @property
     def coverage(self) -> Bools:
-        """[H, W] bool: where some camera sees, by calibration alone."""
-        return self._plan.coverage.copy()
+        """[H, W] bool, read-only: where some camera sees, by calibration alone."""
+        return self._plan.coverage
 
     def build(
         self, images: Sequence[Bytes], depths: Sequence[Floats] | None = None
@@ -90,11 +92,12 @@ class PanoramaBuilder:
         if self._warper is not None:
             return self._warped(self._warper, frames, known)
         rgb = self._coloured(frames)
-        range_m = np.zeros((self.camera.height, self.camera.width), np.float32)
         coverage = self.coverage
         if known is None:
+            range_m = np.zeros(coverage.shape, np.float32)
             non_ambiguous, valid = coverage.copy(), np.zeros_like(coverage)
         else:
+            range_m = self._new(coverage.shape, np.float32)
             draw_depth(self._plan, known, range_m)
             factors, limit = self._plan.range_per_depth, self.options.max_range_m
             non_ambiguous, valid = mask_layers(range_m, factors, coverage, limit)
@@ -105,14 +108,13 @@ class PanoramaBuilder:
             coverage=coverage,
             non_ambiguous=non_ambiguous,
             valid=valid,
-            camera_index=self.table.camera_index.copy(),
+            camera_index=self.table.camera_index,
             moved_share=0.0,
         )
 
     def _coloured(self, images: list[Bytes]) -> Bytes:
         shape = self.camera.height, self.camera.width, 3
-        covered = self._all_covered
-        rgb = np.empty(shape, np.uint8) if covered else np.zeros(shape, np.uint8)
+        rgb = self._new(shape, np.uint8)
         draw_colour(self._plan, images, rgb)
         return rgb
 

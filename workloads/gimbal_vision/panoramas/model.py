@@ -51,6 +51,7 @@ class PanoramaImage:
 
     Three mask layers, from static to dynamic: what the rig can see (`coverage`), where there is a
     surface to speak of (`non_ambiguous`: covered and not sky), where its range is known (`valid`).
+    What calibration alone decides is shared among a rig's panoramas and read-only.
 
     Attributes:
         camera: The panorama's geometry.
