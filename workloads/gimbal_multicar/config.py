@@ -86,6 +86,10 @@ class DataSettings(Settings):
     legacy_crop: bool = False
     """Reproduce the source's bug: images are scaled and centre-cropped to the panorama's shape
     first, which throws away 61 % of what they show. For comparison with its figures only."""
+    exposure_jitter: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Each camera's image is made brighter or darker by a factor of its own, drawn for every car
+    and moment: the standard deviation of the factor's logarithm, such as .2. It keeps a model
+    from trusting the seams. 0: images as they are."""
     max_bad_share: Fraction = 0.2
     """More unusable car-frames than this share stops the run."""
     cache_dir: FolderPath | None = None

@@ -23,6 +23,7 @@ from gimbal_multicar.opv2v.model import CarFrame, CarFrameId
 from gimbal_multicar.rows import RowSource
 from gimbal_vision.cameras import Cylindrical, Equirectangular, Panorama
 from gimbal_vision.lie import so3_exp, so3_log
+from gimbal_vision.panoramas.exposure import exposure_jitter
 from gimbal_vision.panoramas.legacy import legacy_crop_depth, legacy_crop_image, legacy_crop_rig
 from gimbal_vision.panoramas.model import BuildOptions, PanoramaImage, Warp
 from gimbal_vision.panoramas.rig import Rig, RigCamera
@@ -101,8 +102,14 @@ def build_options(settings: PanoramaSettings, warp: Warp) -> BuildOptions:
     )
 
 
-def fuse(dataset: Opv2v, frame_id: CarFrameId, data: DataSettings) -> Fused:
+def fuse(dataset: Opv2v, frame_id: CarFrameId, data: DataSettings, seed: int = 0) -> Fused:
     """Read one car at one moment and fuse its cameras.
+
+    Args:
+        dataset: The opened set.
+        frame_id: Which car and moment.
+        data: How.
+        seed: Of the exposure jitter, where `data` asks for one.
 
     Raises:
         DatasetError: A file of it is missing or broken; the message names it.
@@ -118,6 +125,8 @@ def fuse(dataset: Opv2v, frame_id: CarFrameId, data: DataSettings) -> Fused:
     depth = dataset.depths(frame)
     frame = replace(frame, rig=steady(frame.rig.only(images)))
     shown = {name: images[name] for name in frame.rig.names}
+    if data.exposure_jitter:
+        shown = _jittered(shown, data.exposure_jitter, seed)
     depths = [depth.z_depth_m[name] for name in shown] if depth.z_depth_m else None
     if data.legacy_crop:
         size = data.panorama.height, data.panorama.width
@@ -133,6 +142,11 @@ def fuse(dataset: Opv2v, frame_id: CarFrameId, data: DataSettings) -> Fused:
         source=RowSource(source="opv2v", depth_source=depth.source, depth_density=depth.density),
         warp=warp,
     )
+
+
+def _jittered(images: Mapping[str, Bytes], strength: float, seed: int) -> dict[str, Bytes]:
+    jittered = exposure_jitter(list(images.values()), np.random.default_rng(seed), strength)
+    return dict(zip(images, jittered, strict=True))
 
 
 def steady(rig: Rig) -> Rig:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from multicar_opv2v_support import SCENARIO
-from panorama_rows_support import AGENTS, FRAMES, settings, stage_of, write_rows, write_set
+from panorama_rows_support import (
+    AGENTS,
+    FRAMES,
+    PANORAMA,
+    settings,
+    stage_of,
+    write_rows,
+    write_set,
+)
 
 from gimbal.data.building import run_here
 from gimbal.data.reading import BlockReader
@@ -152,6 +161,46 @@ def test_made_cars_depend_on_the_seed_and_not_on_files() -> None:
     assert [name.split("/")[0] for name in ids[::2]] == ["train", "validate", "test"]
     only = panoramas_stage(made.model_copy(update={"splits": ("test",)}), seed=0)
     assert [item["id"] for item in only.items({})] == ids[4:]
+
+
+def test_exposure_jitter_follows_seed_and_item_and_changes_colours_alone(
+    root: Path, tmp_path: Path
+) -> None:
+    def rows(seed: int, strength: float) -> list[dict[str, object]]:
+        stage = panoramas_stage(settings(root, exposure_jitter=strength), seed=seed)
+        _, inputs = write_rows(stage, tmp_path / f"rows-{seed}-{strength}-{time.monotonic_ns()}")
+        return list(BlockReader(inputs["panoramas"].path))
+
+    plain, first, again, other = rows(0, 0.0), rows(0, 0.4), rows(0, 0.4), rows(1, 0.4)
+    for a, b, c, d in zip(plain, first, again, other, strict=True):
+        np.testing.assert_array_equal(b["rgb"], c["rgb"])
+        assert not np.array_equal(a["rgb"], b["rgb"]) and not np.array_equal(b["rgb"], d["rgb"])
+        for name in ("range_m", "valid", "camera_index"):
+            np.testing.assert_array_equal(a[name], b[name])
+    digests = {
+        stage_fingerprint(panoramas_stage(settings(root, exposure_jitter=s), seed), {}).digest
+        for s, seed in ((0.0, 0), (0.0, 1), (0.4, 0), (0.4, 1))
+    }
+    assert len(digests) == 3, "without jitter the seed plays no part"
+
+
+def test_made_cars_jitter_each_camera_by_a_gain_of_its_own() -> None:
+    made = DataSettings(
+        panorama=PANORAMA, synthetic=SyntheticSettings(scenarios=1, agents=1, frames=1)
+    )
+    plain, jittered = (
+        panoramas_stage(made.model_copy(update={"exposure_jitter": s}), seed=0) for s in (0.0, 0.5)
+    )
+    item = plain.items({})[0]
+    (before,), (after,) = plain.rows(item, {}), jittered.rows(item, {})
+    gains = {
+        int(camera): float(np.median(after["rgb"][own] / np.maximum(before["rgb"][own], 1.0)))
+        for camera in np.unique(before["camera_index"])
+        if (own := before["camera_index"] == camera).any()
+    }
+    assert len(gains) == 4
+    assert np.ptp(list(gains.values())) > 0.1
+    np.testing.assert_array_equal(before["range_m"], after["range_m"])
 
 
 def test_the_sources_crop_of_made_cars_is_refused() -> None:

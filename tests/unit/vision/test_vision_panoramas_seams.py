@@ -8,7 +8,7 @@ from panorama_support import World, nominal_rig, panorama, photographs, pinhole
 
 from gimbal_vision.errors import CameraError
 from gimbal_vision.panoramas.builder import PanoramaBuilder
-from gimbal_vision.panoramas.exposure import exposure_jitter
+from gimbal_vision.panoramas.exposure import exposure_jitter, panorama_jitter
 from gimbal_vision.panoramas.model import BuildOptions
 from gimbal_vision.panoramas.seams import SeamMeter, image_steps
 
@@ -76,3 +76,17 @@ def test_exposure_jitter_is_a_gain_of_each_camera_and_repeatable():
     assert np.std(spread) == pytest.approx(0.2 * np.sqrt(1 + 1 / 16), rel=0.2)
     with pytest.raises(CameraError, match="-1"):
         exposure_jitter([image], np.random.default_rng(0), -1.0)
+
+
+def test_a_panorama_drawn_without_images_gets_the_gains_its_cameras_images_would_have():
+    rng = np.random.default_rng(3)
+    images = list(rng.integers(0, 256, (3, 5, 7, 3), dtype=np.uint8))
+    index = rng.choice(np.array([0, 2, 255], np.uint8), (5, 7))  # camera 1 gives nothing
+    pick = np.where(index == 255, 0, index)
+    drawn = np.take_along_axis(np.stack(images), pick[None, ..., None], axis=0)[0]
+    jittered = panorama_jitter(drawn, index, np.random.default_rng(9), 0.5)
+    each = exposure_jitter([drawn] * 3, np.random.default_rng(9), 0.5)
+    for camera in (0, 2):
+        np.testing.assert_array_equal(jittered[index == camera], each[camera][index == camera])
+    np.testing.assert_array_equal(jittered[index == 255], drawn[index == 255])
+    assert not np.array_equal(jittered, drawn)

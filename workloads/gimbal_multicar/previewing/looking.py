@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gimbal.data.stage import seed_of_item
 from gimbal.errors import ConfigError
 from gimbal.experiment.git_state import git_state
 from gimbal.experiment.loading import dump_yaml, load_experiment
@@ -63,8 +64,9 @@ def look_at_dataset(config: MulticarConfig, split: str, index: int) -> Looked:
     dataset = open_dataset(config.data)
     frames = dataset.car_frames(split)
     frame_id = frames[require_index(index, len(frames), split)]
-    fused = fuse(dataset, frame_id, config.data)
-    here = git_state(Path(__file__))
+    fused = fuse(
+        dataset, frame_id, config.data, seed_of_item(config.seed, "panoramas", str(frame_id))
+    )
     return Looked(
         id=frame_id,
         index=index,
@@ -80,12 +82,7 @@ def look_at_dataset(config: MulticarConfig, split: str, index: int) -> Looked:
             "legacy_crop": config.data.legacy_crop,
         },
         min_cos=config.data.panorama.view_selection_margin,
-        record={
-            "root": str(config.data.root),
-            "commit": here.get("commit"),
-            "dirty": here.get("dirty"),
-            "config_yaml": dump_yaml(config),
-        },
+        record=dataset_record(config),
     )
 
 
@@ -104,17 +101,10 @@ def look_at_run(reference: str, runs_dir: Path, split: str, index: int) -> Looke
     """
     from gimbal.data.reading import BlockReader
 
-    run = _run(reference, runs_dir)
-    folder = run.stages / "panoramas"
-    if not (folder / "manifest.json").is_file():
-        raise ConfigError(
-            f"run {run.id} has no finished stage 'panoramas'",
-            "finish it by running its config again: it continues",
-        )
-    rows = BlockReader(folder.resolve())
+    run = multicar_run(reference, runs_dir)
+    rows = BlockReader(panoramas_folder(run))
     members = np.flatnonzero(np.asarray(rows.column("split"), dtype=str) == split).tolist()
     row = rows[members[require_index(index, len(members), split)]]
-    description = describe_run(run)
     return Looked(
         id=CarFrameId(split, row["scenario"], row["agent_id"], row["frame"]),
         index=index,
@@ -123,11 +113,7 @@ def look_at_run(reference: str, runs_dir: Path, split: str, index: int) -> Looke
         rig=rig_of(row),
         facts={name: _plain(row[name]) for name in ("source", "depth_source", "depth_density")},
         min_cos=_margin(run, str(row["source"])),
-        record={
-            key: description[key]
-            for key in ("run_id", "experiment", "created", "command", "commit", "dirty")
-        }
-        | {"config_yaml": description["config_yaml"]},
+        record=run_record(run),
     )
 
 
@@ -147,7 +133,45 @@ def require_index(index: int, count: int, split: str) -> int:
     return index
 
 
-def _run(reference: str, runs_dir: Path) -> RunFolder:
+def dataset_record(config: MulticarConfig) -> dict[str, Any]:
+    """Return what made something of a data set: its folder, Gimbal's commit, the settings."""
+    here = git_state(Path(__file__))
+    return {
+        "root": str(config.data.root),
+        "commit": here.get("commit"),
+        "dirty": here.get("dirty"),
+        "config_yaml": dump_yaml(config),
+    }
+
+
+def run_record(run: RunFolder) -> dict[str, Any]:
+    """Return which run it was, its command, commit and config."""
+    description = describe_run(run)
+    names = ("run_id", "experiment", "created", "command", "commit", "dirty", "config_yaml")
+    return {name: description[name] for name in names}
+
+
+def panoramas_folder(run: RunFolder) -> Path:
+    """Return the folder of a run's panoramas.
+
+    Raises:
+        ConfigError: That stage is not finished.
+    """
+    folder = run.stages / "panoramas"
+    if not (folder / "manifest.json").is_file():
+        raise ConfigError(
+            f"run {run.id} has no finished stage 'panoramas'",
+            "finish it by running its config again: it continues",
+        )
+    return folder.resolve()
+
+
+def multicar_run(reference: str, runs_dir: Path) -> RunFolder:
+    """Return a run; `latest` is the newest multi-car one.
+
+    Raises:
+        ConfigError: There is none, or several fit.
+    """
     if reference == "latest":
         entries: Sequence[Any] = list_runs(runs_dir, "multicar")
         if entries:

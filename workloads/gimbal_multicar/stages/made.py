@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gimbal.data.stage import Item
 from gimbal_multicar.config import DataSettings, SyntheticSettings
 from gimbal_multicar.fusing import panorama_camera
 from gimbal_multicar.rows import RowSource, panorama_row
+from gimbal_vision.panoramas.exposure import panorama_jitter
 
 if TYPE_CHECKING:
     from gimbal_multicar.synthesis.fast import Scenario
@@ -38,14 +42,25 @@ def made_items(data: DataSettings, seed: int) -> list[Item]:
     return items
 
 
-def made_row(data: DataSettings, seed: int, item: Item) -> Mapping[str, Any]:
-    """Draw one car at one moment."""
+def made_row(data: DataSettings, seed: int, item: Item, item_seed: int) -> Mapping[str, Any]:
+    """Draw one car at one moment.
+
+    Args:
+        data: How.
+        seed: Of the streets.
+        item: Which of `made_items`.
+        item_seed: Of the exposure jitter, where `data` asks for one.
+    """
     from gimbal_multicar.synthesis.fast import render_panoramas
 
     made = _scenario(data.synthetic, seed, item["index"])
     frame, image = render_panoramas(
         made, item["frame"], item["agent"], panorama_camera(data.panorama), data.reference
     )
+    if data.exposure_jitter:
+        rng = np.random.default_rng(item_seed)
+        rgb = panorama_jitter(image.rgb, image.camera_index, rng, data.exposure_jitter)
+        image = replace(image, rgb=rgb)
     return panorama_row(frame, image, SOURCE)
 
 

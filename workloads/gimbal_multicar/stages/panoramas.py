@@ -105,7 +105,7 @@ class PanoramasStage(DataStage):
         """
         try:
             if self.root is None:
-                yield made_row(self.data, self.seed, item)
+                yield made_row(self.data, self.seed, item, self.item_seed(item))
             else:
                 yield self._real_row(item)
         except (DatasetError, VisionError) as error:
@@ -129,15 +129,15 @@ class PanoramasStage(DataStage):
         ]
 
     def _real_row(self, item: Item) -> Mapping[str, Any]:
-        fused = fuse(_dataset(self.data), _frame_id(item), self.data)
+        fused = fuse(_dataset(self.data), _frame_id(item), self.data, self.item_seed(item))
         return panorama_row(fused.frame, fused.image, fused.source)
 
 
 def panoramas_stage(data: DataSettings, seed: int) -> PanoramasStage:
     """Return the stage that a config asks for.
 
-    Settings that do not bear on the result (where files lie; streets where files are named) are
-    left out of those that enter the fingerprint.
+    Settings that do not bear on the result (where files lie; streets where files are named; then
+    the seed too, unless exposures are jittered) are left out of those that enter the fingerprint.
 
     Raises:
         ConfigError: The source's crop is asked for where there are no images to crop.
@@ -153,7 +153,7 @@ def panoramas_stage(data: DataSettings, seed: int) -> PanoramasStage:
     return PanoramasStage(
         name="panoramas",
         settings=data.model_copy(update=_PLACES | unused),
-        seed=0 if data.root is not None else seed,
+        seed=seed if data.root is None or data.exposure_jitter else 0,
         root=data.root.absolute() if data.root else None,
         depth_root=data.depth_root.absolute() if data.depth_root else None,
         cache_dir=data.cache_dir,

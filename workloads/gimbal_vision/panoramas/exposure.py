@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from gimbal_vision.errors import CameraError
+from gimbal_vision.panoramas.blending import NO_CAMERA
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
+DEFAULT_STRENGTH = 0.2
+
 
 def exposure_jitter(
-    images: Sequence[Bytes], rng: np.random.Generator, strength: float = 0.2
+    images: Sequence[Bytes], rng: np.random.Generator, strength: float = DEFAULT_STRENGTH
 ) -> list[Bytes]:
     """Return the images, each with a gain of its own, and a smaller one for each colour.
 
@@ -31,13 +34,46 @@ def exposure_jitter(
     Raises:
         CameraError: A negative strength.
     """
+    curves = _curves(len(images), rng, strength)
+    return [_looked_up(curve, image) for curve, image in zip(curves, images, strict=True)]
+
+
+def panorama_jitter(
+    rgb: Bytes, camera_index: Bytes, rng: np.random.Generator, strength: float = DEFAULT_STRENGTH
+) -> Bytes:
+    """Return a panorama that was drawn without images as cameras of their own exposure show it.
+
+    Args:
+        rgb: [H, W, 3] uint8.
+        camera_index: [H, W] uint8; what is no camera's (255) stays as it is. Steps between cameras
+            are hard, as nothing is mixed here.
+        rng: See `exposure_jitter`, which gives the same cameras the same gains.
+        strength: Likewise.
+
+    Raises:
+        CameraError: A negative strength.
+    """
+    jittered = rgb.copy()
+    cameras = [int(index) for index in np.unique(camera_index) if index != NO_CAMERA]
+    curves = _curves(max(cameras, default=-1) + 1, rng, strength)
+    for index in cameras:
+        own = camera_index == index
+        jittered[own] = _looked_up(curves[index], rgb[own])
+    return jittered
+
+
+def _curves(count: int, rng: np.random.Generator, strength: float) -> list[Bytes]:
+    """Return for each camera [256, 3] the new value of each old one, by colour."""
     if not strength >= 0.0:
         raise CameraError(f"an exposure jitter of {strength} is none", "give a strength >= 0")
     levels = np.arange(256, dtype=np.float64)[:, None]
-    jittered = []
-    for image in images:
+    curves = []
+    for _ in range(count):
         whole, *colours = rng.standard_normal(4)
         gains = np.exp(strength * (whole + 0.25 * np.array(colours)))
-        table = np.round(np.minimum(levels * gains, 255.0)).astype(np.uint8)
-        jittered.append(np.stack([table[image[..., c], c] for c in range(3)], axis=-1))
-    return jittered
+        curves.append(np.round(np.minimum(levels * gains, 255.0)).astype(np.uint8))
+    return curves
+
+
+def _looked_up(curve: Bytes, rgb: Bytes) -> Bytes:
+    return np.stack([curve[rgb[..., c], c] for c in range(3)], axis=-1)
