@@ -2,7 +2,7 @@
 
 There the four images go through crop-and-resize with the *panorama's* size before they are fused:
 800 x 600 becomes 1008 x 756 and then its middle 252 rows, so the vertical angle of view falls from
-84 to 33 degrees and 61 % of what the cameras saw is thrown away. Coverage .331 instead of .857 is
+84 to 33 degrees and 61 % of what the cameras saw is thrown away. Coverage .332 instead of .858 is
 its signature.
 """
 
