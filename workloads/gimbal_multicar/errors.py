@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from gimbal.errors import GimbalError
 
+COPY_ANEW = "copy the file anew, or leave this frame out"
+"""What to do about a file that is damaged."""
+
 
 class DatasetError(GimbalError):
     """A folder that is no data set, or a file of it that cannot be read.

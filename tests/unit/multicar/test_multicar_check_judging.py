@@ -18,12 +18,12 @@ from gimbal_multicar.checking.placement import (
     orders,
 )
 from gimbal_multicar.checking.poses import agree, extrinsic_mistakes, is_transposed
-from gimbal_multicar.checking.samples import spread
 from gimbal_multicar.checking.signatures import LEGACY, name_cause
 from gimbal_multicar.config import PanoramaSettings
 from gimbal_multicar.fusing import panorama_camera
 from gimbal_multicar.opv2v.axes import B, to_opencv, to_unreal
 from gimbal_multicar.opv2v.nominal import nominal_opv2v_rig
+from gimbal_multicar.spreading import spread
 from gimbal_vision.panoramas.coverage import expected_coverage
 from gimbal_vision.panoramas.legacy import legacy_crop_rig
 from gimbal_vision.poses import invert_pose
@@ -228,6 +228,8 @@ def test_samples_are_spread_and_repeat_with_the_seed() -> None:
     assert drawn == sorted(drawn) == spread(items, 8, seed=3) != spread(items, 8, seed=4)
     assert [d * 8 // 100 for d in drawn] == list(range(8))
     assert spread(items[:5], 8, seed=0) == items[:5]
+    assert spread(items, 4) == [12, 37, 62, 87]
+    assert spread(items, 100) == items
 
 
 def test_what_cannot_be_told_never_passes() -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gimbal.errors import GimbalError
 from gimbal_multicar.opv2v.images import read_rgb
 from gimbal_multicar.opv2v.model import CarFrame, CarFrameId
+from gimbal_multicar.spreading import spread
 from gimbal_vision.cameras import Pinhole
 from gimbal_vision.panoramas.legacy import legacy_crop
 from gimbal_vision.panoramas.rig import Rig, RigCamera
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Doubles = np.ndarray[Any, np.dtype[np.floating[Any]]]
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,23 +92,11 @@ def points_in_car(sample: CarSample) -> Doubles:
     return np.asarray(transform_points(car_from_lidar, np.asarray(sample.points_lidar, np.float64)))
 
 
-def spread(items: Sequence[_T], count: int, seed: int) -> list[_T]:
-    """Return `count` items in order, one drawn from each of as many equal parts."""
-    if len(items) <= count:
-        return list(items)
-    rng = np.random.default_rng(seed)
-    edges = np.linspace(0, len(items), count + 1)
-    return [
-        items[int(rng.integers(int(low), max(int(high), int(low) + 1)))]
-        for low, high in pairwise(edges)
-    ]
-
-
 def chosen_cars(dataset: Opv2v, split: str, moments: int, seed: int) -> list[CarFrameId]:
     """Return the cars of some moments of a split."""
     return [
         CarFrameId(split, moment.scenario, agent, moment.frame)
-        for moment in spread(dataset.moments(split), moments, seed)
+        for moment in spread(dataset.moments(split), moments, seed=seed)
         for agent in moment.agents
     ]
 

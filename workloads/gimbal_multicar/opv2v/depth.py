@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gimbal_multicar.errors import DatasetError
-from gimbal_multicar.opv2v.images import REMEDY, read_raw
+from gimbal_multicar.errors import COPY_ANEW, DatasetError
+from gimbal_multicar.opv2v.images import read_raw
 from gimbal_multicar.opv2v.model import CarFrame, CarFrameId
 from gimbal_multicar.opv2v.naming import depth_npy_name, depth_png_name
 from gimbal_multicar.opv2v.pcd import LidarPoints, read_pcd
@@ -145,7 +145,7 @@ def read_depth_npy(path: Path, size: tuple[int, int]) -> Floats:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         lines = str(error).splitlines() or ["no array"]
-        raise DatasetError(f"{path} cannot be read ({lines[0][:120]})", REMEDY) from error
+        raise DatasetError(f"{path} cannot be read ({lines[0][:120]})", COPY_ANEW) from error
     shape = getattr(mapped, "shape", ())
     if shape not in (size, (*size, 1)) or mapped.dtype.kind not in "fiu":
         raise _unfit(path, f"is {mapped.dtype} {list(shape)}", size)

@@ -18,7 +18,7 @@ import numpy as np
 
 from gimbal.errors import ConfigError
 from gimbal.experiment.yaml_reading import Dialect, read_yaml
-from gimbal_multicar.errors import DatasetError
+from gimbal_multicar.errors import COPY_ANEW, DatasetError
 from gimbal_multicar.opv2v.axes import x_to_world
 from gimbal_multicar.opv2v.boxes import VEHICLE_COLUMNS
 from gimbal_multicar.opv2v.numpy_tags import NUMPY_TAGS
@@ -28,7 +28,6 @@ FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 MAX_BYTES = 4 << 20
 DIALECT = Dialect(max_values=200_000, tags=NUMPY_TAGS)
-REMEDY = "copy the file anew, or leave this frame out"
 
 _CAMERA = re.compile(r"camera(0|[1-9][0-9]{0,2})")
 _VECTORS = ("location", "angle", "center", "extent")
@@ -76,11 +75,11 @@ def _mapping(path: Path) -> Mapping[str, Any]:
         _refuse_cut(path)
         data = read_yaml(path, DIALECT).data
     except ConfigError as error:
-        raise DatasetError(error.message, REMEDY) from error
+        raise DatasetError(error.message, COPY_ANEW) from error
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error.strerror})", REMEDY) from error
+        raise DatasetError(f"{path} cannot be read ({error.strerror})", COPY_ANEW) from error
     if not isinstance(data, dict):
-        raise DatasetError(f"{path} holds no keys and values", REMEDY)
+        raise DatasetError(f"{path} holds no keys and values", COPY_ANEW)
     return data
 
 
@@ -91,10 +90,10 @@ def _refuse_cut(path: Path) -> None:
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         if size > MAX_BYTES:
-            raise DatasetError(f"{path} is larger than {MAX_BYTES >> 20} MiB", REMEDY)
+            raise DatasetError(f"{path} is larger than {MAX_BYTES >> 20} MiB", COPY_ANEW)
         file.seek(max(0, size - 1))
         if file.read(1) != b"\n":
-            raise DatasetError(f"{path} is {'truncated' if size else 'empty'}", REMEDY)
+            raise DatasetError(f"{path} is {'truncated' if size else 'empty'}", COPY_ANEW)
 
 
 def _record(fields: _Fields) -> FrameRecord:
@@ -160,7 +159,7 @@ class _Fields:
 
     def wrong(self, key: str, problem: str) -> DatasetError:
         name = f"{self.data_name}.{key}" if self.data_name and key != self.data_name else key
-        return DatasetError(f"{self.path}: {name} {problem}", REMEDY)
+        return DatasetError(f"{self.path}: {name} {problem}", COPY_ANEW)
 
     def get(self, key: str) -> Any:
         try:

@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from gimbal_multicar.errors import DatasetError
+from gimbal_multicar.errors import COPY_ANEW, DatasetError
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 40_000_000
-REMEDY = "copy the file anew, or leave this frame out"
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK_OVERHEAD = 12
@@ -85,9 +84,9 @@ def _decode(path: Path, size: tuple[int, int] | None, flags: int) -> np.ndarray[
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise DatasetError(f"{path} cannot be decoded ({error.err})", REMEDY) from error
+        raise DatasetError(f"{path} cannot be decoded ({error.err})", COPY_ANEW) from error
     if image is None:
-        raise DatasetError(f"{path} cannot be decoded", REMEDY)
+        raise DatasetError(f"{path} cannot be decoded", COPY_ANEW)
     decoded: np.ndarray[Any, Any] = image
     return decoded
 
@@ -95,24 +94,24 @@ def _decode(path: Path, size: tuple[int, int] | None, flags: int) -> np.ndarray[
 def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise DatasetError(f"{path} is larger than {MAX_BYTES >> 20} MiB", REMEDY)
+            raise DatasetError(f"{path} is larger than {MAX_BYTES >> 20} MiB", COPY_ANEW)
         return path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: OSError) -> DatasetError:
-    return DatasetError(f"{path} cannot be read ({error.strerror})", REMEDY)
+    return DatasetError(f"{path} cannot be read ({error.strerror})", COPY_ANEW)
 
 
 def _header_size(data: bytes, path: Path) -> tuple[int, int]:
     if not data:
-        raise DatasetError(f"{path} is empty", REMEDY)
+        raise DatasetError(f"{path} is empty", COPY_ANEW)
     if not data.startswith(_SIGNATURE) or data[12:16] != b"IHDR" or len(data) < 24:
-        raise DatasetError(f"{path} is no PNG file", REMEDY)
+        raise DatasetError(f"{path} is no PNG file", COPY_ANEW)
     width, height = struct.unpack(">II", data[16:24])
     if not 0 < width * height <= MAX_PIXELS:
-        raise DatasetError(f"{path} says it has {width}x{height} pixels", REMEDY)
+        raise DatasetError(f"{path} says it has {width}x{height} pixels", COPY_ANEW)
     return height, width
 
 
@@ -127,8 +126,8 @@ def _check_chunks(data: bytes, path: Path) -> None:
             break
         (checksum,) = struct.unpack_from(">I", data, end - 4)
         if zlib.crc32(view[at + 4 : end - 4]) != checksum:
-            raise DatasetError(f"{path} is damaged: a checksum is wrong", REMEDY)
+            raise DatasetError(f"{path} is damaged: a checksum is wrong", COPY_ANEW)
         if data[at + 4 : at + 8] == b"IEND":
             return
         at = end
-    raise DatasetError(f"{path} is truncated", REMEDY)
+    raise DatasetError(f"{path} is truncated", COPY_ANEW)

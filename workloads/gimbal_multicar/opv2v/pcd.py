@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gimbal_multicar.errors import DatasetError
+from gimbal_multicar.errors import COPY_ANEW, DatasetError
 from gimbal_multicar.opv2v.axes import points_to_opencv, points_to_unreal
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -27,7 +27,6 @@ MAX_BYTES = 1 << 28
 MAX_LZF_RATIO = 256
 """LZF copies at most 264 bytes per 3 bytes of input."""
 MAX_HEADER_BYTES = 4096
-REMEDY = "copy the file anew, or leave this frame out"
 
 _DATA_LINE = re.compile(rb"^DATA[ \t]+(\w+)[ \t]*\r?\n", re.MULTILINE)
 _COLOURS = ("rgb", "rgba")
@@ -214,7 +213,7 @@ _SMALLEST_NORMAL = 2.0**-126
 
 
 def _bad(path: Path, problem: str) -> DatasetError:
-    return DatasetError(f"{path} {problem}", REMEDY)
+    return DatasetError(f"{path} {problem}", COPY_ANEW)
 
 
 def _short(error: Exception) -> str:

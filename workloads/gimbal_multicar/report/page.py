@@ -12,7 +12,8 @@ from gimbal.pages.skeleton import Page, render_page, section
 from gimbal.pages.tables import plain_table
 from gimbal_multicar.report.bev import moment_figure
 from gimbal_multicar.report.figures import Figure, survey_figures
-from gimbal_multicar.report.pictures import contact_sheet, spread
+from gimbal_multicar.report.pictures import contact_sheet
+from gimbal_multicar.spreading import spread
 
 if TYPE_CHECKING:
     from gimbal.data.reading import BlockReader

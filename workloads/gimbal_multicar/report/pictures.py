@@ -6,8 +6,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gimbal.pages.markup import Html, el
 from gimbal_multicar.drawing import (
     LAYERS,
@@ -18,6 +16,7 @@ from gimbal_multicar.drawing import (
     range_picture,
 )
 from gimbal_multicar.row_reading import image_of
+from gimbal_multicar.spreading import spread
 
 if TYPE_CHECKING:
     from gimbal.data.reading import BlockReader
@@ -39,12 +38,6 @@ def contact_sheet(rows: BlockReader, splits: Mapping[str, Sequence[int]]) -> Htm
         parts.append(el("h3", split))
         parts += [panorama_figure(rows[index]) for index in chosen]
     return el("div", layer_key(), parts, class_="sheet")
-
-
-def spread(items: Sequence[int], count: int) -> list[int]:
-    """Return at most `count` items, evenly spaced and never the same twice."""
-    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[place] for place in places]
 
 
 def panorama_figure(row: Mapping[str, Any]) -> Html:

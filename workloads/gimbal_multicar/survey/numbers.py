@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gimbal_multicar.row_reading import camera_of, rig_of
+from gimbal_multicar.spreading import spread
 from gimbal_vision.panoramas.coverage import expected_coverage
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def split_numbers(
 def _masks(rows: BlockReader, wanted: Sequence[int], min_cos: float) -> Masks:
     masks = Masks()
     expected: dict[str, float] = {}
-    for index in _evenly(wanted, MOST):
+    for index in spread(wanted, MOST):
         row = rows[index]
         if row["rig"] not in expected:
             expected[row["rig"]] = expected_coverage(rig_of(row), camera_of(row), min_cos)
@@ -172,10 +173,3 @@ def _quantiles(values: Floats) -> dict[str, float | None]:
         return dict.fromkeys(names)
     found = np.quantile(values, (0.0, 0.5, 0.9, 1.0))
     return {name: float(value) for name, value in zip(names, found, strict=True)}
-
-
-def _evenly(items: Sequence[int], most: int) -> list[int]:
-    if len(items) <= most:
-        return list(items)
-    places = np.linspace(0, len(items) - 1, most).round().astype(int)
-    return [items[place] for place in places]
