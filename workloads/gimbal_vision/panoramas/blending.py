@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from gimbal_vision.panoramas.model import BuildOptions
+from gimbal_vision.panoramas.model import NO_CAMERA, BuildOptions
 from gimbal_vision.panoramas.rig import Rig
 from gimbal_vision.panoramas.sighting import Sighting
 
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
-NO_CAMERA = 255
-"""What `camera_index` says where no camera sees."""
-
 LEAST_WEIGHT = 1e-6
 """Weight on the very border of an image, so that a pixel only borders see still has a colour."""
+
+OUTSIDE_PX = -1e9
+"""Distance to the border of an image that does not show the pixel: finite, so that two of them can
+be compared without inf - inf."""
 
 
 def smoothstep(t: FloatArray) -> FloatArray:
@@ -55,11 +56,11 @@ def blend_weights(rig: Rig, sighting: Sighting, options: BuildOptions) -> FloatA
     if options.blend == "nearest":
         chosen = primary_camera(sighting, sighting.seen.astype(np.float64))
         return np.stack([(chosen == i).astype(np.float64) for i in range(len(rig.cameras))])
-    borders = np.full(sighting.seen.shape, -np.inf)
+    borders = np.full(sighting.seen.shape, OUTSIDE_PX)
     for i, camera in enumerate(rig.cameras):
         size = camera.camera.height, camera.camera.width
         distance = np.maximum(border_distance(sighting.u[i], sighting.v[i], *size), 0.0)
-        borders[i] = np.where(sighting.seen[i], distance, -np.inf)
+        borders[i] = np.where(sighting.seen[i], distance, OUTSIDE_PX)
     ramp = np.maximum(smoothstep(borders / options.feather_px), LEAST_WEIGHT)
     weights = np.where(sighting.seen, ramp * _lead(borders, options.feather_px), 0.0)
     total = weights.sum(axis=0)
@@ -73,8 +74,8 @@ def _lead(borders: FloatArray, feather_px: float) -> FloatArray:
     for i in range(len(borders)):
         rivals = np.delete(borders, i, axis=0)
         if len(rivals):
-            rival = np.maximum(rivals.max(axis=0), -1e9)
-            leads[i] = smoothstep(0.5 + (borders[i] - rival) / (2.0 * feather_px))
+            lead = borders[i] - rivals.max(axis=0)
+            leads[i] = smoothstep(0.5 + lead / (2.0 * feather_px))
     return leads
 
 

@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 
 from gimbal_vision.cameras import Panorama, Pinhole
+from gimbal_vision.panoramas.model import MIN_COS_VIEW_ANGLE
 from gimbal_vision.panoramas.rig import Rig
 
 FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
-
-MIN_COS_VIEW_ANGLE = 0.05
-"""The builder's default, which is the source's `view_selection_margin`."""
 
 SUPERSAMPLE = 2
 

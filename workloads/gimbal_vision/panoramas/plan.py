@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from gimbal_vision.panoramas.blending import NO_CAMERA
+from gimbal_vision.panoramas.model import NO_CAMERA
 from gimbal_vision.panoramas.rig import Rig
 from gimbal_vision.panoramas.table import RemapTable
 from gimbal_vision.rendering.jit import kernel

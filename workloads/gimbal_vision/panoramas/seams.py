@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from gimbal_vision.panoramas.blending import NO_CAMERA
 from gimbal_vision.panoramas.builder import PanoramaBuilder
-from gimbal_vision.panoramas.model import PanoramaImage
+from gimbal_vision.panoramas.model import NO_CAMERA, PanoramaImage
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -109,7 +108,7 @@ class SeamMeter:
         )
 
     def _comparable(self, image: PanoramaImage, camera: int) -> Array:
-        rotates = self._single[camera].options.warp == "rotation"
+        rotates = self._single[camera].options.warp in ("rotation", "ranges")
         return image.coverage if rotates else image.valid
 
 

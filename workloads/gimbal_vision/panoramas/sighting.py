@@ -1,4 +1,4 @@
-"""Where each camera of a rig sees a direction or a point.
+"""Where each camera of a rig sees a direction.
 
 A camera sees what projects to 0 <= u <= W and 0 <= v <= H in continuous coordinates (pixel centres
 at +.5), the outer halves of its border pixels included. The narrower rule that a bilinear lookup
@@ -24,32 +24,30 @@ EDGE_PX = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """One camera, or with a leading axis of N all cameras, looking at an array of points.
+    """One camera, or with a leading axis of N all cameras, looking along an array of rays.
 
     Attributes:
         u: [...] float64 pixels from the left edge, centres at +.5; NaN behind the camera.
         v: [...] float64 pixels from the upper edge.
-        cosine: [...] float64 of the angle between the optical axis and the line to the point.
-        range_m: [...] float64 distance from the optical centre; 1 for directions.
+        cosine: [...] float64 of the angle between the optical axis and the ray.
         seen: [...] bool.
     """
 
     u: FloatArray
     v: FloatArray
     cosine: FloatArray
-    range_m: FloatArray
     seen: Bools
 
 
 def sight_directions(camera: RigCamera, rays_car: FloatArray, min_cosine: float) -> Sighting:
     """Return where a camera sees what lies infinitely far along unit rays of the car's frame."""
-    return _sight(camera, rays_car @ camera.car_from_camera[:3, :3], min_cosine)
-
-
-def sight_points(camera: RigCamera, points_car: FloatArray, min_cosine: float) -> Sighting:
-    """Return where a camera sees points [..., 3] of the car's frame; nothing hides them."""
-    offsets = points_car - camera.car_from_camera[:3, 3]
-    return _sight(camera, offsets @ camera.car_from_camera[:3, :3], min_cosine)
+    rays = rays_car @ camera.car_from_camera[:3, :3]
+    pixels, _ = camera.camera.project(rays)
+    u, v, cosine = pixels[..., 0], pixels[..., 1], rays[..., 2]
+    model = camera.camera
+    inside = (u >= -EDGE_PX) & (u <= model.width + EDGE_PX)
+    inside &= (v >= -EDGE_PX) & (v <= model.height + EDGE_PX)
+    return Sighting(u=u, v=v, cosine=cosine, seen=inside & (cosine > min_cosine))
 
 
 def all_directions(rig: Rig, rays_car: FloatArray, min_cosine: float) -> Sighting:
@@ -59,16 +57,5 @@ def all_directions(rig: Rig, rays_car: FloatArray, min_cosine: float) -> Sightin
         u=np.stack([s.u for s in each]),
         v=np.stack([s.v for s in each]),
         cosine=np.stack([s.cosine for s in each]),
-        range_m=np.stack([s.range_m for s in each]),
         seen=np.stack([s.seen for s in each]),
     )
-
-
-def _sight(camera: RigCamera, points_camera: FloatArray, min_cosine: float) -> Sighting:
-    pixels, range_m = camera.camera.project(points_camera)
-    u, v = pixels[..., 0], pixels[..., 1]
-    cosine = points_camera[..., 2] / np.maximum(range_m, np.finfo(np.float64).tiny)
-    model = camera.camera
-    inside = (u >= -EDGE_PX) & (u <= model.width + EDGE_PX)
-    inside &= (v >= -EDGE_PX) & (v <= model.height + EDGE_PX)
-    return Sighting(u=u, v=v, cosine=cosine, range_m=range_m, seen=inside & (cosine > min_cosine))

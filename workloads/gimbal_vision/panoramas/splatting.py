@@ -1,4 +1,4 @@
-"""Throw every pixel of every camera onto the panorama by its depth; the nearest surface stays.
+"""Throw measurements onto the panorama: camera pixels with depth, and points; the nearest stays.
 
 Within one panorama pixel and one surface (ranges that agree) the point closest to the pixel's
 centre wins, not the nearest: on a road seen at a grazing angle, the nearest of the points that
@@ -71,6 +71,78 @@ def _aim_row(depth: Floats, rays: Floats, pose: Floats, panorama: Floats, out: F
 
 
 @kernel()
+def _aim_points(points: Floats, panorama: Floats, out: Floats) -> None:
+    """Write range, column and row of points [w, 3] of the car's frame into `out` [3, w].
+
+    Args:
+        points: Those that are not finite are not thrown.
+        panorama: See `_aim_row`.
+        out: Range -1 where nothing is to be thrown.
+    """
+    width, fy, cy, cylinder, limit = panorama[1:6]
+    per_radian = width / np.float32(2 * np.pi)
+    for i in range(len(points)):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        level = np.sqrt(x * x + z * z)
+        r = np.sqrt(level * level + y * y)
+        tangent = y / max(level, np.float32(1e-30))
+        rise = tangent if cylinder > np.float32(0) else _arc(y, level)
+        out[0, i] = r if np.float32(0) < r <= limit else np.float32(-1)
+        out[1, i] = _arc(x, z) * per_radian + np.float32(0.5) * width
+        out[2, i] = cy + fy * rise
+
+
+@kernel()
+def _keep(
+    aimed: Floats,
+    panorama: Floats,
+    source: tuple[int, int],
+    nearest: tuple[Floats, Floats, Ids, Bytes],
+) -> None:
+    """Enter what was aimed [3, w] into the panorama where it is nearest.
+
+    Args:
+        aimed: Range, column and row.
+        panorama: See `_aim_row`.
+        source: int of the camera, and index of the first pixel; the others follow.
+        nearest: See `splat`.
+    """
+    agree = panorama[6]
+    camera, first = source
+    best, offset, pixel, by = nearest
+    height, width = np.int32(panorama[0]), np.int32(panorama[1])
+    one = np.float32(1)
+    for i in range(aimed.shape[1]):
+        r, u, v = aimed[0, i], aimed[1, i], aimed[2, i]
+        if not (r > np.float32(0) and v >= np.float32(0) and v < panorama[0]):
+            continue
+        column, row = min(np.int32(u), width - 1), min(np.int32(v), height - 1)
+        du, dv = u - column - np.float32(0.5), v - row - np.float32(0.5)
+        d = du * du + dv * dv
+        k = row * width + column
+        closer = r < best[k] * (one - agree)
+        if closer or (r <= best[k] * (one + agree) and d < offset[k]):
+            best[k], offset[k], by[k] = r, d, camera
+            pixel[k] = first + i
+
+
+@kernel()
+def splat_points(
+    points: Floats, panorama: Floats, nearest: tuple[Floats, Floats, Ids, Bytes]
+) -> None:
+    """Throw points [P, 3] of the car's frame onto the panorama; they are of no camera and pixel.
+
+    Args:
+        points: Those that are not finite are left out.
+        panorama: See `_aim_row`.
+        nearest: See `splat`; pixel indices are of no use afterwards.
+    """
+    aimed = np.empty((3, len(points)), np.float32)
+    _aim_points(points, panorama, aimed)
+    _keep(aimed, panorama, (255, 0), nearest)
+
+
+@kernel()
 def splat(
     depth: Floats,
     rays: tuple[Floats, Floats],
@@ -90,30 +162,15 @@ def splat(
         nearest: For each panorama pixel, flat: range (inf so far where none), squared distance of
             the point from the pixel's centre, index of the pixel it came from, and its camera.
     """
-    agree = panorama[6]
     camera, first = source
-    best, offset, pixel, by = nearest
     h, w = depth.shape
-    height, width = np.int32(panorama[0]), np.int32(panorama[1])
     row_rays = np.empty(w + 1, np.float32)
     row_rays[:w] = rays[0]
     out = np.empty((3, w), np.float32)
-    one = np.float32(1)
     for j in range(h):
         row_rays[w] = rays[1][j]
         _aim_row(depth[j], row_rays, pose, panorama, out)
-        for i in range(w):
-            r, u, v = out[0, i], out[1, i], out[2, i]
-            if not (r > np.float32(0) and v >= np.float32(0) and v < panorama[0]):
-                continue
-            column, row = min(np.int32(u), width - 1), min(np.int32(v), height - 1)
-            du, dv = u - column - np.float32(0.5), v - row - np.float32(0.5)
-            d = du * du + dv * dv
-            k = row * width + column
-            closer = r < best[k] * (one - agree)
-            if closer or (r <= best[k] * (one + agree) and d < offset[k]):
-                best[k], offset[k], by[k] = r, d, camera
-                pixel[k] = first + j * w + i
+        _keep(out, panorama, (camera, first + j * w), nearest)
 
 
 @kernel()

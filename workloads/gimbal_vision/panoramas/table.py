@@ -15,8 +15,8 @@ import numpy as np
 
 from gimbal_vision.cameras import Panorama
 from gimbal_vision.errors import CameraError
-from gimbal_vision.panoramas.blending import NO_CAMERA, blend_weights, primary_camera
-from gimbal_vision.panoramas.model import BuildOptions
+from gimbal_vision.panoramas.blending import blend_weights, primary_camera
+from gimbal_vision.panoramas.model import NO_CAMERA, BuildOptions
 from gimbal_vision.panoramas.rig import Rig
 from gimbal_vision.panoramas.sighting import Sighting, all_directions
 
@@ -37,7 +37,8 @@ class RemapTable:
     the border pixel is repeated outwards.
 
     Attributes:
-        camera_index: [H, W] uint8 camera that gives depth and most of the colour, 255 where none.
+        camera_index: [H, W] uint8 camera that gives depth and most of the colour, `NO_CAMERA` where
+            none.
         x: [H, W] float32 column in that camera's image; 0 where none sees.
         y: [H, W] float32 row.
         weight: [H, W] float32 share of that camera's colour, 0 where none sees.

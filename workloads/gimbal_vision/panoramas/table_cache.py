@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from gimbal_vision.cameras import Panorama
-from gimbal_vision.panoramas.blending import NO_CAMERA
-from gimbal_vision.panoramas.model import BuildOptions
+from gimbal_vision.panoramas.model import NO_CAMERA, BuildOptions
 from gimbal_vision.panoramas.rig import Rig
 from gimbal_vision.panoramas.table import Bytes, Floats, RemapTable, make_table, table_key
 

@@ -1,4 +1,4 @@
-"""Panoramas as their own centre would see them: the warps that use depth.
+"""Panoramas as their own centre would see them: the warps that use dense depth.
 
 A camera 3 m from the centre sees a car at 10 m 47 columns away from where the centre would. Both
 warps first find each pixel's range as seen from the centre: `splat` by throwing every camera pixel
@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from gimbal_vision.cameras import Cylindrical, Panorama
+from gimbal_vision.cameras import Panorama
 from gimbal_vision.panoramas.hiding import colour_hidden
-from gimbal_vision.panoramas.model import BuildOptions
+from gimbal_vision.panoramas.model import NO_CAMERA, BuildOptions
 from gimbal_vision.panoramas.packing import KNOWN, SKY, pack_cameras, pack_scene, pack_settings
 from gimbal_vision.panoramas.resolving import colour_points, solve_ranges
 from gimbal_vision.panoramas.rig import Rig
-from gimbal_vision.panoramas.splatting import bridge_gaps, splat
+from gimbal_vision.panoramas.splatter import Splatter
+from gimbal_vision.panoramas.splatting import bridge_gaps
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -70,14 +71,7 @@ class Warper:
         self._rays = np.ascontiguousarray(camera.rays().reshape(-1, 3), np.float64)
         self._cameras = pack_cameras(rig)
         self._settings = pack_settings(options)
-        self._poses = [
-            np.concatenate([p[:3, :3].ravel(), p[:3, 3]]).astype(np.float32)
-            for p in rig.car_from_cameras
-        ]
-        self._image_rays = [
-            (m.z_one_rays()[0, :, 0].astype(np.float32), m.z_one_rays()[:, 0, 1].astype(np.float32))
-            for m in (c.camera for c in rig.cameras)
-        ]
+        self._splatter = Splatter(rig, camera, options)
 
     def warp(self, images: Sequence[Bytes], depths: Sequence[Floats], coverage: Bools) -> Warped:
         """Return the panorama; arguments as for `PanoramaBuilder.build`.
@@ -91,9 +85,9 @@ class Warper:
         scene = pack_scene(images, depths)
         state = coverage.reshape(-1).astype(np.uint8)
         splats = self._options.warp == "splat"
-        found = self._splatted(scene[0]) if splats else self._solved(scene[0], state)
+        found = self._splatted(depths) if splats else self._solved(scene[0], state)
         rgb = np.zeros((*shape, 3), np.uint8)
-        index = np.full(shape, 255, np.uint8)
+        index = np.full(shape, NO_CAMERA, np.uint8)
         turned = np.ones(state.size, np.float32)
         out = (rgb.reshape(-1, 3), index.reshape(-1), state, turned)
         origin = (found.pixels, found.owners)
@@ -110,25 +104,16 @@ class Warper:
             moved_share=float(np.count_nonzero(moved)) / max(int(np.count_nonzero(state)), 1),
         )
 
-    def _splatted(self, depths: Floats) -> _Found:
+    def _splatted(self, depths: Sequence[Floats]) -> _Found:
         camera, options = self._camera, self._options
-        size = camera.height * camera.width
-        ranges, offsets = np.full(size, np.inf, np.float32), np.full(size, np.inf, np.float32)
-        pixels, owners = np.full(size, -1, np.int32), np.full(size, 255, np.uint8)
-        rows = [camera.fy, camera.cy, isinstance(camera, Cylindrical)]
-        thresholds = [options.max_range_m, options.depth_consistency]
-        geometry = np.array([camera.height, camera.width, *rows, *thresholds], np.float32)
-        for i, (lens, pose) in enumerate(zip(self._cameras, self._poses, strict=True)):
-            height, width, first = (int(n) for n in lens[16:])
-            depth = depths[first : first + height * width].reshape(height, width)
-            nearest = (ranges, offsets, pixels, owners)
-            splat(depth, self._image_rays[i], pose, geometry, (i, first), nearest)
+        found = self._splatter.splat(depths)
         shape = (camera.height, camera.width)
-        guesses = bridge_gaps(ranges, shape, options.max_hole_px, options.depth_consistency)
-        return _Found(ranges, guesses, pixels, owners)
+        guesses = bridge_gaps(found.ranges, shape, options.max_hole_px, options.depth_consistency)
+        return _Found(found.ranges, guesses, found.pixels, found.owners)
 
     def _solved(self, depths: Floats, covered: Bytes) -> _Found:
         ranges = solve_ranges(self._rays, covered, self._cameras, depths, self._settings)
         no_guesses = np.full(ranges.size, np.inf, np.float32)
-        nowhere, nobody = np.full(ranges.size, -1, np.int32), np.full(ranges.size, 255, np.uint8)
+        nowhere = np.full(ranges.size, -1, np.int32)
+        nobody = np.full(ranges.size, NO_CAMERA, np.uint8)
         return _Found(ranges, no_guesses, nowhere, nobody)
