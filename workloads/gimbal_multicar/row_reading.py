@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from gimbal_vision.cameras import Cylindrical, Equirectangular, Panorama, Pinhole
+from gimbal_multicar.rows import CAMERA_NUMBERS
+from gimbal_vision.cameras import Panorama, Pinhole, camera_from
 from gimbal_vision.panoramas.model import PanoramaImage
 from gimbal_vision.panoramas.rig import Rig, RigCamera
 
 Row = Mapping[str, Any]
 
-_MODELS: Mapping[str, type[Panorama]] = {
-    kind.camera_model: kind for kind in (Equirectangular, Cylindrical)
-}
-
 
 def camera_of(row: Row) -> Panorama:
     """Return the panorama's geometry of a row."""
     height, width = row["coverage"].shape
-    _, fy, _, cy, _ = (float(value) for value in row["virtual_camera"])
-    return _MODELS[row["camera_model"]](height=height, width=width, fy=fy, cy=cy)
+    numbers = dict(zip(CAMERA_NUMBERS, row["virtual_camera"], strict=True))
+    described = {"model": row["camera_model"], "height": height, "width": width, **numbers}
+    return cast("Panorama", camera_from(described))
 
 
 def rig_of(row: Row) -> Rig:

@@ -15,8 +15,12 @@ import numpy as np
 from gimbal.data.schema import BlockSchema, Column
 from gimbal_multicar.config import PanoramaSettings
 from gimbal_multicar.opv2v.model import CarFrame
+from gimbal_vision.cameras import describe
 from gimbal_vision.panoramas.model import PanoramaImage
 from gimbal_vision.poses import invert_pose
+
+CAMERA_NUMBERS = ("fx", "fy", "cx", "cy", "fov_vertical")
+"""What `virtual_camera` holds, by the names that `gimbal_vision.cameras.describe` gives."""
 
 
 def panorama_schema(settings: PanoramaSettings) -> BlockSchema:
@@ -75,7 +79,7 @@ class RowSource:
 
 def panorama_row(frame: CarFrame, image: PanoramaImage, source: RowSource) -> Mapping[str, Any]:
     """Return one row."""
-    camera = image.camera
+    described = describe(image.camera)
     cameras = frame.rig.cameras
     car_from_world = invert_pose(frame.world_from_car)
     corners = [
@@ -95,10 +99,8 @@ def panorama_row(frame: CarFrame, image: PanoramaImage, source: RowSource) -> Ma
         "valid": image.valid,
         "camera_index": image.camera_index,
         "world_from_car": frame.world_from_car,
-        "camera_model": camera.camera_model,
-        "virtual_camera": np.array(
-            [camera.fx, camera.fy, camera.width / 2.0, camera.cy, camera.vfov_deg]
-        ),
+        "camera_model": described["model"],
+        "virtual_camera": np.array([described[name] for name in CAMERA_NUMBERS], np.float64),
         "camera_names": ",".join(frame.rig.names),
         "camera_K": np.stack([c.camera.K for c in cameras]),
         "camera_size": np.array([[c.camera.height, c.camera.width] for c in cameras], np.int32),

@@ -10,8 +10,6 @@ from gimbal_vision.cameras import (
     Equirectangular,
     Pinhole,
     point_map,
-    range_from_z_depth,
-    z_depth_from_range,
 )
 from gimbal_vision.errors import CameraError
 from gimbal_vision.lie import so3_exp
@@ -68,19 +66,10 @@ def test_depths_of_another_size_are_refused(camera):
 
 
 def test_depth_and_range_of_a_pinhole():
-    """R = z sqrt(1 + ((u - cx) / fx)^2 + ((v - cy) / fy)^2), and the way back."""
-    camera = CAMERAS[0]
-    z = np.random.default_rng(1).uniform(1.0, 90.0, (camera.height, camera.width))
-    ranges = range_from_z_depth(camera, z)
+    """R = z sqrt(1 + ((u - cx) / fx)^2 + ((v - cy) / fy)^2)."""
     u, v = np.meshgrid(np.arange(32) + 0.5, np.arange(24) + 0.5)
-    expected = z * np.sqrt(1 + ((u - 15) / 20) ** 2 + ((v - 11) / 22) ** 2)
-    np.testing.assert_allclose(ranges, expected, rtol=1e-6)
-    np.testing.assert_allclose(z_depth_from_range(camera, ranges), z, rtol=1e-6)
-    z[0, :3] = np.nan, 0.0, np.inf
-    assert (range_from_z_depth(camera, z)[0, :3] == 0).all()
-    for wrong in CAMERAS[1:]:
-        with pytest.raises(CameraError, match="no z-depth"):
-            range_from_z_depth(wrong, np.ones((24, 96)))
+    expected = np.sqrt(1 + ((u - 15) / 20) ** 2 + ((v - 11) / 22) ** 2)
+    np.testing.assert_allclose(CAMERAS[0].range_per_depth(), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("model", [Equirectangular, Cylindrical])

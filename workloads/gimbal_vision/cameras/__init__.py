@@ -9,7 +9,6 @@ from gimbal_vision.cameras.dispatch import (
     CameraKind,
     camera_from,
     describe,
-    known_models,
     model_name,
     register_camera,
 )
@@ -18,8 +17,6 @@ from gimbal_vision.cameras.pinhole import Pinhole
 from gimbal_vision.cameras.pointmaps import (
     PointMap,
     point_map,
-    range_from_z_depth,
-    z_depth_from_range,
 )
 from gimbal_vision.cameras.posed import PinholeCameras, from_integer_centres, to_integer_centres
 from gimbal_vision.cameras.recovery import RayFit, fit_panorama, fit_pinhole, recognise
@@ -40,13 +37,10 @@ __all__ = [
     "fit_panorama",
     "fit_pinhole",
     "from_integer_centres",
-    "known_models",
     "look_at",
     "model_name",
     "point_map",
-    "range_from_z_depth",
     "recognise",
     "register_camera",
     "to_integer_centres",
-    "z_depth_from_range",
 ]

@@ -67,11 +67,6 @@ def register_camera(kind: CameraKind) -> None:
     _names.update(dict.fromkeys(names, kind.name))
 
 
-def known_models() -> tuple[str, ...]:
-    """Return the names of the models that are there, without aliases."""
-    return tuple(_kinds)
-
-
 def model_name(name: str | None) -> str:
     """Return the model's own name of a name or alias in any case; None means a pinhole.
 

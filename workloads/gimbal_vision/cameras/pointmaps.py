@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gimbal_vision.cameras.base import CameraModel
-from gimbal_vision.cameras.pinhole import Pinhole
 from gimbal_vision.errors import CameraError
 from gimbal_vision.poses import is_rigid
 
@@ -67,35 +66,6 @@ def point_map(
         depth_along_ray=distance[..., None].astype(np.float32),
         known=known,
     )
-
-
-def range_from_z_depth(camera: Pinhole, z_depth_m: ArrayLike) -> Floats:
-    """Return [..., H, W] float32 distances along the rays of a z-depth image, 0 where unknown.
-
-    Args:
-        camera: A pinhole; no other model has z-depths.
-        z_depth_m: [..., H, W]; 0, negative or not finite where unknown.
-
-    Raises:
-        CameraError: The depths are not of the camera's size, or the camera is no pinhole.
-    """
-    z, _ = _known_ranges(_pinhole(camera), z_depth_m)
-    return (z * camera.range_per_depth()).astype(np.float32)
-
-
-def z_depth_from_range(camera: Pinhole, range_m: ArrayLike) -> Floats:
-    """Return [..., H, W] float32 z-depths of a range image, 0 where unknown; see above."""
-    distance, _ = _known_ranges(_pinhole(camera), range_m)
-    return (distance / camera.range_per_depth()).astype(np.float32)
-
-
-def _pinhole(camera: CameraModel) -> Pinhole:
-    if not isinstance(camera, Pinhole):
-        raise CameraError(
-            f"a {camera.camera_model} image has no z-depth: z is 0 or negative in half of it",
-            "keep ranges, the distances along the rays",
-        )
-    return camera
 
 
 def _known_ranges(

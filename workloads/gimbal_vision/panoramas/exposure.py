@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gimbal_vision.errors import CameraError
-from gimbal_vision.panoramas.blending import NO_CAMERA
+from gimbal_vision.panoramas.model import NO_CAMERA
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
