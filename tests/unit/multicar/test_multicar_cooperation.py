@@ -17,10 +17,11 @@ from gimbal.data.building import run_here
 from gimbal.data.writing import write_stage
 from gimbal.errors import ConfigError
 from gimbal_multicar.config import DataSettings, PanoramaSettings, SyntheticSettings
-from gimbal_multicar.cooperation import CoopPanoramas, coop_moments
+from gimbal_multicar.cooperation import CoopPanoramas, SeenThrough, coop_moments, seen_through
 from gimbal_multicar.cooperation.moments import CoopRule
 from gimbal_multicar.row_reading import camera_of
 from gimbal_multicar.stages.panoramas import panoramas_stage
+from gimbal_vision.cameras import Equirectangular
 
 WIDTH, HEIGHT = 256, 48
 DATA = DataSettings(
@@ -116,15 +117,6 @@ def test_view_zero_is_the_frame_and_the_others_are_metres_away(stage_dir: Path) 
         assert np.linalg.norm(view["camera_pose_trans"]) > 3
 
 
-def share_seen_through(main: dict[str, Any], points: Any, camera: Any) -> float:
-    """Share of another car's surface points in front of which the main car sees farther."""
-    uv, distance = camera.project(points)
-    inside = (uv[:, 1] >= 0) & (uv[:, 1] < HEIGHT) & (distance < 60) & (distance > 3)
-    u, v = uv[inside].astype(int).T
-    seen = main["depth_along_ray"][v, u, 0]
-    return float(((seen > 1.08 * distance[inside]) | (seen == 0)).mean())
-
-
 def test_what_one_car_measures_is_where_another_sees_it(stage_dir: Path) -> None:
     """A measured surface hides what is behind it from all cars; in a mirrored world not."""
     data = CoopPanoramas(stage_dir, rule=CoopRule(max_distance_m=200))
@@ -133,8 +125,28 @@ def test_what_one_car_measures_is_where_another_sees_it(stage_dir: Path) -> None
         camera = camera_of(data.reader[moment.rows[0]])
         for other in others:
             points = other["pts3d"][other["valid_mask"]].astype(np.float64)
-            assert share_seen_through(main, points, camera) < 0.1
-            assert share_seen_through(main, points * (-1, 1, 1), camera) > 0.25
+            sound = seen_through(main, camera, points)
+            assert sound.points > 300 and sound.share < 0.1 and not sound.suspect
+            mirrored = seen_through(main, camera, points * (-1, 1, 1))
+            assert mirrored.share > 0.25 and mirrored.suspect
+
+
+def test_a_point_before_what_a_car_sees_is_in_thin_air_and_one_on_it_or_behind_is_not() -> None:
+    camera = Equirectangular.from_vfov(12, 72, 60.0)
+    some = np.ones((12, 72), bool)
+    view = {
+        "coverage": some,
+        "non_ambiguous_mask": some,
+        "valid_mask": some & (np.arange(72) != 0),
+        "depth_along_ray": np.full((12, 72, 1), 20, np.float32),
+    }
+    ahead = np.array([[0, 0, 10.0], [0, 0, 20.0], [0, 0, 30.0], [0, 0, 2.0], [0, 0, 61.0]])
+    assert seen_through(view, camera, ahead) == SeenThrough(points=3, share=1 / 3)
+    sky = view | {"non_ambiguous_mask": ~some, "valid_mask": ~some}
+    assert seen_through(sky, camera, ahead) == SeenThrough(points=3, share=1.0)
+    unknown = view | {"valid_mask": ~some}
+    nothing = seen_through(unknown, camera, ahead)
+    assert nothing.points == 0 and np.isnan(nothing.share) and not nothing.suspect
 
 
 def test_a_data_set_survives_pickling_and_names_the_splits_it_has(stage_dir: Path) -> None:

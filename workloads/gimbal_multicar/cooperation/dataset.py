@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gimbal.errors import ConfigError
 from gimbal_multicar.cooperation.moments import CoopMoment, CoopRule, coop_moments
-from gimbal_multicar.cooperation.views import View, car_view
-from gimbal_vision.poses import relative_pose
+from gimbal_multicar.cooperation.views import View, car_view, main_from_cars
 
 if TYPE_CHECKING:
     from gimbal.data.reading import BlockReader
@@ -68,7 +65,4 @@ class CoopPanoramas(Sequence[list[View]]):
     def views(self, moment: CoopMoment) -> list[View]:
         """Return the views of a moment; view 0 is the main car with the identity as its pose."""
         rows = [self.reader[row] for row in moment.rows]
-        poses = np.stack([np.asarray(row["world_from_car"]) for row in rows])
-        main_from_cars = relative_pose(poses[:1], poses)
-        main_from_cars[0] = np.eye(4)
-        return [car_view(row, pose) for row, pose in zip(rows, main_from_cars, strict=True)]
+        return [car_view(row, pose) for row, pose in zip(rows, main_from_cars(rows), strict=True)]

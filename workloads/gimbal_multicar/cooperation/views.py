@@ -8,7 +8,7 @@ nothing has to guess a pinhole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ import numpy as np
 from gimbal_multicar.row_reading import camera_of
 from gimbal_vision.cameras.dispatch import describe
 from gimbal_vision.cameras.pointmaps import point_map
-from gimbal_vision.poses import matrix_to_quaternion
+from gimbal_vision.poses import matrix_to_quaternion, relative_pose
 
 View = dict[str, Any]
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 NORMALISATION = "dinov2"
 RGB_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -71,6 +72,14 @@ def car_view(row: Mapping[str, Any], main_from_car: np.ndarray[Any, Any]) -> Vie
         "agent_id": row["agent_id"],
         "is_synthetic": row["source"] == "synthetic",
     }
+
+
+def main_from_cars(rows: Sequence[Mapping[str, Any]]) -> Doubles:
+    """Return [N, 4, 4] poses in the first car's frame; its own is exactly the identity."""
+    poses: Doubles = np.stack([np.asarray(row["world_from_car"], np.float64) for row in rows])
+    relative: Doubles = np.asarray(relative_pose(poses[:1], poses))
+    relative[0] = np.eye(4)
+    return relative
 
 
 def normalised(rgb: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.float32]]:
