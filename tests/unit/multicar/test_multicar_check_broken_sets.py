@@ -260,7 +260,7 @@ def test_the_command_prints_one_object_and_fails_with_the_causes(
 ) -> None:
     root = sets.copied(sound, tmp_path / "broken")
     next(root.glob("validate/*/207/000070_camera2.png")).unlink()
-    ran = command(root, cache, "--splits", "validate")
+    ran = command(root, cache, "--splits", "val")
     assert isinstance(ran.exception, GateFailed)
     assert "images complete: missing images" in ran.exception.message
     report = json.loads(ran.stdout)
@@ -272,7 +272,8 @@ def test_the_command_prints_one_object_and_fails_with_the_causes(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--splits", "validation"), "should be 'train'"),
+        (("--splits", "train,validation"), "--splits 'train,validation': 'validation' is no split"),
+        (("--splits", ","), "no split is named"),
         (("data.panorama.hight=3",), "did you mean data.panorama.height"),
     ],
 )

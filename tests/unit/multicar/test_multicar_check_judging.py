@@ -17,7 +17,7 @@ from gimbal_multicar.checking.placement import (
     judge_placement,
     orders,
 )
-from gimbal_multicar.checking.poses import agree, extrinsic_mistakes, is_transposed
+from gimbal_multicar.checking.poses import agree, extrinsic_mistakes, looks_transposed
 from gimbal_multicar.checking.signatures import LEGACY, name_cause
 from gimbal_multicar.config import PanoramaSettings
 from gimbal_multicar.fusing import panorama_camera
@@ -168,8 +168,8 @@ def test_a_transposed_extrinsic_is_recognised_after_it_was_read() -> None:
     camera_from_lidar = np.asarray(invert_pose(posed))
     left = np.linalg.inv(np.swapaxes(camera_from_lidar, -1, -2))
     left[:, 3] = 0.0, 0.0, 0.0, 1.0
-    assert is_transposed(left, posed)
-    assert not is_transposed(posed, posed)
+    assert looks_transposed(left, posed).all()
+    assert not looks_transposed(posed, posed).any()
 
 
 @pytest.mark.parametrize(

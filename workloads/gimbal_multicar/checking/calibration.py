@@ -1,27 +1,25 @@
 """Whether calibration agrees with the images, with itself, and among cars.
 
-A camera's place on its car can be had in two ways: from its pose and the LiDAR's, and from the
-file's own `extrinsic`. It must come out the same, at every moment, for every car of a kind.
+A camera's place on its car by the poses must come out the same at every moment, for every car of a
+kind. The other way to that place, the files' `extrinsic`, is judged in `extrinsics`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
-from gimbal_multicar.checking.finding import Finding, Status, cannot_tell, ok, shortened
+from gimbal_multicar.checking.extrinsics import Extrinsics
+from gimbal_multicar.checking.finding import Finding, Status, ok, shortened
 from gimbal_multicar.checking.poses import (
     TOLERANCE_DEG,
     TOLERANCE_M,
     agree,
-    angle_deg,
-    camera_order,
     distance_m,
-    extrinsic_mistakes,
-    is_transposed,
     pose_mistakes,
 )
 from gimbal_multicar.checking.samples import CarSample
@@ -31,6 +29,8 @@ Doubles = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
 FIXED = "cameras fixed to their cars"
+_SAME = 1e-3
+"""Share by which intrinsics may differ."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +39,7 @@ class CalibrationMeasure:
 
     Attributes:
         place: `split/scenario/agent`.
+        frame: The moment.
         names: Cameras.
         intrinsics: [N, 4] fx, fy, cx, cy in pixels.
         calibrated: [N, 2] height, width that the principal points imply.
@@ -49,6 +50,7 @@ class CalibrationMeasure:
     """
 
     place: str
+    frame: str
     names: tuple[str, ...]
     intrinsics: Doubles
     calibrated: Doubles
@@ -62,6 +64,18 @@ class CalibrationMeasure:
         """[N, 4, 4] by the poses."""
         return np.asarray(invert_pose(self.world_from_lidar) @ self.world_from_cameras)
 
+    @property
+    def extrinsics(self) -> Extrinsics:
+        """What is written beside the poses."""
+        known = np.asarray(np.isfinite(self.written).all(axis=(-2, -1)))
+        return Extrinsics(
+            place=f"{self.place}/{self.frame}",
+            names=tuple(compress(self.names, known)),
+            written=self.written[known],
+            world_from_cameras=self.world_from_cameras[known],
+            world_from_lidar=self.world_from_lidar,
+        )
+
 
 def measure_calibration(sample: CarSample) -> CalibrationMeasure:
     """Return one car's calibration."""
@@ -72,6 +86,7 @@ def measure_calibration(sample: CarSample) -> CalibrationMeasure:
     k = [c.camera for c in cameras]
     return CalibrationMeasure(
         place=sample.place,
+        frame=sample.frame.id.frame,
         names=sample.rig.names,
         intrinsics=np.array([[c.fx, c.fy, c.cx, c.cy] for c in k]),
         calibrated=np.array([[c.height, c.width] for c in k]),
@@ -94,7 +109,6 @@ def judge_calibration(
     return (
         _image_size(measures, panorama),
         _intrinsics(measures),
-        _extrinsic(measures),
         _mounts(measures),
     )
 
@@ -137,73 +151,48 @@ def _size_cause(size: tuple[int, int], wanted: tuple[int, int], panorama: tuple[
 
 
 def _intrinsics(measures: Sequence[CalibrationMeasure]) -> Finding:
+    """Compare each camera with those of its name: cameras of one car may well differ."""
     name = "intrinsics equal across cars"
-    usual = np.median(np.concatenate([m.intrinsics for m in measures]), axis=0)
+    named: dict[str, list[Doubles]] = {}
+    for m in measures:
+        for camera, numbers in zip(m.names, m.intrinsics, strict=True):
+            named.setdefault(camera, []).append(numbers)
+    usual = {camera: np.median(numbers, axis=0) for camera, numbers in named.items()}
     apart = {
-        m.place: float(np.abs(m.intrinsics / usual - 1.0).max()) if usual.all() else 0.0
+        f"{m.place} {camera}": float(np.abs(numbers / usual[camera] - 1.0).max())
         for m in measures
+        for camera, numbers in zip(m.names, m.intrinsics, strict=True)
+        if usual[camera].all()
     }
-    odd = {place: value for place, value in apart.items() if value > 1e-3}
-    words = "fx {:.2f}, fy {:.2f}, cx {:g}, cy {:g}".format(*usual)
+    odd = {place: value for place, value in apart.items() if value > _SAME}
     if not odd:
-        return ok(name, words)
+        return ok(name, _lenses(usual))
     return Finding(
         name=name,
         status=Status.WARN,
         measured=f"differ by up to {max(odd.values()):.1%}",
-        expected=words,
-        cause="cars or cameras with other lenses or image sizes",
+        expected=_lenses(usual),
+        cause="cars with other lenses or image sizes",
         hint="nothing, if that is so: each panorama uses its own calibration",
         where=shortened(odd),
         count=len(odd),
     )
 
 
-def _extrinsic(measures: Sequence[CalibrationMeasure]) -> Finding:
-    name = "extrinsic against poses"
-    with_one = [m for m in measures if np.isfinite(m.written).all()]
-    if not with_one:
-        return cannot_tell(name, "the files have no extrinsic")
-    odd = [m for m in with_one if not agree(m.written, m.lidar_from_cameras)]
-    if not odd:
-        apart = max(distance_m(m.written, m.lidar_from_cameras) for m in with_one)
-        return ok(name, f"within {apart * 1000:.2f} mm", f"within {TOLERANCE_M * 1000:g} mm")
-    m = odd[0]
-    written, posed = m.written, m.lidar_from_cameras
-    return Finding(
-        name=name,
-        status=Status.FAIL,
-        measured=f"{distance_m(written, posed):.2f} m and {angle_deg(written, posed):.1f} degrees "
-        "apart",
-        expected=f"within {TOLERANCE_M:g} m and {TOLERANCE_DEG:g} degrees",
-        cause=_extrinsic_cause(odd),
-        hint="extrinsic must be T_camera<-lidar = inv(pose of camera) pose of LiDAR, in Unreal's "
-        "axes; readers that use it see nothing in its place",
-        where=shortened({m.place for m in odd}),
-        count=len({m.place for m in odd}),
-    )
-
-
-def _extrinsic_cause(odd: Sequence[CalibrationMeasure]) -> str:
-    for words, undo in extrinsic_mistakes().items():
-        if all(agree(undo(m.written), m.lidar_from_cameras) for m in odd):
-            return words
-    if all(is_transposed(m.written, m.lidar_from_cameras) for m in odd):
-        return "extrinsic transposed: its translation is in the last row"
-    order = camera_order(odd[0].written, odd[0].lidar_from_cameras)
-    if order is not None:
-        names = odd[0].names
-        mixed = ", ".join(f"{names[i]} has {names[j]}'s" for i, j in _moved(order))
-        return f"extrinsic of the cameras are mixed up: {mixed}"
-    for words, undo in pose_mistakes().items():
-        if all(agree(m.written, _undone(m, undo)) for m in odd):
-            return f"extrinsic is right, but {words}"
-    return "extrinsic and the poses are of different calibrations"
-
-
-def _moved(order: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Return which camera has whose, by the first."""
-    return sorted((i, j) for j, i in enumerate(order) if i != j)
+def _lenses(usual: Mapping[str, Doubles]) -> str:
+    """Return each lens in words, and which cameras have it where there are several."""
+    lenses: list[tuple[Doubles, list[str]]] = []
+    for camera in sorted(usual):
+        for numbers, cameras in lenses:
+            if np.allclose(numbers, usual[camera], rtol=_SAME):
+                cameras.append(camera)
+                break
+        else:
+            lenses.append((usual[camera], [camera]))
+    words = ["fx {:.2f}, fy {:.2f}, cx {:g}, cy {:g}".format(*numbers) for numbers, _ in lenses]
+    if len(lenses) == 1:
+        return words[0]
+    return "; ".join(f"{', '.join(c)}: {w}" for w, (_, c) in zip(words, lenses, strict=True))
 
 
 def _undone(m: CalibrationMeasure, undo: Any) -> Doubles:

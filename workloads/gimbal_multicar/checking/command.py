@@ -25,7 +25,7 @@ def check(
         Path | None, typer.Option("--depth-root", help="Folder of depth files, laid out alike.")
     ] = None,
     splits: Annotated[
-        str | None, typer.Option("--splits", help="Such as train,validate; all of them must exist.")
+        str | None, typer.Option("--splits", help="Such as train,val; all of them must exist.")
     ] = None,
     samples: Annotated[
         int, typer.Option("--samples", min=1, help="Moments of each split to look at closely.")
@@ -85,13 +85,28 @@ def _settings(
     if depth_root is not None:
         data["depth_root"] = str(depth_root)
     if splits is not None:
-        data["splits"] = [s.strip() for s in splits.split(",") if s.strip()]
+        data["splits"] = _named(splits)
     if legacy_crop:
         data["legacy_crop"] = True
     base = {"workload": "multicar", "experiment": "check", "data": data}
     settings = default_settings(MulticarWorkload(), base, overrides)
     assert isinstance(settings, MulticarConfig)
     return settings
+
+
+def _named(splits: str) -> list[str]:
+    """Return the splits of the option, each once; `val` is short for `validate`."""
+    from gimbal.errors import ConfigError
+    from gimbal_multicar.opv2v.model import SPLITS
+
+    names = dict.fromkeys(
+        "validate" if s == "val" else s for s in map(str.strip, splits.split(",")) if s
+    )
+    strange = [name for name in names if name not in SPLITS]
+    if strange or not names:
+        problem = f"{strange[0]!r} is no split" if strange else "no split is named"
+        raise ConfigError(f"--splits {splits!r}: {problem}", f"name some of {', '.join(SPLITS)}")
+    return list(names)
 
 
 @contextlib.contextmanager

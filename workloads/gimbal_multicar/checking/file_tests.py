@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from gimbal_multicar.checking.camera_text import CameraNumbers, camera_numbers
 
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_TAIL = b"IEND\xaeB`\x82"
@@ -55,12 +57,14 @@ class YamlFacts:
             where it lists none, as `{}`.
         lidar_pose: x, y, z, roll, yaw, pitch in Unreal's axes, metres and degrees; None where it
             is written in another way.
+        cameras: See `camera_text`.
     """
 
     problem: str
     keys: frozenset[str] = frozenset()
     vehicle_keys: frozenset[str] | None = None
     lidar_pose: tuple[float, ...] | None = None
+    cameras: CameraNumbers = field(default_factory=dict)
 
 
 def png_facts(path: Path) -> ImageFacts:
@@ -83,7 +87,9 @@ def yaml_facts(path: Path) -> YamlFacts:
     keys = frozenset(k.decode() for k in _TOP_KEY.findall(text))
     found = _SIX.search(text)
     pose = tuple(float(x) for x in found.groups()) if found else None
-    return YamlFacts(_yaml_problem(text, keys), keys, _last_vehicle(text), pose)
+    return YamlFacts(
+        _yaml_problem(text, keys), keys, _last_vehicle(text), pose, camera_numbers(text)
+    )
 
 
 def _yaml_problem(text: bytes, keys: frozenset[str]) -> str:

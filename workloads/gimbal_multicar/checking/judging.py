@@ -13,6 +13,7 @@ from gimbal_multicar.checking.cars_checks import judge_cars
 from gimbal_multicar.checking.coverage import judge_coverage, judge_masks
 from gimbal_multicar.checking.depth_checks import judge_depth
 from gimbal_multicar.checking.distances import judge_distances
+from gimbal_multicar.checking.extrinsics import compare, judge_extrinsics, together
 from gimbal_multicar.checking.finding import Finding, Status, cannot_tell, ok, shortened
 from gimbal_multicar.checking.handedness import judge_handedness
 from gimbal_multicar.checking.loader import EpochPlan, judge_loader, plan_epoch
@@ -44,6 +45,7 @@ def judge_all(
             scan, road_side_units=config.data.road_side_units, max_cars=config.data.max_cars
         ),
         _readable(splits, unreadable),
+        _extrinsic(scan, splits),
         *_samples(config, splits),
         *(
             judge_distances(found.distances, split, camera_baseline_m(splits))
@@ -51,6 +53,14 @@ def judge_all(
         ),
         *_loaders(config.loader, splits),
     )
+
+
+def _extrinsic(scan: TreeScan, splits: Mapping[str, SplitMeasures]) -> Finding:
+    """Judge every file; the samples only where no file's text gives plain numbers."""
+    found = together([a.extrinsics for a in scan.all])
+    if not found.cameras:
+        found = compare([m.extrinsics for m in _all(splits, lambda m: m.calibration)])
+    return judge_extrinsics(found)
 
 
 def _samples(config: MulticarConfig, splits: Mapping[str, SplitMeasures]) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ everything agrees.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from gimbal_multicar.opv2v.axes import B, to_opencv, to_unreal, world_to_x, x_to
 from gimbal_vision.poses import invert_pose
 
 Doubles = np.ndarray[Any, np.dtype[np.floating[Any]]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 TOLERANCE_M = 0.05
 TOLERANCE_DEG = 0.5
@@ -29,17 +29,28 @@ def distance_m(a: Doubles, b: Doubles) -> float:
 
 def angle_deg(a: Doubles, b: Doubles) -> float:
     """Return the largest angle between the rotations of [..., 4, 4] matrices, 180 if not rigid."""
+    return float(_angles_deg(a, b).max())
+
+
+def _angles_deg(a: Doubles, b: Doubles) -> Doubles:
     relative = np.swapaxes(a[..., :3, :3], -1, -2) @ b[..., :3, :3]
-    if not np.isfinite(relative).all() or np.any(np.linalg.det(relative) < 0):
-        return 180.0
     apart = np.linalg.norm(a[..., :3, :3] - b[..., :3, :3], axis=(-2, -1))
-    return float(np.degrees(2.0 * np.arcsin(np.clip(apart / np.sqrt(8.0), 0.0, 1.0))).max())
+    angles = np.degrees(2.0 * np.arcsin(np.clip(apart / np.sqrt(8.0), 0.0, 1.0)))
+    rigid = np.isfinite(relative).all(axis=(-2, -1)) & (np.linalg.det(relative) >= 0)
+    return np.asarray(np.where(rigid, angles, 180.0))
+
+
+def agreeing(a: Doubles, b: Doubles) -> Bools:
+    """Return [...] which of [..., 4, 4] matrices are the same poses."""
+    finite = np.isfinite(a).all(axis=(-2, -1)) & np.isfinite(b).all(axis=(-2, -1))
+    apart_m = np.linalg.norm(a[..., :3, 3] - b[..., :3, 3], axis=-1)
+    same: Bools = finite & (apart_m < TOLERANCE_M) & (_angles_deg(a, b) < TOLERANCE_DEG)
+    return same
 
 
 def agree(a: Doubles, b: Doubles) -> bool:
-    """Return whether [..., 4, 4] matrices are the same poses."""
-    finite = np.isfinite(a).all() and np.isfinite(b).all()
-    return bool(finite) and distance_m(a, b) < TOLERANCE_M and angle_deg(a, b) < TOLERANCE_DEG
+    """Return whether all [..., 4, 4] matrices are the same poses."""
+    return bool(agreeing(a, b).all())
 
 
 def extrinsic_mistakes() -> Mapping[str, Callable[[Doubles], Doubles]]:
@@ -55,15 +66,15 @@ def extrinsic_mistakes() -> Mapping[str, Callable[[Doubles], Doubles]]:
     }
 
 
-def is_transposed(written: Doubles, posed: Doubles) -> bool:
-    """Return whether [N, 4, 4] matrices were written with rows for columns.
+def looks_transposed(written: Doubles, posed: Doubles) -> Bools:
+    """Return which of [N, 4, 4] matrices were written with rows for columns.
 
     What is left of such a matrix after it was inverted and read as a pose is the rotation of the
     inverse and no translation, which had gone to the last row.
     """
     left = np.array(invert_pose(posed))
     left[..., :3, 3] = 0.0
-    return agree(written, left) and not agree(posed, left)
+    return agreeing(written, left) & ~agreeing(posed, left)
 
 
 def _rotation_transposed(W: Doubles) -> Doubles:
@@ -76,14 +87,6 @@ def _scaled(W: Doubles, factor: float) -> Doubles:
     scaled = np.array(W)
     scaled[..., :3, 3] *= factor
     return scaled
-
-
-def camera_order(written: Doubles, posed: Doubles) -> tuple[int, ...] | None:
-    """Return for each camera whose extrinsic it has, if only the order is mixed up."""
-    for order in permutations(range(len(written))):
-        if agree(written[list(order)], posed):
-            return order
-    return None
 
 
 def pose_mistakes() -> Mapping[str, Callable[[Doubles], Doubles]]:

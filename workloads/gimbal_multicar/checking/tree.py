@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gimbal_multicar.checking.camera_text import CameraNumbers
+from gimbal_multicar.checking.extrinsics import ExtrinsicScan, compare, from_text
 from gimbal_multicar.checking.file_tests import (
     YamlFacts,
     npy_problem,
@@ -44,6 +46,7 @@ class AgentFiles:
         sizes: Camera to the sizes (height, width) of its images.
         depths: Depth files' kind (`camera0_depth`, `depth0`) to frames.
         problems: Broken files, path to what is wrong.
+        extrinsics: The cameras' `extrinsic` beside their poses, of all frames.
     """
 
     split: str
@@ -56,6 +59,7 @@ class AgentFiles:
     sizes: Mapping[str, frozenset[tuple[int, int]]]
     depths: Mapping[str, frozenset[str]]
     problems: Mapping[Path, str]
+    extrinsics: ExtrinsicScan = field(default_factory=ExtrinsicScan)
 
     @property
     def label(self) -> str:
@@ -105,6 +109,7 @@ class TreeScan:
 @dataclass
 class _Agent:
     frames: dict[str, YamlFacts] = field(default_factory=dict)
+    cameras: dict[str, CameraNumbers] = field(default_factory=dict)
     clouds: set[str] = field(default_factory=set)
     images: dict[str, set[str]] = field(default_factory=dict)
     sizes: dict[str, set[tuple[int, int]]] = field(default_factory=dict)
@@ -160,7 +165,13 @@ def scan_agent(split: str, folder: Path, depth_folder: Path | None = None) -> Ag
         sizes={k: frozenset(v) for k, v in found.sizes.items()},
         depths={k: frozenset(v) for k, v in found.depths.items()},
         problems=found.problems,
+        extrinsics=_extrinsics(f"{split}/{folder.parent.name}/{folder.name}", found),
     )
+
+
+def _extrinsics(place: str, agent: _Agent) -> ExtrinsicScan:
+    poses = {frame: f.lidar_pose for frame, f in agent.frames.items() if f.lidar_pose is not None}
+    return compare(from_text(place, agent.cameras, poses))
 
 
 def _note(agent: _Agent, path: Path) -> None:
@@ -170,7 +181,9 @@ def _note(agent: _Agent, path: Path) -> None:
     frame, ext = match["frame"], match["ext"]
     problem = ""
     if ext == "yaml":
-        agent.frames[frame] = facts = yaml_facts(path)
+        facts = yaml_facts(path)
+        agent.cameras[frame] = facts.cameras
+        agent.frames[frame] = replace(facts, cameras={})  # too much to keep of a whole set
         problem = facts.problem
     elif ext == "pcd":
         agent.clouds.add(frame)
