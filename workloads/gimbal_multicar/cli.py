@@ -9,19 +9,17 @@ from gimbal_multicar.previewing.command import preview
 from gimbal_multicar.rigs.command import fuse
 from gimbal_multicar.synthesis.command import synthesize
 
-app = typer.Typer(help="Multi-car data: make, check and look at it.", no_args_is_help=True)
+HELP = "Cooperating cars: make data, check it, look at it, fuse cameras into panoramas."
+
+app = typer.Typer(help=HELP, no_args_is_help=True)
 
 
-@app.callback()
+@app.callback(help=HELP)
 def _multicar() -> None:
-    """Multi-car data: make, check and look at it."""
+    """Hold the commands together."""
 
 
 app.command("synthesize")(synthesize)
-
-
-app.command("fuse")(fuse)
-
-
-app.command()(check)
+app.command("check")(check)
 app.command("preview")(preview)
+app.command("fuse")(fuse)

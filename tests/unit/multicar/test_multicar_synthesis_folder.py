@@ -7,6 +7,8 @@ from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -136,6 +138,27 @@ def test_no_depth_leaves_depth_out(tmp_path: Path) -> None:
     fill(tmp_path / "set", options)
     assert not list(tmp_path.rglob("*.npy"))
     assert len(list(tmp_path.rglob("*.png"))) == 4
+
+
+def test_each_camera_keeps_an_exposure_of_its_own(whole: Path, tmp_path: Path) -> None:
+    """Its factor is that of the other frame; YAML and depth are those of a set without."""
+    fill(tmp_path / "seams", replace(SMALL, exposure_jitter=0.5))
+    gains: dict[str, list[float]] = {}
+    for path in sorted((tmp_path / "seams" / "train").rglob("*_camera?.png")):
+        plain = whole / path.relative_to(tmp_path / "seams")
+        before, after = (cv2.imread(str(p)).astype(float) for p in (plain, path))
+        usable = (before > 40) & (after < 255)
+        key = f"{path.parent.name} {path.stem[-7:]}"
+        gains.setdefault(key, []).append(float(np.median(after[usable] / before[usable])))
+    assert len(gains) == 8
+    assert all(np.ptp(two) < 0.05 for two in gains.values())
+    assert np.ptp([two[0] for two in gains.values()]) > 0.3
+    for kind in ("*.yaml", "*.npy"):
+        for path in (whole / "train").rglob(kind):
+            if path.name != "data_protocol.yaml":
+                assert (
+                    path.read_bytes() == (tmp_path / "seams" / path.relative_to(whole)).read_bytes()
+                )
 
 
 def test_a_rig_file_gives_as_many_cameras(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ def fuse(
     out: Annotated[Path, typer.Option("--out", help="Folder for panorama, masks and numbers.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[key=value]...", help="Changes to data.panorama, see below."),
+        typer.Argument(
+            metavar="[key=value]...", help="Settings, such as data.panorama.height=252."
+        ),
     ] = None,
     depths: Annotated[
         Path | None,

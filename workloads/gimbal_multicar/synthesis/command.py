@@ -14,7 +14,7 @@ _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 
 def synthesize(
     out: Annotated[Path, typer.Option("--out", help="A new folder, or one to continue.")],
-    scenarios: Annotated[int, typer.Option("--scenarios", min=1, max=10_000)] = 6,
+    scenarios: Annotated[int, typer.Option("--scenarios", min=1, max=10_000, help="Streets.")] = 6,
     agents: Annotated[int, typer.Option("--agents", min=1, max=7, help="Cars of each.")] = 4,
     frames: Annotated[
         int, typer.Option("--frames", min=1, max=1000, help="Moments of each, .1 s apart.")
@@ -30,6 +30,15 @@ def synthesize(
     lidar_columns: Annotated[
         int, typer.Option("--lidar-columns", min=8, max=8192, help="Shots of each of 64 rings.")
     ] = 1024,
+    exposure_jitter: Annotated[
+        float,
+        typer.Option(
+            "--exposure-jitter",
+            min=0.0,
+            max=2.0,
+            help="How much cameras of a car differ in brightness, such as .2.",
+        ),
+    ] = 0.0,
     no_depth: Annotated[bool, typer.Option("--no-depth", help="Write no depth.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -40,6 +49,10 @@ def synthesize(
     and boxes, an image of each camera, the LiDAR's point cloud and depth (float32 .npy beside the
     images, the sky at 1000 m). One scenario in six is for validation, one in six for the test.
 
+    Images of real cars jump in brightness from camera to camera; --exposure-jitter gives each
+    camera of a car a factor of its own for the whole scenario (the standard deviation of its
+    logarithm).
+
     The same arguments make the same files on any number of cores. A stopped call is continued by
     the same call; a folder made with other arguments, or by anyone else, is left alone. A car and
     moment takes about 10 MB, or 2.3 MB with --no-depth.
@@ -48,6 +61,8 @@ def synthesize(
       gimbal multicar synthesize --out made
 
       gimbal multicar synthesize --out small --scenarios 2 --frames 3 --image-size 200x150
+
+      gimbal multicar synthesize --out seams --exposure-jitter .2 --no-depth
 
       gimbal multicar synthesize --out six --rig configs/multicar/rigs/nuscenes.yaml --json
 
@@ -68,6 +83,7 @@ def synthesize(
         "height": height,
         "lidar_columns": lidar_columns,
         "depth": not no_depth,
+        "exposure_jitter": exposure_jitter,
     }
     tree = _tree(at_home(out).absolute(), options, None if rig is None else at_home(rig))
     with running() as observer:

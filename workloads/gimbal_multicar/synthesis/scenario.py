@@ -40,8 +40,14 @@ MOST_FRAMES = 1000
 """Of one scenario: 100 s, for which its street has to be over a kilometre long."""
 
 Colour = tuple[int, int, int]
-Stream = Literal["scenario", "surface", "gps", "lidar"]
-_STREAMS: dict[Stream, int] = {"scenario": 0, "surface": 1, "gps": 2, "lidar": 3}
+Stream = Literal["scenario", "surface", "gps", "lidar", "exposure"]
+_STREAMS: dict[Stream, int] = {
+    "scenario": 0,
+    "surface": 1,
+    "gps": 2,
+    "lidar": 3,
+    "exposure": 4,
+}
 _SKIES: tuple[tuple[Colour, Colour], ...] = (
     ((74, 126, 196), (198, 214, 230)),
     ((150, 160, 172), (208, 212, 214)),

@@ -53,6 +53,7 @@ class TreeOptions:
         width: Likewise.
         lidar_columns: Shots of each of the LiDAR's 64 rings.
         depth: Whether depth is written.
+        exposure_jitter: See `DataSettings`; here each camera keeps its exposure for a scenario.
         rig_digest: Of the rig file's cameras; empty for OPV2V's nominal ones.
     """
 
@@ -64,6 +65,7 @@ class TreeOptions:
     width: int = 800
     lidar_columns: int = 1024
     depth: bool = True
+    exposure_jitter: float = 0.0
     rig_digest: str = ""
 
     @property

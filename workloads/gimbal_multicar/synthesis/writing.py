@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from gimbal_multicar.synthesis.scenario import FRAME_S, GENERATOR_VERSION, Scena
 from gimbal_multicar.synthesis.traffic import poses
 from gimbal_multicar.synthesis.tree import GENERATOR, Tree
 from gimbal_multicar.synthesis.world import world_of
+from gimbal_vision.panoramas.exposure import exposure_jitter
 
 GPS_NOISE_M = 0.2
 GPS_NOISE_DEG = 0.3
@@ -83,6 +85,8 @@ def _write_car_frame(tree: Tree, made: Scenario, frame: str, agent: str) -> None
     moment = world_of(made).moment(frame, agent)
     world_from_lidar = world_from_vehicle(made, frame, agent) @ vehicle_from_lidar()
     images = render_images(made, moment, tree.rig, world_from_lidar, threads=1)
+    if tree.options.exposure_jitter:
+        images = _exposed(images, made.rng("exposure", int(agent)), tree.options.exposure_jitter)
     turn = scan(made, moment, frame, agent, tree.options.lidar_columns)
     record = car_frame(
         made,
@@ -93,6 +97,17 @@ def _write_car_frame(tree: Tree, made: Scenario, frame: str, agent: str) -> None
     )
     _write_measured(record, images, turn, depth=tree.options.depth)
     _write_whole(record.yaml_path, _document(made, record, turn))
+
+
+def _exposed(
+    images: dict[str, CameraImage], rng: np.random.Generator, strength: float
+) -> dict[str, CameraImage]:
+    """Return what cameras with exposures of their own see."""
+    rgb = exposure_jitter([image.rgb for image in images.values()], rng, strength)
+    return {
+        name: replace(image, rgb=own)
+        for (name, image), own in zip(images.items(), rgb, strict=True)
+    }
 
 
 def _write_measured(
