@@ -9,16 +9,18 @@ Everywhere 0 means unknown.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from gimbal_multicar.errors import COPY_ANEW, DatasetError
+from gimbal_multicar.errors import DatasetError
 from gimbal_multicar.opv2v.images import read_raw
 from gimbal_multicar.opv2v.model import CarFrame, CarFrameId
 from gimbal_multicar.opv2v.naming import depth_npy_name, depth_png_name
+from gimbal_multicar.opv2v.npy import map_npy
+from gimbal_multicar.opv2v.own_cloud import cloud_in_car, without_body
 from gimbal_multicar.opv2v.pcd import LidarPoints, read_pcd
 from gimbal_vision.cameras import Pinhole
 from gimbal_vision.poses import invert_pose, transform_points
@@ -49,11 +51,13 @@ class DepthImages:
         z_depth_m: [H, W] float32 by the cameras' names, planar depth; 0 where unknown. Cameras
             without a file are unknown throughout; with the source `none` the mapping is empty.
         density: Share of all these pixels whose depth is known; the sky counts as known.
+        points_car: With the source `lidar` the sweep itself, [P, 3] in the car's frame.
     """
 
     source: DepthSource
     z_depth_m: Mapping[str, Floats]
     density: float
+    points_car: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class DepthFiles:
             if found or self.choice == "opv2v_h":
                 return self._of_files(frame, "opv2v_h", found, read_depth_png)
         if self.choice == "lidar" or (self.choice == "auto" and frame.pcd_path.is_file()):
-            return splat_lidar(frame, read_pcd(frame.pcd_path))
+            return splat_lidar(frame, without_body(read_pcd(frame.pcd_path)))
         return DepthImages("none", {}, 0.0)
 
     def folders(self, frame: CarFrameId) -> tuple[Path, ...]:
@@ -141,12 +145,8 @@ def read_depth_npy(path: Path, size: tuple[int, int]) -> Floats:
     Raises:
         DatasetError: It is damaged, or not an [H, W] array of numbers of that size.
     """
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        lines = str(error).splitlines() or ["no array"]
-        raise DatasetError(f"{path} cannot be read ({lines[0][:120]})", COPY_ANEW) from error
-    shape = getattr(mapped, "shape", ())
+    mapped = map_npy(path)
+    shape = mapped.shape
     if shape not in (size, (*size, 1)) or mapped.dtype.kind not in "fiu":
         raise _unfit(path, f"is {mapped.dtype} {list(shape)}", size)
     return _known(np.array(mapped, np.float32).reshape(size))
@@ -185,7 +185,7 @@ def splat_lidar(frame: CarFrame, cloud: LidarPoints) -> DepthImages:
         c.name: _splat(cloud.points, invert_pose(lidar_from_car @ c.car_from_camera), c.camera)
         for c in frame.rig.cameras
     }
-    return _measured("lidar", depths)
+    return replace(_measured("lidar", depths), points_car=cloud_in_car(frame, cloud.points))
 
 
 def _splat(points: Floats, camera_from_lidar: Any, camera: Pinhole) -> Floats:
