@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from gimbal_multicar.row_reading import camera_of
+from gimbal_vision.cameras import Panorama
 from gimbal_vision.cameras.dispatch import describe
 from gimbal_vision.cameras.pointmaps import point_map
 from gimbal_vision.poses import matrix_to_quaternion, relative_pose
 
 View = dict[str, Any]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 NORMALISATION = "dinov2"
@@ -45,32 +47,39 @@ def car_view(row: Mapping[str, Any], main_from_car: np.ndarray[Any, Any]) -> Vie
     """
     camera = camera_of(row)
     valid = np.asarray(row["valid"])
-    pose = np.asarray(main_from_car, np.float64)
-    local = point_map(camera, np.where(valid, row["range_m"], 0.0))
-    K = np.array([[camera.fx, 0, camera.width / 2], [0, camera.fy, camera.cy], [0, 0, 1]])
     return {
         "img": normalised(np.asarray(row["rgb"])),
         "data_norm_type": NORMALISATION,
-        "camera_pose": pose.astype(np.float32),
-        "camera_pose_quats": np.asarray(matrix_to_quaternion(pose[:3, :3]), np.float32),
-        "camera_pose_trans": pose[:3, 3].astype(np.float32),
-        "ray_directions_cam": local.rays,
-        "depth_along_ray": local.depth_along_ray,
+        **_geometry(camera, np.where(valid, row["range_m"], 0.0), main_from_car),
         "has_depth": bool(valid.any()),
-        "pts3d_cam": local.points,
-        "pts3d": (local.points @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32),
         "valid_mask": valid,
         "non_ambiguous_mask": np.asarray(row["non_ambiguous"]),
         "coverage": np.asarray(row["coverage"]),
-        "camera_model": camera.camera_model,
-        "virtual_camera": describe(camera),
-        "camera_intrinsics": K.astype(np.float32),
         "is_metric_scale": True,
         "dataset": row["source"],
         "label": row["label"],
         "instance": row["frame"],
         "agent_id": row["agent_id"],
         "is_synthetic": row["source"] == "synthetic",
+    }
+
+
+def _geometry(camera: Panorama, range_m: Floats, main_from_car: np.ndarray[Any, Any]) -> View:
+    """Return the keys that say where the camera is, what it is, and where its points are."""
+    pose = np.asarray(main_from_car, np.float64)
+    local = point_map(camera, range_m)
+    K = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
+    return {
+        "camera_pose": pose.astype(np.float32),
+        "camera_pose_quats": np.asarray(matrix_to_quaternion(pose[:3, :3]), np.float32),
+        "camera_pose_trans": pose[:3, 3].astype(np.float32),
+        "ray_directions_cam": local.rays,
+        "depth_along_ray": local.depth_along_ray,
+        "pts3d_cam": local.points,
+        "pts3d": (local.points @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32),
+        "camera_model": camera.camera_model,
+        "virtual_camera": describe(camera),
+        "camera_intrinsics": K.astype(np.float32),
     }
 
 
