@@ -68,7 +68,8 @@ def preview(
     The folder gets panorama.png, panorama_cameras.png (the cameras' borders and names), depth.npy
     (metres along the ray, 0 unknown) and mask.npy (three layers: coverage, non_ambiguous, valid),
     both also as pictures, points.ply for MeshLab (the car's axes: x right, y down, z forward),
-    preview.html with the three panels zoomed together, and preview.json with every number.
+    preview.html with the three panels one below the other, zoomed together, and preview.json with
+    every number.
 
     Examples:
       gimbal multicar preview --root /data/OPV2V --split train --index 0 --out look
