@@ -47,8 +47,7 @@ def evidence(truth: tuple[int, ...], strength: float, places: list[str], seed: i
 
 
 def judged(measures: list[OrderCosts]) -> Finding:
-    (finding,) = judge_placement(measures, "order", "images", "rename")
-    return finding
+    return judge_placement(measures, "order", "images", "rename").finding
 
 
 def test_the_first_order_is_as_it_is_and_each_comes_once() -> None:
@@ -68,6 +67,8 @@ def test_the_first_order_is_as_it_is_and_each_comes_once() -> None:
 def test_the_order_that_fits_is_named(truth: tuple[int, ...], words: str) -> None:
     found = judged(evidence(truth, 4.0, [f"car{i}" for i in range(12)]))
     assert found.status is Status.FAIL and words in found.cause
+    whose = [f"{NAMES[j]} <- {NAMES[i]}" for j, i in enumerate(truth) if i != j]
+    assert str(found.measured).startswith(", ".join(whose) + ", by ")
 
 
 def test_files_in_their_places_are_sound() -> None:

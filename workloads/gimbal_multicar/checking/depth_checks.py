@@ -21,6 +21,9 @@ from gimbal_vision.poses import invert_pose, transform_points
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
+NAME = "depth against LiDAR"
+ORDER = "order of depth files, by LiDAR"
+AS_WANTED = "z-depth in metres"
 FAR_M = 250.0
 MIN_POINTS = 50
 MAX_KEPT = 2000
@@ -130,50 +133,59 @@ def _order(sample: CarSample, seen: Sequence[tuple[str, _Seen]]) -> OrderCosts |
     return OrderCosts(place=sample.place, names=names, costs=costs_of_assignment(matrix))
 
 
-def judge_depth(measures: Sequence[DepthMeasure], density: float) -> tuple[Finding, ...]:
+def judge_depth(
+    measures: Sequence[DepthMeasure], density: float, misplaced: frozenset[str] = frozenset()
+) -> tuple[Finding, ...]:
     """Return whether depth is z-depth in metres.
 
     Args:
         measures: Of all samples.
         density: Mean share of the cameras' pixels that have depth.
+        misplaced: `split/scenario/agent` of cars whose depth files bear wrong names: they are of
+            other directions than the LiDAR's points, so nothing is compared.
     """
-    name = "depth against LiDAR"
     sources = ", ".join(sorted({m.source for m in measures}))
     if sources in ("none", "lidar", ""):
         words = {"none": "there is no depth", "lidar": "depth is the LiDAR itself"}
         reason = words.get(sources, "there are no samples")
-        return (cannot_tell(name, reason, measured=f"{density:.1%} of pixels"),)
-    stored = np.concatenate([m.stored for m in measures])
-    z, r = (np.concatenate([getattr(m, k) for m in measures]) for k in ("z_m", "range_m"))
+        return (cannot_tell(NAME, reason, measured=f"{density:.1%} of pixels"),)
+    placed = [m for m in measures if m.place not in misplaced]
+    if not placed:
+        return (cannot_tell(NAME, f"mend '{ORDER}' first"),)
+    stored, z, r = (
+        np.concatenate([getattr(m, k) for m in placed]) for k in ("stored", "z_m", "range_m")
+    )
     if len(stored) < MIN_POINTS:
-        return (cannot_tell(name, f"only {len(stored)} points to compare with"),)
+        return (cannot_tell(NAME, f"only {len(stored)} points to compare with"),)
     errors = depth_errors(stored, z, r)
     best = min(errors, key=lambda key: errors[key])
-    as_wanted = errors["z-depth in metres"]
-    measured = f"z-depth within {as_wanted:.1%} (median of {len(stored)} points), {sources}, dense "
-    measured += f"in {density:.0%} of pixels"
-    if best == "z-depth in metres" and as_wanted < FITS:
-        odd = _odd_cars(measures)
-        return (ok(name, measured), *([_odd(odd)] if odd else []))
-    known = errors[best] < FITS
-    cause = (
-        f"depth files hold {best}, not z-depth in metres"
-        if known
-        else "depth files and LiDAR do not show the same scene"
-    )
+    if best != AS_WANTED or errors[best] >= FITS:
+        return (_unlike(placed, best if errors[best] < FITS else "", errors[AS_WANTED]),)
+    measured = f"z-depth within {errors[best]:.1%} (median of {len(stored)} points), {sources}, "
+    odd = _odd_cars(placed)
     return (
-        Finding(
-            name=name,
-            status=Status.FAIL,
-            measured=f"stored / LiDAR z = {np.median(stored / z):.4g}, off by {as_wanted:.1%}",
-            expected="1, z-depth in metres",
-            cause=cause,
-            hint="convert the files to float32 z-depth in metres"
-            if known
-            else "mend the order of the cameras, the poses and the point clouds first",
-            where=shortened({m.place for m in measures}),
-            count=len({m.place for m in measures}),
-        ),
+        ok(NAME, measured + f"dense in {density:.0%} of pixels"),
+        *([_odd(odd)] if odd else []),
+    )
+
+
+def _unlike(measures: Sequence[DepthMeasure], reading: str, off: float) -> Finding:
+    """Return what the files hold instead, where a reading of them fits."""
+    ratio = np.median(np.concatenate([m.stored / m.z_m for m in measures]))
+    places = {m.place for m in measures}
+    return Finding(
+        name=NAME,
+        status=Status.FAIL,
+        measured=f"stored / LiDAR z = {ratio:.4g}, off by {off:.1%}",
+        expected="1, z-depth in metres",
+        cause=f"depth files hold {reading}, not z-depth in metres"
+        if reading
+        else "depth files and LiDAR do not show the same scene",
+        hint="convert the files to float32 z-depth in metres"
+        if reading
+        else "mend the order of the cameras, the poses and the point clouds first",
+        where=shortened(places),
+        count=len(places),
     )
 
 
@@ -209,7 +221,7 @@ def _odd_cars(measures: Sequence[DepthMeasure]) -> dict[str, str]:
         stored, z, r = (np.concatenate(p) for p in parts)
         errors = depth_errors(stored, z, r)
         best = min(errors, key=lambda key: errors[key])
-        if errors["z-depth in metres"] > 2.0 * FITS:
+        if errors[AS_WANTED] > 2.0 * FITS:
             odd[place] = best if errors[best] < FITS else "another scene than the LiDAR's"
     return odd
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gimbal_multicar.checking.camera_text import CameraNumbers, camera_numbers
+from gimbal_multicar.errors import DatasetError
+from gimbal_multicar.opv2v.npy import npy_header
 
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 _PNG_TAIL = b"IEND\xaeB`\x82"
@@ -148,19 +150,11 @@ def _pcd_data_problem(kind: bytes, held: int, points: int, point_bytes: int) -> 
 
 def npy_problem(path: Path) -> str:
     """Return what is wrong with an array's file; empty if nothing is."""
-    import numpy as np
-    from numpy.lib import format as npy
-
     try:
-        with path.open("rb") as file:
-            version = npy.read_magic(file)
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = read(file)
-            needed = file.tell() + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    except (OSError, ValueError) as error:
-        return f"no array: {str(error).splitlines()[0]}"
-    size = path.stat().st_size
-    return "" if size >= needed else f"cut off: {size} of {needed} bytes"
+        npy_header(path)
+    except DatasetError as error:
+        return error.message.removeprefix(f"{path} ").removeprefix("is ")
+    return ""
 
 
 def _ends(path: Path, first: int, last: int) -> tuple[bytes, bytes, int]:

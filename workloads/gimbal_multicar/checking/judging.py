@@ -11,7 +11,8 @@ import numpy as np
 from gimbal_multicar.checking.calibration import FIXED, judge_calibration
 from gimbal_multicar.checking.cars_checks import judge_cars
 from gimbal_multicar.checking.coverage import judge_coverage, judge_masks
-from gimbal_multicar.checking.depth_checks import judge_depth
+from gimbal_multicar.checking.depth_checks import NAME as AGAINST_LIDAR
+from gimbal_multicar.checking.depth_checks import ORDER, judge_depth
 from gimbal_multicar.checking.distances import judge_distances
 from gimbal_multicar.checking.extrinsics import compare, judge_extrinsics, together
 from gimbal_multicar.checking.finding import Finding, Status, cannot_tell, ok, shortened
@@ -79,30 +80,41 @@ def _samples(config: MulticarConfig, splits: Mapping[str, SplitMeasures]) -> Ite
         if found.masks:
             yield from judge_masks(found.masks, split)
     yield from _orders(splits, posed=posed)
-    depth = _all(splits, lambda m: m.depth)
     yield from judge_handedness(_all(splits, lambda m: m.handedness))
-    if not posed:
-        yield cannot_tell("depth against LiDAR", f"mend '{FIXED}' first")
-        return
-    density = float(np.mean([m.density for m in depth])) if depth else 0.0
-    yield from judge_depth(depth, density)
+    yield from _depth(splits, posed=posed)
 
 
 def _orders(splits: Mapping[str, SplitMeasures], *, posed: bool) -> Iterator[Finding]:
-    """Give whether images and depth files bear the right names; poses must be right for that."""
-    name, by_lidar = "cameras in place", "order of depth files, by LiDAR"
-    depth = _all(splits, lambda m: m.depth)
-    files = any(m.source in ("npy", "opv2v_h") for m in depth)
-    if files:
+    """Give whether images bear the right names; by borders only where poses are right."""
+    name = "cameras in place"
+    if _has_depth_files(splits):
         edges = _all(splits, lambda m: m.edges)
-        yield from judge_placement(edges, "images against depth files", "images", _IMAGES)
-    if not posed:
+        yield judge_placement(edges, "images against depth files", "images", _IMAGES).finding
+    if posed:
+        order = _all(splits, lambda m: m.order)
+        yield judge_placement(order, name, "images", _IMAGES).finding
+    else:
         yield cannot_tell(name, f"the cameras' poses are wrong: mend '{FIXED}' first")
+
+
+def _depth(splits: Mapping[str, SplitMeasures], *, posed: bool) -> Iterator[Finding]:
+    """Give whether depth files bear the right names, and whether the rest are z-depth in metres."""
+    if not posed:
+        yield cannot_tell(AGAINST_LIDAR, f"mend '{FIXED}' first")
         return
-    yield from judge_placement(_all(splits, lambda m: m.order), name, "images", _IMAGES)
-    if files:
+    depth = _all(splits, lambda m: m.depth)
+    misplaced: frozenset[str] = frozenset()
+    if _has_depth_files(splits):
         orders = [m.order for m in depth if m.order is not None]
-        yield from judge_placement(orders, by_lidar, "depth files", _DEPTHS)
+        placement = judge_placement(orders, ORDER, "depth files", _DEPTHS)
+        misplaced = placement.misplaced
+        yield placement.finding
+    density = float(np.mean([m.density for m in depth])) if depth else 0.0
+    yield from judge_depth(depth, density, misplaced)
+
+
+def _has_depth_files(splits: Mapping[str, SplitMeasures]) -> bool:
+    return any(m.source in ("npy", "opv2v_h") for m in _all(splits, lambda m: m.depth))
 
 
 def _all(

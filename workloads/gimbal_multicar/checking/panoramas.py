@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gimbal_multicar.caching import cache_folder
 from gimbal_multicar.checking.samples import CarSample, Floats
 from gimbal_multicar.config import DataSettings
-from gimbal_multicar.fusing import builder_of, chosen_warp, steady
-from gimbal_vision.panoramas.legacy import legacy_crop_depth, legacy_crop_image, legacy_crop_rig
+from gimbal_multicar.fusing import fuse_images, steady
+from gimbal_multicar.opv2v.own_cloud import cloud_in_car
+from gimbal_vision.panoramas.legacy import legacy_crop_depth
 from gimbal_vision.panoramas.model import PanoramaImage
 
 
@@ -21,25 +21,17 @@ def build(sample: CarSample, data: DataSettings) -> PanoramaImage | None:
     if not sample.images:
         return None
     rig = steady(sample.rig_on_disk)
-    images = [sample.images[name] for name in rig.names]
-    depths = _depths(sample)
-    if data.legacy_crop:
-        size = data.panorama.height, data.panorama.width
-        rig = legacy_crop_rig(rig, *size)
-        images = [legacy_crop_image(image, *size) for image in images]
-        depths = [legacy_crop_depth(depth, *size) for depth in depths] if depths else None
-    warp = chosen_warp(data.panorama, depths) if depths else "rotation"
-    builder = builder_of(rig, data.panorama, warp, cache_folder(data.cache_dir))
-    return builder.build(images, depths)
+    by_lidar = sample.depth_source == "lidar" and sample.points_lidar is not None
+    points = cloud_in_car(sample.frame, np.asarray(sample.points_lidar)) if by_lidar else None
+    return fuse_images(rig, sample.images, _depths(sample), data, points_car=points).image
 
 
-def _depths(sample: CarSample) -> list[Floats] | None:
-    """Return depth cropped like the images; none if any camera lacks it."""
-    if not all(name in sample.depths for name in sample.images):
-        return None
-    found = []
-    for name in (n for n in sample.rig.names if n in sample.images):
-        depth, size = sample.depths[name], sample.images[name].shape[:2]
-        cropped = depth if depth.shape == size else legacy_crop_depth(depth, *size)
-        found.append(np.ascontiguousarray(cropped))
+def _depths(sample: CarSample) -> dict[str, Floats]:
+    """Return depth cropped like the images."""
+    found = {}
+    for name, image in sample.images.items():
+        depth, size = sample.depths.get(name), image.shape[:2]
+        if depth is not None:
+            cropped = depth if depth.shape == size else legacy_crop_depth(depth, *size)
+            found[name] = np.ascontiguousarray(cropped)
     return found

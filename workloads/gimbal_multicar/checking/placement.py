@@ -8,7 +8,7 @@ by less is not told: a featureless scene looks the same in every order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, permutations
 from typing import Any
@@ -79,6 +79,12 @@ def describe(order: Sequence[int], names: Sequence[str], what: str) -> str:
     return f"{what} of {len(moved)} cameras are mixed up: {turns}"
 
 
+def in_place_of(order: Sequence[int], names: Sequence[str]) -> str:
+    """Return each camera that has another's file, and whose, by name."""
+    moved = sorted((names[j], names[i]) for j, i in enumerate(order) if i != j)
+    return ", ".join(f"{camera} <- {file}" for camera, file in moved)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Winner:
     index: int
@@ -99,9 +105,20 @@ def _winner(gains: Floats, scatter: Floats) -> _Winner:
     return _Winner(index=0, confidence=float(z[1:].max()))
 
 
-def judge_placement(
-    measures: Sequence[OrderCosts], name: str, what: str, hint: str
-) -> tuple[Finding, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Whether files belong to the cameras they are named after.
+
+    Attributes:
+        finding: The answer.
+        misplaced: `split/scenario/agent` of all cars whose files do not.
+    """
+
+    finding: Finding
+    misplaced: frozenset[str] = frozenset()
+
+
+def judge_placement(measures: Sequence[OrderCosts], name: str, what: str, hint: str) -> Placement:
     """Return whether files belong to the cameras they are named after.
 
     Args:
@@ -112,38 +129,34 @@ def judge_placement(
     """
     usable = _most_alike([m for m in measures if np.isfinite(m.costs).all()])
     if len(usable) < 3:
-        return (cannot_tell(name, f"only {len(usable)} samples show enough to compare"),)
-    names = usable[0].names
+        few = f"only {len(usable)} samples show enough to compare"
+        return Placement(finding=cannot_tell(name, few))
     gains = np.stack([m.costs[0] - m.costs for m in usable])
     scatter = np.maximum(gains.std(axis=0, ddof=1), _floor(gains))
     winner = _winner(gains, scatter)
-    tried = orders(len(names))
-    enough = _enough(len(usable))
-    if winner.index and winner.confidence >= enough:
-        cause = describe(tried[winner.index], names, what)
-        measured = f"{', '.join(names[i] for i in tried[winner.index])} fits best"
-        return (_failed(name, measured, cause, hint, winner.confidence, usable),)
-    odd = _odd_cars(usable, tried, what) if len(usable) >= MIN_SAMPLES_FOR_ODD else {}
-    if odd:
-        cause, confidence = next(iter(odd.values()))
-        few = [m for m in usable if m.place in odd]
-        return (_failed(name, f"in {len(odd)} cars", cause, hint, confidence, few),)
-    if winner.index or winner.confidence > -enough:
-        return (
-            cannot_tell(
-                name,
-                f"{what} show too little to tell their order (featureless scenes, or too few "
-                "samples)",
-                "raise --samples",
-                f"{abs(winner.confidence):.1f} standard errors, {enough:.1f} are needed",
-            ),
-        )
-    return (
-        ok(
+    if winner.index and winner.confidence >= _enough(len(usable)):
+        wrong = {m.place: winner for m in usable}
+    else:
+        wrong = _odd_cars(usable) if len(usable) >= MIN_SAMPLES_FOR_ODD else {}
+    if not wrong:
+        return Placement(finding=_not_wrong(winner, len(usable), name, what))
+    finding = _failed(wrong, usable, what)
+    return Placement(finding=replace(finding, name=name, hint=hint), misplaced=frozenset(wrong))
+
+
+def _not_wrong(winner: _Winner, samples: int, name: str, what: str) -> Finding:
+    enough = _enough(samples)
+    if not winner.index and winner.confidence <= -enough:
+        return ok(
             name,
             f"as named: better than every other order by {-winner.confidence:.0f} standard errors "
-            f"over {len(usable)} samples",
-        ),
+            f"over {samples} samples",
+        )
+    return cannot_tell(
+        name,
+        f"{what} show too little to tell their order (featureless scenes, or too few samples)",
+        "raise --samples",
+        f"{abs(winner.confidence):.1f} standard errors, {enough:.1f} are needed",
     )
 
 
@@ -160,24 +173,26 @@ def _floor(gains: Floats) -> Floats:
     return floor
 
 
-def _failed(
-    name: str, measured: str, cause: str, hint: str, confidence: float, where: Sequence[OrderCosts]
-) -> Finding:
+def _failed(wrong: Mapping[str, _Winner], usable: Sequence[OrderCosts], what: str) -> Finding:
+    """Return what changed places; its name and hint are the caller's."""
+    everywhere = {m.place for m in usable} == wrong.keys()
+    place, first = next(iter(wrong.items()))
+    names = usable[0].names
+    order = orders(len(names))[first.index]
+    measured = f"{in_place_of(order, names)}, by {first.confidence:.0f} standard errors"
+    cause = describe(order, names, what)
     return Finding(
-        name=name,
+        name="",
         status=Status.FAIL,
-        measured=f"{measured}, by {confidence:.0f} standard errors",
+        measured=measured if everywhere else f"in {len(wrong)} cars: {measured}",
         expected="each camera's file under its own name",
-        cause=cause,
-        hint=hint,
-        where=shortened({m.place for m in where}),
-        count=len({m.place for m in where}),
+        cause=cause if everywhere else f"{cause} in {place}",
+        where=shortened(wrong),
+        count=len(wrong),
     )
 
 
-def _odd_cars(
-    measures: Sequence[OrderCosts], tried: Sequence[tuple[int, ...]], what: str
-) -> dict[str, tuple[str, float]]:
+def _odd_cars(measures: Sequence[OrderCosts]) -> dict[str, _Winner]:
     """Return cars whose files are in another order than those of the other cars.
 
     Medians over all samples tell what an order usually costs and how much that scatters, so a few
@@ -188,7 +203,7 @@ def _odd_cars(
     loss = -np.median(gains, axis=0)
     scatter = 1.4826 * np.median(np.abs(gains + loss), axis=0) + _floor(gains)
     clear = loss > _enough(len(gains)) * scatter / np.sqrt(len(gains))
-    odd: dict[str, tuple[str, float]] = {}
+    odd: dict[str, _Winner] = {}
     for place in sorted({m.place for m in measures}):
         own = np.stack([g for g, m in zip(gains, measures, strict=True) if m.place == place])
         mean = own.mean(axis=0)
@@ -196,8 +211,7 @@ def _odd_cars(
         unlike = mean[best] + loss[best]
         confidence = float(unlike / (scatter[best] / np.sqrt(len(own)) + 1e-9))
         if clear[best] and confidence >= ENOUGH_ALONE and mean[best] > LIKE_THE_OTHERS * loss[best]:
-            words = describe(tried[best], measures[0].names, what)
-            odd[place] = f"{words} in {place}", confidence
+            odd[place] = _Winner(index=best, confidence=confidence)
     return odd
 
 

@@ -36,7 +36,8 @@ def _angles_deg(a: Doubles, b: Doubles) -> Doubles:
     relative = np.swapaxes(a[..., :3, :3], -1, -2) @ b[..., :3, :3]
     apart = np.linalg.norm(a[..., :3, :3] - b[..., :3, :3], axis=(-2, -1))
     angles = np.degrees(2.0 * np.arcsin(np.clip(apart / np.sqrt(8.0), 0.0, 1.0)))
-    rigid = np.isfinite(relative).all(axis=(-2, -1)) & (np.linalg.det(relative) >= 0)
+    finite = np.isfinite(relative).all(axis=(-2, -1))
+    rigid = finite & (np.linalg.det(np.nan_to_num(relative)) >= 0)
     return np.asarray(np.where(rigid, angles, 180.0))
 
 

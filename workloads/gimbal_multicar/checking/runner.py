@@ -94,9 +94,6 @@ def run_checks(
 def _opened(config: MulticarConfig) -> Opv2v:
     from gimbal_multicar.fusing import open_dataset
 
-    depth_root = config.data.depth_root
-    if depth_root is not None and not depth_root.is_dir():
-        raise ConfigError(f"{depth_root} is no folder", "name the folder of the depth files")
     try:
         return open_dataset(config.data)
     except GimbalError as error:
