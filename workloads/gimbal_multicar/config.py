@@ -32,9 +32,12 @@ class PanoramaSettings(Settings):
     """Width of the ramp at each image's border, in its own pixels."""
     view_selection_margin: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """A camera is asked only where the cosine of the angle to its axis exceeds this."""
-    warp: Literal["auto", "rotation", "splat", "fixed_point"] = "auto"
-    """Whether depth corrects the parallax between cameras and car; auto: `splat` where depth is
-    dense, else `rotation`."""
+    warp: Literal["auto", "rotation", "ranges", "splat", "fixed_point"] = "auto"
+    """What depth is used for. `splat`, `fixed_point`: ranges and colours as the panorama's centre
+    would see them. `ranges`: ranges from the centre, colours without parallax; the car's own LiDAR
+    goes straight into the panorama. `rotation`: ranges are the cameras' own, metres off near the
+    car. auto: `splat` where half of the cameras' pixels have depth, `ranges` where fewer do or
+    depth is the LiDAR's, `rotation` without any."""
 
     @model_validator(mode="after")
     def _has_rows(self) -> PanoramaSettings:
@@ -66,10 +69,11 @@ class DataSettings(Settings):
     """Folder of OPV2V, with `train`, `validate`, `test` inside; none: made streets."""
     depth_root: FolderPath | None = None
     """Folder of depth files (`.npy`, or OPV2V-H's PNG) laid out like the root; none: see `depth`.
-    """
+    A folder that does not exist is an error; one that holds no depth of the set is, too, unless
+    `depth` is auto."""
     depth: Literal["auto", "npy", "opv2v_h", "lidar", "none"] = "auto"
     """auto: files where there are any, under `depth_root` or beside the images, else the car's own
-    LiDAR splatted into the cameras."""
+    LiDAR."""
     splits: tuple[SplitName, ...] = ("train", "validate", "test")
     """Those of them that exist are used; naming one that does not exist is an error only where
     none of them does."""

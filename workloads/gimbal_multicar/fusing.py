@@ -50,7 +50,7 @@ class Fused:
         images: By camera, as they went into the panorama.
         image: The panorama.
         source: Where its pixels come from.
-        warp: How colours were looked up.
+        warp: What depth was used for.
     """
 
     frame: CarFrame
@@ -123,25 +123,81 @@ def fuse(dataset: Opv2v, frame_id: CarFrameId, data: DataSettings, seed: int = 0
             "unpack the images beside the YAML files",
         )
     depth = dataset.depths(frame)
-    frame = replace(frame, rig=steady(frame.rig.only(images)))
-    shown = {name: images[name] for name in frame.rig.names}
+    rig = steady(frame.rig.only(images))
     if data.exposure_jitter:
-        shown = _jittered(shown, data.exposure_jitter, seed)
-    depths = [depth.z_depth_m[name] for name in shown] if depth.z_depth_m else None
+        images = _jittered(images, data.exposure_jitter, seed)
+    fused = fuse_images(rig, images, depth.z_depth_m, data, points_car=depth.points_car)
+    return Fused(
+        frame=replace(frame, rig=fused.rig),
+        images=fused.images,
+        image=fused.image,
+        source=RowSource(source="opv2v", depth_source=depth.source, depth_density=depth.density),
+        warp=fused.warp,
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FusedImages:
+    """A panorama of images in memory.
+
+    Attributes:
+        rig: The rig of the images as they were fused, cropped where that is asked for.
+        images: By camera, likewise.
+        image: The panorama.
+        warp: What depth was used for.
+    """
+
+    rig: Rig
+    images: Mapping[str, Bytes]
+    image: PanoramaImage
+    warp: Warp
+
+
+def fuse_images(
+    rig: Rig,
+    images: Mapping[str, Bytes],
+    depths: Mapping[str, Floats] | None,
+    data: DataSettings,
+    *,
+    points_car: Floats | None = None,
+) -> FusedImages:
+    """Fuse images of one moment; a run, a check and a rig of one's own all do it here.
+
+    Args:
+        rig: Cameras that all have an image.
+        images: [h, w, 3] uint8 by camera; of others too, which are left out.
+        depths: [h, w] float32 z-depth by camera; cameras without are unknown throughout, and
+            nothing at all is as good as None.
+        data: `panorama`, `legacy_crop` and `cache_dir` count.
+        points_car: [P, 3] float32 the cloud that the depths were made of, in the car's frame:
+            `ranges` takes the points themselves instead.
+
+    Raises:
+        VisionError: Calibration and images do not fit, or a warp needs depth that is not there.
+    """
+    shown = {name: images[name] for name in rig.names}
+    known = _depths_of(rig, depths) if depths else None
     if data.legacy_crop:
         size = data.panorama.height, data.panorama.width
-        frame = replace(frame, rig=legacy_crop_rig(frame.rig, *size))
+        rig = legacy_crop_rig(rig, *size)
         shown = {name: legacy_crop_image(image, *size) for name, image in shown.items()}
-        depths = [legacy_crop_depth(one, *size) for one in depths] if depths else None
-    warp = chosen_warp(data.panorama, depths)
-    builder = builder_of(frame.rig, data.panorama, warp, cache_folder(data.cache_dir))
-    return Fused(
-        frame=frame,
-        images=shown,
-        image=builder.build(list(shown.values()), depths),
-        source=RowSource(source="opv2v", depth_source=depth.source, depth_density=depth.density),
-        warp=warp,
-    )
+        known = [legacy_crop_depth(depth, *size) for depth in known] if known else None
+    warp = chosen_warp(data.panorama, known, points_car)
+    builder = builder_of(rig, data.panorama, warp, cache_folder(data.cache_dir))
+    if warp == "ranges" and points_car is not None:
+        image = builder.build(list(shown.values()), points=points_car)
+    else:
+        image = builder.build(list(shown.values()), known)
+    return FusedImages(rig=rig, images=shown, image=image, warp=warp)
+
+
+def _depths_of(rig: Rig, depths: Mapping[str, Floats]) -> list[Floats]:
+    return [
+        depths[c.name]
+        if c.name in depths
+        else np.zeros((c.camera.height, c.camera.width), np.float32)
+        for c in rig.cameras
+    ]
 
 
 def _jittered(images: Mapping[str, Bytes], strength: float, seed: int) -> dict[str, Bytes]:
@@ -173,13 +229,19 @@ def _one_sided(turn: Floats64) -> Floats64:
     return turn * (1.0 - 2.0 * np.pi / angle)
 
 
-def chosen_warp(settings: PanoramaSettings, depths: Sequence[Floats] | None) -> Warp:
-    """Return how colours are looked up; `auto` depends on whether depth is dense."""
+def chosen_warp(
+    settings: PanoramaSettings, depths: Sequence[Floats] | None, points_car: Floats | None
+) -> Warp:
+    """Return what depth is used for; `auto` depends on whether there is any, and how dense."""
     if settings.warp != "auto":
         return settings.warp
     from gimbal_vision.panoramas.builder import depth_is_dense
 
-    return "splat" if depth_is_dense(depths) else "rotation"
+    if points_car is not None:
+        return "ranges"
+    if depths is None:
+        return "rotation"
+    return "splat" if depth_is_dense(depths) else "ranges"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

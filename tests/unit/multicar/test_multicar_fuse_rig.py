@@ -168,7 +168,7 @@ def test_jpegs_and_depth_of_some_cameras(six, tmp_path):
     (depths / "CAM_FRONT_depth.npy").write_bytes((six.depths / "CAM_FRONT.npy").read_bytes())
     record = run(*six.options(tmp_path / "o", "--images", images, "--depths", depths))
     assert record["without_depth"] == [c["name"] for c in record["cameras"][1:]]
-    assert record["warp"] == "rotation"
+    assert record["warp"] == "ranges"
     assert 0.1 < record["valid"] < 0.3
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from gimbal_multicar.errors import DatasetError
 from gimbal_multicar.opv2v.calibration import car_frame, reference_pose
 from gimbal_multicar.opv2v.depth import DepthChoice, DepthFiles, DepthImages
+from gimbal_multicar.opv2v.depth_root import require_depth_root
 from gimbal_multicar.opv2v.frame_cache import FrameCache
 from gimbal_multicar.opv2v.frame_yaml import FrameRecord
 from gimbal_multicar.opv2v.images import png_size, read_rgb
@@ -53,7 +54,8 @@ class Opv2v:
         cache_dir: Where parsed frames are kept; none: nowhere.
 
     Raises:
-        DatasetError: The root is no data set; the message says what it seems to be.
+        DatasetError: The root is no data set; the message says what it seems to be. Or
+            `depth_root` is no folder, or holds no depth of the kind that is asked for.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Opv2v:
             frame_stride=frame_stride,
         )
         self._depth = DepthFiles(self.root, Path(depth_root) if depth_root else None, depth)
+        require_depth_root(self._depth, self._splits)
         self._cache = FrameCache(self.root, cache_dir)
         self._scans: dict[str, tuple[Scenario, ...]] = {}
         self._box_centres: dict[tuple[str, str, str], FloatArray | None] = {}

@@ -11,15 +11,13 @@ import numpy as np
 from gimbal.errors import ConfigError
 from gimbal.experiment.loading import default_settings
 from gimbal.experiment.overrides import parse_override
-from gimbal_multicar.caching import cache_folder
 from gimbal_multicar.config import DataSettings, MulticarConfig
-from gimbal_multicar.fusing import builder_of, chosen_warp, panorama_camera
+from gimbal_multicar.fusing import fuse_images, panorama_camera
 from gimbal_multicar.rigs.axes import angles_of
 from gimbal_multicar.rigs.images import RigImages
 from gimbal_multicar.workload import MulticarWorkload
 from gimbal_vision.cameras import describe
 from gimbal_vision.panoramas.coverage import camera_shares, expected_coverage, expected_overlap
-from gimbal_vision.panoramas.legacy import legacy_crop_depth, legacy_crop_image, legacy_crop_rig
 from gimbal_vision.panoramas.model import PanoramaImage
 from gimbal_vision.panoramas.rig import Rig
 
@@ -64,19 +62,11 @@ def fuse_rig(read: RigImages, data: DataSettings) -> RigPanorama:
     Raises:
         VisionError: Calibration and images do not fit, or a warp needs depth that is not there.
     """
-    rig, images = read.rig, list(read.images.values())
-    depths = None if read.depths is None else list(read.depths.values())
-    if data.legacy_crop:
-        size = data.panorama.height, data.panorama.width
-        rig = legacy_crop_rig(rig, *size)
-        images = [legacy_crop_image(image, *size) for image in images]
-        depths = [legacy_crop_depth(depth, *size) for depth in depths] if depths else None
-    warp = chosen_warp(data.panorama, depths)
-    builder = builder_of(rig, data.panorama, warp, cache_folder(data.cache_dir))
-    image = builder.build(images, depths)
+    fused = fuse_images(read.rig, read.images, read.depths, data)
+    rig, image = fused.rig, fused.image
     record = {
         "panorama": describe(image.camera),
-        "warp": warp,
+        "warp": fused.warp,
         "blend": data.panorama.blend,
         **_coverages(rig, image, data),
         "non_ambiguous": _share(image.non_ambiguous),

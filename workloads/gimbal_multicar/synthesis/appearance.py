@@ -23,8 +23,6 @@ from gimbal_vision.rendering.surface import Surface
 AMBIENT = 0.5
 FINE_M, COARSE_M = 0.23, 1.7
 FINE_GAIN, COARSE_GAIN = 0.3, 0.2
-MAX_RANGE_M = 300.0
-"""Farther surfaces count as sky, as they do to the panorama builder."""
 
 Triple = tuple[float, float, float]
 

@@ -15,12 +15,7 @@ import numpy as np
 
 from gimbal_multicar.opv2v.model import CarFrame, CarFrameId, Reference
 from gimbal_multicar.opv2v.nominal import nominal_opv2v_rig
-from gimbal_multicar.synthesis.appearance import (
-    MAX_RANGE_M,
-    finish_rays,
-    light_rays,
-    look_of,
-)
+from gimbal_multicar.synthesis.appearance import finish_rays, light_rays, look_of
 from gimbal_multicar.synthesis.recording import (
     car_frame,
     vehicle_from_reference,
@@ -29,7 +24,7 @@ from gimbal_multicar.synthesis.recording import (
 from gimbal_multicar.synthesis.scenario import Scenario, scenario
 from gimbal_multicar.synthesis.world import Ids, Moment, world_of
 from gimbal_vision.cameras import Panorama
-from gimbal_vision.panoramas.model import PanoramaImage
+from gimbal_vision.panoramas.model import MAX_RANGE_M, NO_CAMERA, PanoramaImage
 
 __all__ = ["Scenario", "render_panoramas", "scenario"]
 
@@ -37,8 +32,6 @@ FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
-
-NO_CAMERA = 255
 
 
 def render_panoramas(
