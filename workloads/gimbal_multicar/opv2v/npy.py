@@ -12,7 +12,7 @@ import tokenize
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from gimbal_multicar.errors import COPY_ANEW, DatasetError
 
 MAGIC = b"\x93NUMPY"
 _READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
+    b"\x01\x00": np.lib.format.read_array_header_1_0,
+    b"\x02\x00": np.lib.format.read_array_header_2_0,
 }
 _DAMAGE = (
     ValueError,
@@ -89,7 +89,7 @@ def map_npy(path: Path) -> np.ndarray[Any, Any]:
         DatasetError: See `npy_header`.
     """
     header = npy_header(path)
-    order = "F" if header.fortran_order else "C"
+    order: Literal["F", "C"] = "F" if header.fortran_order else "C"
     if not math.prod(header.shape):
         return np.zeros(header.shape, header.dtype)
     try:
@@ -105,10 +105,11 @@ def _header(file: BinaryIO, path: Path) -> NpyHeader:
     if not start.startswith(MAGIC):
         what = "empty" if not start else "no array: its first bytes are not those of .npy"
         raise DatasetError(f"{path} is {what}", COPY_ANEW)
-    reader = _READERS.get(tuple(start[len(MAGIC) :]))
+    version = start[len(MAGIC) :]
+    reader = _READERS.get(version)
     if reader is None:
-        version = ".".join(map(str, start[len(MAGIC) :]))
-        raise DatasetError(f"{path} is no array: .npy of version {version or 'nothing'}", COPY_ANEW)
+        words = ".".join(map(str, version)) or "nothing"
+        raise DatasetError(f"{path} is no array: .npy of version {words}", COPY_ANEW)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers that Python 2 wrote
