@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from gimbal_multicar.checking.command import check
+from gimbal_multicar.clouds.command import render
 from gimbal_multicar.previewing.command import preview
 from gimbal_multicar.rigs.command import fuse
 from gimbal_multicar.synthesis.command import synthesize
@@ -22,4 +23,5 @@ def _multicar() -> None:
 app.command("synthesize")(synthesize)
 app.command("check")(check)
 app.command("preview")(preview)
+app.command("render")(render)
 app.command("fuse")(fuse)

@@ -1,0 +1,150 @@
+"""The numbers of a moment: where cars are, what each measures, and whether they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gimbal_multicar.clouds.boxes import boxes_main, points_in
+from gimbal_multicar.clouds.gathering import Car, Gathered
+from gimbal_multicar.cooperation.consistency import SeenThrough, seen_through
+from gimbal_vision.lie import so3_log
+from gimbal_vision.poses import invert_pose, transform_points
+
+Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+FRAME = "main car's, OpenCV: x right, y down, z forward; metres"
+
+
+def summary_of(gathered: Gathered) -> dict[str, Any]:
+    """Return every number of a moment as plain values; a number that does not exist is null."""
+    cars, moment = gathered.cars, gathered.moment
+    points = np.concatenate([car.points_main for car in cars])
+    return {
+        "name": gathered.name,
+        "split": moment.split,
+        "scenario": moment.scenario,
+        "frame_id": moment.frame,
+        "index": gathered.index,
+        "pose_source": gathered.pose_source,
+        "frame": FRAME,
+        "main": moment.agents[0],
+        "max_distance_m": gathered.rule.max_distance_m,
+        "cars": [car_numbers(car, cars[0]) for car in cars],
+        "points": len(points),
+        "bounds_m": bounds(points),
+        "mean_distance_m": _mean(list(moment.distances_m[1:])),
+        "non_ambiguous": _mean([car.view["non_ambiguous_mask"].mean() for car in cars]),
+        "valid": _mean([car.view["valid_mask"].mean() for car in cars]),
+        "boxes": _boxes(gathered, points),
+        "unreadable": list(gathered.unreadable),
+        "made_by": dict(gathered.record),
+    }
+
+
+def car_numbers(car: Car, main: Car) -> dict[str, Any]:
+    """Return the numbers of one car against the main one."""
+    view, pose = car.view, car.main_from_car
+    masks = {name: float(view[f"{name}_mask"].mean()) for name in ("non_ambiguous", "valid")}
+    ranges = view["depth_along_ray"][..., 0][view["valid_mask"]]
+    return {
+        "agent_id": car.agent,
+        "label": str(view["label"]),
+        "is_main": car is main,
+        "pose": pose.tolist(),
+        "translation_m": pose[:3, 3].tolist(),
+        "distance_m": float(np.linalg.norm(pose[:3, 3])),
+        "rotation_deg": float(np.degrees(np.linalg.norm(np.asarray(so3_log(pose[:3, :3]))))),
+        "yaw_deg": float(np.degrees(np.arctan2(pose[0, 2], pose[2, 2]))),
+        "camera_model": str(view["camera_model"]),
+        "depth_source": str(car.row["depth_source"]),
+        "depth_density": float(car.row["depth_density"]),
+        "range_m": range_numbers(ranges),
+        "coverage": float(view["coverage"].mean()),
+        **masks,
+        "valid_ratio": masks["valid"] / masks["non_ambiguous"] if masks["non_ambiguous"] else None,
+        "points": len(ranges),
+        "bounds_m": bounds(car.points_main),
+        "main_sees_through_it": None if car is main else _agreement(seen_from(main, car)),
+        "it_sees_through_main": None if car is main else _agreement(seen_from(car, main)),
+    }
+
+
+def seen_from(seer: Car, other: Car) -> SeenThrough:
+    """Return the share of another car's points that hang in thin air before a car."""
+    points = transform_points(invert_pose(seer.main_from_car), other.points_main.astype(np.float64))
+    return seen_through(seer.view, seer.camera, np.asarray(points))
+
+
+def range_numbers(ranges: Floats) -> dict[str, float] | None:
+    """Return mean, quantiles, smallest and largest of ranges; None of no ranges."""
+    if not ranges.size:
+        return None
+    quantiles = np.quantile(ranges.astype(np.float64), QUANTILES).tolist()
+    named = {f"q{round(100 * q):02d}": v for q, v in zip(QUANTILES, quantiles, strict=True)}
+    return {
+        "mean": float(ranges.mean(dtype=np.float64)),
+        "median": named["q50"],
+        **named,
+        "min": float(ranges.min()),
+        "max": float(ranges.max()),
+    }
+
+
+def bounds(points: Floats) -> dict[str, list[float]] | None:
+    """Return the corners of the box around points [P, 3]; None of no points."""
+    if not len(points):
+        return None
+    low, high = points.min(axis=0), points.max(axis=0)
+    return {"min": np.round(low, 3).tolist(), "max": np.round(high, 3).tolist()}
+
+
+def lines_of(summary: Mapping[str, Any]) -> list[str]:
+    """Return the numbers as a person reads them."""
+    lines = [
+        f"{summary['split']}/{summary['scenario']}/{summary['frame_id']}  ({summary['name']}), "
+        f"poses: {'ground truth' if summary['pose_source'] == 'gt' else 'predicted'}"
+    ]
+    for car in summary["cars"]:
+        where = "main car" if car["is_main"] else f"{car['distance_m']:.1f} m away"
+        known = car["range_m"]
+        reach = f", median range {known['median']:.1f} m" if known else ", no range known"
+        lines.append(f"car {car['agent_id']:<8} {where}, {car['points']} points{reach}{_air(car)}")
+    boxes = summary["boxes"]
+    lines.append(
+        f"boxes        {boxes['with_points']} of {boxes['count']} hold points, "
+        f"{boxes['points']} points in all"
+    )
+    lines += [f"passed over  {message}" for message in summary["unreadable"]]
+    return lines
+
+
+def _air(car: Mapping[str, Any]) -> str:
+    agreement = car["main_sees_through_it"]
+    if agreement is None or agreement["share"] is None:
+        return ""
+    doubt = " (SUSPECT: is its pose right?)" if agreement["suspect"] else ""
+    return f", {agreement['share']:.1%} of {agreement['points']} in thin air{doubt}"
+
+
+def _agreement(seen: SeenThrough) -> dict[str, Any]:
+    share = seen.share if seen.points else None
+    return {"share": share, "points": seen.points, "suspect": seen.suspect}
+
+
+def _boxes(gathered: Gathered, points: Floats) -> dict[str, Any]:
+    boxes = boxes_main(gathered.cars)
+    counts = points_in(points, boxes)
+    return {
+        "count": len(boxes),
+        "with_points": int((counts > 0).sum()),
+        "points": int(counts.sum()),
+        "by_vehicle": dict(zip(boxes, counts.tolist(), strict=True)),
+    }
+
+
+def _mean(values: list[Any]) -> float | None:
+    return float(np.mean(values)) if values else None
