@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gimbal.data.bad_items import reasons, require_few_bad
 from gimbal.data.building import ERRORS_FOLDER, BlockTask, Execute
 from gimbal.data.records import (
     MANIFEST,
     BlockRecord,
     Manifest,
-    SkippedItem,
     make_manifest,
     read_record,
     write_manifest,
@@ -31,8 +31,6 @@ from gimbal.data.verifying import check_blocks
 from gimbal.errors import StageFailed
 from gimbal.experiment.files import TEMPORARY_MARK, ensure_folder, storage_errors
 from gimbal.experiment.stage import Progress, StageInputs
-
-SHOWN_REASONS = 3
 
 
 def write_stage(
@@ -181,7 +179,7 @@ class _Run:
         manifest = make_manifest(self.stage.name, self.stage.schema, records)
         if not manifest.rows:
             raise StageFailed(
-                f"stage {self.stage.name} gave no rows{_reasons(manifest.skipped)}",
+                f"stage {self.stage.name} gave no rows{reasons(manifest.skipped)}",
                 "check its inputs and settings",
             )
         write_manifest(self.folder, manifest)
@@ -201,25 +199,11 @@ class _Run:
         }
 
     def _refuse_too_many_bad(self) -> None:
-        if self._bad > self.stage.max_bad_share * self._items:
+        if self._bad:
             skipped = [item for i in sorted(self.records) for item in self.records[i].skipped]
-            raise StageFailed(
-                f"stage {self.stage.name}: {self._bad} of {self._items} items are bad, more than "
-                f"the {self.stage.max_bad_share:.0%} allowed{_reasons(skipped)}",
-                "mend or remove those items, or raise max_bad_share",
-            )
+            require_few_bad(self.stage, self._items, skipped)
 
     def _tell(self) -> None:
         if self.progress is not None:
             words = f"{self._rows} rows" + (f", {self._bad} items skipped" if self._bad else "")
             self.progress(len(self.records), len(self.shards), words)
-
-
-def _reasons(skipped: Sequence[SkippedItem]) -> str:
-    """The first few reasons, a line each."""
-    lines = [
-        f"\n  {item.id}: {item.message}" + (f" ({item.remedy})" if item.remedy else "")
-        for item in skipped[:SHOWN_REASONS]
-    ]
-    more = len(skipped) - SHOWN_REASONS
-    return "".join([":" if lines else "", *lines, f"\n  … and {more} more" if more > 0 else ""])

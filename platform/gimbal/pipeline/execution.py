@@ -126,14 +126,20 @@ def damaged_blocks(stage: Stage, folder: Path) -> list[str]:
 
 
 def skipped_items(stage: Stage, folder: Path) -> str | None:
-    """Return a sentence about the bad items a finished data stage left out, if any."""
+    """Return a sentence about the bad items a finished data stage left out, if any.
+
+    Raises:
+        StageFailed: They are more than this run allows; the run that made the stage allowed them.
+    """
     if not isinstance(stage, DataStage):
         return None
+    from gimbal.data.bad_items import require_few_bad
     from gimbal.data.records import read_manifest
 
     manifest = read_manifest(folder)
     if not manifest.skipped:
         return None
+    require_few_bad(stage, manifest.items, manifest.skipped)
     shown = [f"\n  {item.message}" for item in manifest.skipped[:_SHOWN]]
     more = len(manifest.skipped) - len(shown)
     rest = f"\n  … and {more} more: {folder / 'manifest.json'}" if more else ""

@@ -248,8 +248,11 @@ class _Run:
             metrics=record.metrics,
         )
         if reused:
-            self.observer.stage_skipped(stage.name, f"finished before, {record.fingerprint[:8]}")
+            running = StageState(status=StageStatus.RUNNING, fingerprint=stored.identity)
+            self.folder.set_stage(stage.name, running)  # until it is accepted
         skipped = skipped_items(stage, stored.path)
+        if reused:
+            self.observer.stage_skipped(stage.name, f"finished before, {record.fingerprint[:8]}")
         if skipped:
             self.observer.notice(skipped)
         self.folder.set_stage(
