@@ -22,6 +22,7 @@ from gimbal_multicar.checking.measures import SplitMeasures
 from gimbal_multicar.checking.placement import judge_placement
 from gimbal_multicar.checking.tree import TreeScan
 from gimbal_multicar.checking.tree_checks import judge_files
+from gimbal_multicar.checking.world_checks import judge_world
 from gimbal_multicar.config import LoaderSettings, MulticarConfig
 
 _T = TypeVar("_T")
@@ -47,6 +48,7 @@ def judge_all(
         ),
         _readable(splits, unreadable),
         _extrinsic(scan, splits),
+        *judge_world(scan, _all(splits, lambda m: m.reaches_m)),
         *_samples(config, splits),
         *(
             judge_distances(found.distances, split, camera_baseline_m(splits))

@@ -29,6 +29,7 @@ class SplitMeasures:
         edges: What depth files say of the images' order.
         depth: Depth beside LiDAR.
         handedness: Boxes beside LiDAR.
+        reaches_m: How far the points of each sample reach.
     """
 
     cars: tuple[AgentFiles, ...]
@@ -42,3 +43,4 @@ class SplitMeasures:
     edges: list[OrderCosts] = field(default_factory=list)
     depth: list[DepthMeasure] = field(default_factory=list)
     handedness: list[HandednessMeasure] = field(default_factory=list)
+    reaches_m: list[float] = field(default_factory=list)
