@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gimbal_multicar.opv2v import calibration
 from gimbal_multicar.opv2v.axes import to_opencv, x_to_world
 from gimbal_multicar.opv2v.boxes import box_from_numbers
+from gimbal_multicar.opv2v.calibration import reference_pose
 from gimbal_multicar.opv2v.model import CarFrame, CarFrameId
 from gimbal_multicar.opv2v.nominal import LIDAR_MOUNT_UE, nominal_opv2v_rig
 from gimbal_multicar.opv2v.pcd import LidarPoints
@@ -17,6 +19,112 @@ from gimbal_vision.poses import invert_pose
 
 HEIGHT, WIDTH = 30, 40
 SCENARIO = "2021_08_18_19_48_05"
+FRAME_ID = CarFrameId("train", SCENARIO, "641", "000068")
+
+FRONT = """\
+camera0:
+  cords:
+  - -188.42767333984375
+  - 108.78255462646484
+  - 1.0467618703842163
+  - 0.01269999984651804
+  - 174.1822967529297
+  - 0.3571000099182129
+  extrinsic:
+  - - 1.0
+    - -1.7945426783596734e-17
+    - -1.3700175594635893e-18
+    - -3.0000010745535803
+  - - -1.7945426783596734e-17
+    - 1.0000000000000002
+    - 1.2576271561978176e-19
+    - 3.047260165089938e-06
+  - - -1.3700175594635893e-18
+    - 1.2576271561978176e-19
+    - 1.0
+    - 0.9000000535570623
+  - - 0.0
+    - 0.0
+    - 0.0
+    - 1.0
+  intrinsic:
+  - - 335.639852470912
+    - 0.0
+    - 400.0
+  - - 0.0
+    - 335.639852470912
+    - 300.0
+  - - 0.0
+    - 0.0
+    - 1.0
+ego_speed: 18.261
+lidar_pose:
+- -185.4376220703125
+- 108.47769927978516
+- 1.9280468225479126
+- 0.01269999984651804
+- 174.1822967529297
+- 0.3571000099182129
+plan_trajectory:
+- - -183.1
+  - 108.3
+  - 50
+predicted_ego_pos:
+- -186.1
+- 108.6
+- 0.031199999153614044
+- 0.01269999984651804
+- -185.95
+- 0.3571000099182129
+true_ego_pos:
+- -185.94677734375
+- 108.52999877929688
+- 0.031199999153614044
+- 0.01269999984651804
+- 174.1822967529297
+- 0.3571000099182129
+vehicles:
+  207:
+    angle:
+    - -0.0007
+    - 1e-05
+    - -3e-3
+    center:
+    - 0.0007
+    - 0.0
+    - 0.7188
+    extent:
+    - 2.4508
+    - 1.0641
+    - 0.7553
+    location:
+    - -150.25
+    - 105.5
+    - 0.03
+    speed: 30.125
+"""
+"""An excerpt in OPV2V's own format: the front camera, the LiDAR 3.0 m behind and .9 m above it."""
+
+RIGHT = """\
+camera0:
+  cords: [0, 0, 1.0, 0, 0, 0]
+  intrinsic: &K [[335.639852470912, 0.0, 400.0], [0.0, 335.639852470912, 300.0], [0.0, 0.0, 1.0]]
+camera1:
+  cords:
+    [-185.966064453125, 108.23001098632812, 1.8310985565185547,
+     0.34946975111961365, -85.8179702758789, -0.07451619952917099]
+  extrinsic:
+  - [-0.17364817424400203, 0.9848077536157628, 1.0864765869510583e-12, -0.20861783858870808]
+  - [-0.9848077536157627, -0.17364817424400203, 7.242175126665832e-11, 0.5444983106034726]
+  - [7.15101654094051e-11, 1.1505934528821695e-11, 0.9999999999999999, 0.09999998063409721]
+  - [0.0, 0.0, 0.0, 1.0]
+  intrinsic: *K
+lidar_pose:
+  [-185.4376220703125, 108.47769927978516, 1.9280468225479126,
+   0.01269999984651804, 174.1822967529297, 0.3571000099182129]
+vehicles: {}
+"""
+"""Another, in flow style: the right camera, turned by 100 degrees; no ego pose, no vehicles."""
 
 
 def car_frame(root, agent="207", frame="000068", *, split="train", scenario=SCENARIO, x=0.0):
@@ -93,3 +201,15 @@ def without_cameras(frame: CarFrame, *names: str) -> CarFrame:
         rig=frame.rig.only([n for n in frame.rig.names if n not in names]),
         lidar_from_cameras_written=frame.lidar_from_cameras_written[keep],
     )
+
+
+def yaml_file(folder: Path, text: str | bytes) -> Path:
+    path = folder / "000068.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def car(record, folder, reference="lidar") -> CarFrame:
+    """The car of a file's numbers, whose images are of one pixel where they do not tell."""
+    pose = reference_pose(record, reference, folder / "000068.yaml")
+    return calibration.car_frame(record, FRAME_ID, folder, pose, lambda name: (1, 1))
