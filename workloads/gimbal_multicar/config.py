@@ -34,7 +34,7 @@ class PanoramaSettings(Settings):
     """A camera is asked only where the cosine of the angle to its axis exceeds this."""
     warp: Literal["auto", "rotation", "ranges", "splat", "fixed_point"] = "auto"
     """What depth is used for. `splat`, `fixed_point`: ranges and colours as the panorama's centre
-    would see them. `ranges`: ranges from the centre, colours without parallax; the car's own LiDAR
+    would see them. `ranges`: ranges from the centre, colours as by `rotation`; the car's own LiDAR
     goes straight into the panorama. `rotation`: ranges are the cameras' own, metres off near the
     car. auto: `splat` where half of the cameras' pixels have depth, `ranges` where fewer do or
     depth is the LiDAR's, `rotation` without any."""
