@@ -171,8 +171,12 @@ def exchange(root: Path, first: str, second: str, ending: str, pattern: str = "*
 
 def edit_images(root: Path, change) -> None:
     for path in sorted(root.glob("*/*/*/*_camera?.png")):
-        _, data = cv2.imencode(".png", np.ascontiguousarray(change(cv2.imread(str(path)))))
-        replace_bytes(path, data.tobytes())
+        edit_image(path, change)
+
+
+def edit_image(path: Path, change) -> None:
+    _, data = cv2.imencode(".png", np.ascontiguousarray(change(cv2.imread(str(path)))))
+    replace_bytes(path, data.tobytes())
 
 
 def edit_depths(root: Path, change) -> None:

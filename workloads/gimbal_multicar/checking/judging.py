@@ -20,6 +20,7 @@ from gimbal_multicar.checking.handedness import judge_handedness
 from gimbal_multicar.checking.loader import EpochPlan, judge_loader, plan_epoch
 from gimbal_multicar.checking.measures import SplitMeasures
 from gimbal_multicar.checking.placement import judge_placement
+from gimbal_multicar.checking.plain_images import judge_contrast
 from gimbal_multicar.checking.tree import TreeScan
 from gimbal_multicar.checking.tree_checks import judge_files
 from gimbal_multicar.checking.world_checks import judge_world
@@ -49,6 +50,7 @@ def judge_all(
         _readable(splits, unreadable),
         _extrinsic(scan, splits),
         *judge_world(scan, _all(splits, lambda m: m.reaches_m)),
+        judge_contrast(_all(splits, lambda m: m.contrasts)),
         *_samples(config, splits),
         *(
             judge_distances(found.distances, split, camera_baseline_m(splits))

@@ -10,6 +10,7 @@ from gimbal_multicar.checking.depth_checks import DepthMeasure
 from gimbal_multicar.checking.distances import SplitDistances
 from gimbal_multicar.checking.handedness import HandednessMeasure
 from gimbal_multicar.checking.placement import OrderCosts
+from gimbal_multicar.checking.plain_images import Contrast
 from gimbal_multicar.checking.tree import AgentFiles
 
 
@@ -30,6 +31,7 @@ class SplitMeasures:
         depth: Depth beside LiDAR.
         handedness: Boxes beside LiDAR.
         reaches_m: How far the points of each sample reach.
+        contrasts: How much each image varies.
     """
 
     cars: tuple[AgentFiles, ...]
@@ -44,3 +46,4 @@ class SplitMeasures:
     depth: list[DepthMeasure] = field(default_factory=list)
     handedness: list[HandednessMeasure] = field(default_factory=list)
     reaches_m: list[float] = field(default_factory=list)
+    contrasts: list[Contrast] = field(default_factory=list)

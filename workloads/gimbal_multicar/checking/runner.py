@@ -19,6 +19,7 @@ from gimbal_multicar.checking.judging import judge_all
 from gimbal_multicar.checking.measures import SplitMeasures
 from gimbal_multicar.checking.overlaps import measure_overlaps
 from gimbal_multicar.checking.panoramas import build
+from gimbal_multicar.checking.plain_images import measure_contrast
 from gimbal_multicar.checking.reach import measure_reach
 from gimbal_multicar.checking.samples import CarSample, chosen_cars, read_samples
 from gimbal_multicar.checking.tree import TreeScan, scan_tree
@@ -128,6 +129,7 @@ def _look(
     """Measure one sample; what cannot be fused is noted."""
     found.sampled += 1
     found.calibration.append(measure_calibration(sample))
+    found.contrasts.extend(measure_contrast(sample))
     reach = measure_reach(sample)
     if reach is not None:
         found.reaches_m.append(reach)
