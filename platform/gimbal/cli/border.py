@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import tempfile
@@ -54,6 +55,7 @@ class Interrupted(GimbalError):
 @contextmanager
 def error_border() -> Iterator[None]:
     """Turn a `GimbalError` into its message and exit code, anything else into a bug report."""
+    _print_any_name()
     try:
         yield
     except GimbalError as exc:
@@ -75,6 +77,12 @@ def error_border() -> Iterator[None]:
             _report_bug(exc)
         _say(str(exc))  # a workload's own error, which speaks for itself in the same two fields
         sys.exit(1)
+
+
+def _print_any_name() -> None:
+    """Let standard output print names of files that are no UTF-8, as standard error does."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _say(message: str) -> None:

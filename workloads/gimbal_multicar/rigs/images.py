@@ -1,16 +1,20 @@
 """A folder with one image per camera, named after the cameras, and perhaps one of depths.
 
 An image has to have the size its calibration is for: one that was scaled or cropped on the way
-would give a panorama that looks right at a glance and is wrong everywhere.
+would give a panorama that looks right at a glance and is wrong everywhere. For the same reason an
+image that asks to be turned when shown (EXIF), or that has transparent pixels, is refused: nobody
+tells which way up the calibration was made, or which colour such a pixel has.
 """
 
 from __future__ import annotations
 
+import os
+import struct
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,11 +24,20 @@ from gimbal_multicar.errors import DatasetError
 from gimbal_multicar.opv2v.depth import read_depth_npy
 from gimbal_vision.panoramas.rig import Rig, RigCamera
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg")
 DEPTH_ENDINGS = (".npy", "_depth.npy")
+
+_PLAIN_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "YCbCr")
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_ORIENTATION_TAG = 0x0112
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error)
+"""What Pillow raises on damaged pixels and damaged EXIF."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -96,10 +109,14 @@ def _files(
     unused = []
     with storage_errors(folder, "read"):
         paths = sorted(p for p in folder.iterdir() if p.name.lower().endswith(endings))
+        files = {path for path in paths if path.is_file()}
     for path in paths:
         name = wanted.get(path.name.lower())
         if name is None:
-            unused.append(path.name)
+            unused.append(_readable(path.name))
+        elif path not in files:
+            what = "a link to nothing" if path.is_symlink() else "no file"
+            raise DatasetError(f"{path} is {what}", "put the file itself there, or remove it")
         elif name in found:
             raise DatasetError(
                 f"{folder}: both {found[name].name} and {path.name} are of camera {name}",
@@ -114,6 +131,11 @@ def _files(
             f"name the files after the cameras, such as {next(iter(names))}{endings[0]}",
         )
     return found, unused
+
+
+def _readable(name: str) -> str:
+    """Return a file's name as text that any file takes; bytes that are no UTF-8 are spelt out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _read_image(path: Path, camera: RigCamera) -> Bytes:
@@ -131,11 +153,32 @@ def _read_image(path: Path, camera: RigCamera) -> Bytes:
                         "give the images the calibration is for, or scale width, height, fx, fy, "
                         "cx and cy in the rig file",
                     )
-                return np.asarray(image.convert("RGB"), np.uint8)
+                return _colours(image, path)
     except UnidentifiedImageError as error:
         raise DatasetError(f"{path} is no PNG or JPEG", "convert or replace it") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*_DAMAGE, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path} cannot be read ({error})", "copy the file anew") from error
+
+
+def _colours(image: Picture, path: Path) -> Bytes:
+    """Return [h, w, 3] RGB; 16 bits become 8, white staying white."""
+    turned = image.getexif().get(_ORIENTATION_TAG, 1)
+    if turned != 1:
+        raise DatasetError(
+            f"{path} asks to be turned when shown (EXIF orientation {turned})",
+            "save it without that tag, the way up that the calibration was made for",
+        )
+    if image.mode in _SIXTEEN_BITS:
+        grey = np.asarray(image).astype(np.float64)
+        return np.repeat(np.rint(grey / 257.0).astype(np.uint8)[..., None], 3, axis=-1)
+    if image.mode not in _PLAIN_MODES:
+        raise DatasetError(f"{path} is in {image.mode}, not in RGB", "save it as RGB")
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        raise DatasetError(
+            f"{path} has transparent pixels, whose colour nobody knows",
+            "save it as RGB, or with alpha 255 everywhere",
+        )
+    return np.asarray(image.convert("RGB"), np.uint8)
 
 
 def _read_depth(path: Path | None, camera: RigCamera) -> Floats:
