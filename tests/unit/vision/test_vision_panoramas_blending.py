@@ -38,6 +38,15 @@ def test_shares_sum_to_one_wherever_a_camera_sees(blend, yaws):
     assert (table.extra_pixel.size > 0) == (blend == "feather")
 
 
+def test_shares_need_no_arithmetic_with_infinity():
+    """Where two cameras both do not see, comparing them must not be inf - inf."""
+    rig = nominal_rig(centred=True, yaws=(0.0, 60.0, 90.0))
+    sighting = all_directions(rig, panorama().rays(), 0.05)
+    assert (~sighting.seen).all(axis=0).any()
+    with np.errstate(invalid="raise", divide="raise", over="raise"):
+        blend_weights(rig, sighting, BuildOptions())
+
+
 def test_feathered_shares_are_continuous():
     """The largest step between neighbours halves when pixels do; a hard border's would not."""
     steps = []
