@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TypeVar
 
@@ -21,6 +21,8 @@ from gimbal_multicar.checking.loader import EpochPlan, judge_loader, plan_epoch
 from gimbal_multicar.checking.measures import SplitMeasures
 from gimbal_multicar.checking.placement import judge_placement
 from gimbal_multicar.checking.plain_images import judge_contrast
+from gimbal_multicar.checking.range_checks import NAME as RANGES
+from gimbal_multicar.checking.range_checks import judge_ranges
 from gimbal_multicar.checking.tree import TreeScan
 from gimbal_multicar.checking.tree_checks import judge_files
 from gimbal_multicar.checking.world_checks import judge_world
@@ -85,7 +87,23 @@ def _samples(config: MulticarConfig, splits: Mapping[str, SplitMeasures]) -> Ite
             yield from judge_masks(found.masks, split)
     yield from _orders(splits, posed=posed)
     yield from judge_handedness(_all(splits, lambda m: m.handedness))
-    yield from _depth(splits, posed=posed)
+    depth = list(_depth(splits, posed=posed))
+    yield from depth
+    yield _ranges(config, splits, [f.name for f in depth if f.status is Status.FAIL], posed=posed)
+
+
+def _ranges(
+    config: MulticarConfig,
+    splits: Mapping[str, SplitMeasures],
+    failed: Sequence[str],
+    *,
+    posed: bool,
+) -> Finding:
+    """Judge what poses and depth make of the ranges, where both are right."""
+    first = failed[0] if posed and failed else FIXED
+    if failed or not posed:
+        return cannot_tell(RANGES, f"mend '{first}' first")
+    return judge_ranges(_all(splits, lambda m: m.ranges), config.data.panorama.warp)
 
 
 def _orders(splits: Mapping[str, SplitMeasures], *, posed: bool) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from gimbal_multicar.checking.distances import SplitDistances
 from gimbal_multicar.checking.handedness import HandednessMeasure
 from gimbal_multicar.checking.placement import OrderCosts
 from gimbal_multicar.checking.plain_images import Contrast
+from gimbal_multicar.checking.range_checks import RangeMeasure
 from gimbal_multicar.checking.tree import AgentFiles
 
 
@@ -31,6 +32,7 @@ class SplitMeasures:
         depth: Depth beside LiDAR.
         handedness: Boxes beside LiDAR.
         reaches_m: How far the points of each sample reach.
+        ranges: Of each panorama, beside LiDAR.
         contrasts: How much each image varies.
     """
 
@@ -46,4 +48,5 @@ class SplitMeasures:
     depth: list[DepthMeasure] = field(default_factory=list)
     handedness: list[HandednessMeasure] = field(default_factory=list)
     reaches_m: list[float] = field(default_factory=list)
+    ranges: list[RangeMeasure] = field(default_factory=list)
     contrasts: list[Contrast] = field(default_factory=list)

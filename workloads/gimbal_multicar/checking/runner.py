@@ -20,12 +20,14 @@ from gimbal_multicar.checking.measures import SplitMeasures
 from gimbal_multicar.checking.overlaps import measure_overlaps
 from gimbal_multicar.checking.panoramas import build
 from gimbal_multicar.checking.plain_images import measure_contrast
+from gimbal_multicar.checking.range_checks import measure_ranges
 from gimbal_multicar.checking.reach import measure_reach
 from gimbal_multicar.checking.samples import CarSample, chosen_cars, read_samples
 from gimbal_multicar.checking.tree import TreeScan, scan_tree
-from gimbal_multicar.config import MulticarConfig
+from gimbal_multicar.config import DataSettings, MulticarConfig
 from gimbal_multicar.opv2v.layout import Moment
 from gimbal_multicar.opv2v.model import CarFrameId
+from gimbal_vision.panoramas.model import PanoramaImage
 
 if TYPE_CHECKING:
     from gimbal_multicar.opv2v.reader import Opv2v
@@ -146,10 +148,19 @@ def _look(
     edges = measure_depth_edges(sample)
     if edges is not None:
         found.edges.append(edges)
-    try:
-        image = build(sample, config.data)
-    except GimbalError as error:
-        unreadable[f"{sample.frame.id} panorama"] = error.message
-        return
+    image = _fused(sample, config.data, unreadable)
     if image is not None:
         found.masks.append(measure_masks(sample, image, config.data))
+        ranges = measure_ranges(sample, image) if lidar_fits else None
+        if ranges is not None:
+            found.ranges.append(ranges)
+
+
+def _fused(
+    sample: CarSample, data: DataSettings, unreadable: dict[str, str]
+) -> PanoramaImage | None:
+    try:
+        return build(sample, data)
+    except GimbalError as error:
+        unreadable[f"{sample.frame.id} panorama"] = error.message
+        return None
