@@ -157,10 +157,29 @@ def gather_run(reference: str, runs_dir: Path, split: str, index: int, rule: Coo
         ConfigError: There is no such run, it has no panoramas, or not so many moments.
         StorageError: Its files are damaged.
     """
+    run = multicar_run(reference, runs_dir)
+    return gather_stage(panoramas_folder(run), (split, index), rule, run_record(run))
+
+
+def gather_stage(
+    stage_dir: Path, place: tuple[str, int], rule: CoopRule, record: Mapping[str, Any]
+) -> Gathered:
+    """Read the cars of one moment of a finished stage `panoramas`.
+
+    Args:
+        stage_dir: Its folder.
+        place: Split, and index among its cooperative moments.
+        rule: Which cars belong together.
+        record: What made it.
+
+    Raises:
+        ConfigError: There are not so many moments.
+        StorageError: Its files are damaged.
+    """
     from gimbal_multicar.cooperation.dataset import CoopPanoramas
 
-    run = multicar_run(reference, runs_dir)
-    data = CoopPanoramas(panoramas_folder(run), split, rule)
+    split, index = place
+    data = CoopPanoramas(stage_dir, split, rule)
     moment = _nth(iter(data.moments), index, split, rule)
     return Gathered(
         moment=moment,
@@ -169,7 +188,7 @@ def gather_run(reference: str, runs_dir: Path, split: str, index: int, rule: Coo
         pose_source="gt",
         rule=rule,
         unreadable=(),
-        record=run_record(run),
+        record=record,
     )
 
 

@@ -98,8 +98,9 @@ def bounds(points: Floats) -> dict[str, list[float]] | None:
     """Return the corners of the box around points [P, 3]; None of no points."""
     if not len(points):
         return None
-    low, high = points.min(axis=0), points.max(axis=0)
-    return {"min": np.round(low, 3).tolist(), "max": np.round(high, 3).tolist()}
+    corners = np.stack([points.min(axis=0), points.max(axis=0)]).astype(np.float64)
+    low, high = np.round(corners, 3).tolist()
+    return {"min": low, "max": high}
 
 
 def lines_of(summary: Mapping[str, Any]) -> list[str]:

@@ -75,7 +75,7 @@ def _cloud(cloud: Mapping[str, Any]) -> Html:
 def _controls() -> Html:
     choices = [el("option", text, value=value) for value, text in _COLOURS]
     size = el(
-        "input", type="range", id="cloud-size", min="1", max="6", step=".5", value="1.5",
+        "input", type="range", id="cloud-size", min="1", max="6", step=".5", value="2",
         aria_label="Size of points",
     )  # fmt: skip
     return el(

@@ -37,12 +37,12 @@
   function traces() {
     return [
       ...cars.map((car, i) => ({
-        type: "scatter3d", mode: "markers", name: car.name, legendgroup: car.name,
+        type: "scatter3d", mode: "markers", name: car.name, legendgroup: car.name, showlegend: false,
         x: car.x, y: car.y, z: car.z, marker: marker(car, i === 0),
         hovertemplate: "right %{x:.2f} m, ahead %{y:.2f} m, up %{z:.2f} m<extra>%{fullData.name}</extra>",
       })),
       ...cars.map((car) => ({
-        type: "scatter3d", mode: "lines", name: car.name, legendgroup: car.name, showlegend: false,
+        type: "scatter3d", mode: "lines", name: car.name, legendgroup: car.name,
         ...car.pose, hoverinfo: "skip", line: { color: car.colour, width: 6 },
       })),
       { type: "scatter3d", mode: "lines", name: "vehicles' boxes", ...cloud.boxes,
@@ -66,7 +66,7 @@
     const camera = plot.layout?.scene?.camera ?? cloud.views.behind.camera;
     return draw(plot, traces(), {
       autosize: true, margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: true,
-      legend: { x: 0, y: 1, yanchor: "top", bgcolor: "rgba(0,0,0,0)", itemsizing: "constant" },
+      legend: { x: 0, y: 1, yanchor: "top", bgcolor: "var(--surface)" },
       uirevision: "cars", scene: { ...cloud.scene, annotations: badges, camera },
     });
   }
