@@ -286,3 +286,28 @@ def test_moments_need_no_file_to_be_read(tmp_path):
     assert (one.scenario, one.agents, two.agents) == (SCENARIO, ("1", "2"), ("2",))
     with pytest.raises(DatasetError, match="is empty"):
         Opv2v(tmp_path).read(one.ids[0])
+
+
+@pytest.mark.parametrize("target", ["nowhere.png", "000068_camera1.png"])
+def test_a_link_to_nothing_is_no_missing_camera(tmp_path, target):
+    written = write_car(car_frame(tmp_path), WriteOptions())
+    dataset = Opv2v(tmp_path)
+    path = written.image_path("camera1")
+    path.unlink()
+    assert "camera1" not in dataset.images(written)
+    path.symlink_to(target)
+    with pytest.raises(DatasetError, match=r"000068_camera1\.png is a link to nothing"):
+        dataset.images(written)
+
+
+def test_depth_behind_a_link_to_nothing_is_not_taken_from_the_lidar(tmp_path):
+    written = write_car(
+        car_frame(tmp_path), WriteOptions(depth="npy"), depths_m=depths(car_frame(tmp_path), 9.0)
+    )
+    dataset = Opv2v(tmp_path)
+    assert dataset.depths(written).source == "npy"
+    for path in list(written.folder.glob("*_depth.npy")):
+        path.unlink()
+        path.symlink_to("nowhere.npy")
+    with pytest.raises(DatasetError, match="is a link to nothing"):
+        dataset.depths(written)

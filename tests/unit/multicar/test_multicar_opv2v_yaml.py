@@ -126,3 +126,42 @@ def test_the_image_has_its_principal_point_in_the_middle_or_its_size_is_asked_fo
     pose = reference_pose(record, "lidar", tmp_path)
     frame = car_frame(record, FRAME_ID, tmp_path, pose, lambda name: (480, 640))
     assert frame.rig.cameras[0].camera.width == 640
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("lidar_pose:\n- -185.4376220703125", "lidar_pose:\n- 1e300", "lidar_pose is farther"),
+        ("lidar_pose:\n- -185.4376220703125", "lidar_pose:\n- -2e7", "lidar_pose is farther"),
+        ("cords:\n  - -188.42767333984375", "cords:\n  - 1e300", "camera0.cords is farther"),
+        ("  - 174.1822967529297\n", "  - 1e300\n", "camera0.cords has an angle"),
+    ],
+)
+def test_places_beyond_any_map_are_named(read, old, new, words):
+    assert old in FRONT
+    with pytest.raises(DatasetError, match=words) as caught:
+        read(FRONT.replace(old, new, 1))
+    assert ".yaml" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "fine"),
+    [
+        ("extent", [-2.4, 1.0, 0.8], False),
+        ("extent", [1e300, 1.0, 0.8], False),
+        ("extent", [1.1, 0.0, 0.8], True),
+        ("center", [0.0, 2000.0, 0.8], False),
+        ("location", [0.0, -1e300, 0.8], False),
+        ("angle", [0.0, 1e300, 0.0], False),
+        ("angle", [0.0, -540.0, 0.0], True),
+    ],
+)
+def test_boxes_that_no_vehicle_has_are_named(read, key, values, fine):
+    document = yaml.safe_load(FRONT)
+    document["vehicles"][207][key] = values
+    text = yaml.safe_dump(document)
+    if fine:
+        assert len(read(text).vehicles) == 1
+        return
+    with pytest.raises(DatasetError, match=rf"vehicles\.207\.{key} has a number"):
+        read(text)

@@ -33,6 +33,7 @@ CAMERA = {
     "translation": [1.7, 0.5, 1.5],
     "yaw_deg": 0.0,
 }
+LENS = CAMERA | {"hfov_deg": None, "fx": 1100.0, "fy": 1100.0, "cx": 800.0, "cy": 450.0}
 FILE = {"axes": "nuscenes", "cameras": [CAMERA]}
 
 
@@ -195,6 +196,17 @@ def test_the_centre_is_the_origin(tmp_path):
             ["intrinsic", "three rows"],
         ),
         ({"centre": [0, 0, float("nan")]}, ["centre.2"]),
+        ({"centre": [0, True, 0]}, ["line 12", "centre", "true and false are no numbers"]),
+        ({"cameras": [CAMERA | {"width": True}]}, ["line 4", "cameras.0.width", "no numbers"]),
+        ({"cameras": [CAMERA | {"translation": [0, True, 0]}]}, ["translation", "no numbers"]),
+        ({"cameras": [CAMERA | {"translation": [0, 1e300, 0]}]}, ["line 7", "farther than 1000 m"]),
+        ({"centre": [0, 0, -1e4]}, ["centre", "farther than 1000 m"]),
+        ({"cameras": [CAMERA | {"yaw_deg": 1e9}]}, ["cameras.0.yaw_deg", "720"]),
+        ({"cameras": [CAMERA | {"hfov_deg": 1e-9}]}, ["camera front", "fx is", "1600"]),
+        ({"cameras": [LENS | {"fx": 1e-300}]}, ["line 3", "camera front", "fx is 1e-300 pixels"]),
+        ({"cameras": [LENS | {"fy": 1e300}]}, ["camera front", "fy is 1e+300 pixels"]),
+        ({"cameras": [LENS | {"cx": 1e9}]}, ["camera front", "cx is 1e+09, far outside"]),
+        ({"cameras": [LENS | {"cy": -1e5}]}, ["camera front", "cy is -100000, far outside"]),
     ],
 )
 def test_mistakes_are_named_with_file_and_key(tmp_path, change, words):

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gimbal_multicar.errors import DatasetError
-from gimbal_multicar.opv2v.images import read_raw
+from gimbal_multicar.opv2v.images import is_there, read_raw
 from gimbal_multicar.opv2v.model import CarFrame, CarFrameId
 from gimbal_multicar.opv2v.naming import depth_npy_name, depth_png_name
 from gimbal_multicar.opv2v.npy import map_npy
@@ -90,7 +90,7 @@ class DepthFiles:
             found = self._found(frame, _PNG_NAMES)
             if found or self.choice == "opv2v_h":
                 return self._of_files(frame, "opv2v_h", found, read_depth_png)
-        if self.choice == "lidar" or (self.choice == "auto" and frame.pcd_path.is_file()):
+        if self.choice == "lidar" or (self.choice == "auto" and is_there(frame.pcd_path)):
             return splat_lidar(frame, without_body(read_pcd(frame.pcd_path)))
         return DepthImages("none", {}, 0.0)
 
@@ -110,7 +110,7 @@ class DepthFiles:
                 for folder in self.folders(frame.id)
                 for name in names
             )
-            path = next((p for p in paths if p.is_file()), None)
+            path = next(filter(is_there, paths), None)
             if path is not None:
                 found[camera] = path
         return found

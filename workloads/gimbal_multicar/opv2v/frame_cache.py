@@ -26,7 +26,7 @@ import numpy as np
 from gimbal_multicar.opv2v.boxes import VEHICLE_COLUMNS
 from gimbal_multicar.opv2v.frame_yaml import FrameRecord, read_frame_yaml
 
-FORMAT = "opv2v-frames-1"
+FORMAT = "opv2v-frames-2"
 """Part of the folder's name: change it with the record's layout or the parser's meaning."""
 
 _MAGIC = b"GOF1"

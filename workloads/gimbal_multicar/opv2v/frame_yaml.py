@@ -29,8 +29,20 @@ FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 MAX_BYTES = 4 << 20
 DIALECT = Dialect(max_values=200_000, tags=NUMPY_TAGS)
 
+MAX_PLACE_M = 1e7
+"""More than any map's; products of such numbers are exact to a millimetre still."""
+MAX_ANGLE_DEG = 1e5
+MAX_EXTENT_M = 1e3
+"""Half of a vehicle's longest side."""
+
 _CAMERA = re.compile(r"camera(0|[1-9][0-9]{0,2})")
-_VECTORS = ("location", "angle", "center", "extent")
+_LIMITS = {
+    "location": (-MAX_PLACE_M, MAX_PLACE_M),
+    "angle": (-MAX_ANGLE_DEG, MAX_ANGLE_DEG),
+    "center": (-MAX_EXTENT_M, MAX_EXTENT_M),
+    "extent": (0.0, MAX_EXTENT_M),  # CARLA gives two-wheelers a width of 0
+}
+_VECTORS = tuple(_LIMITS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +140,22 @@ def _vehicles(fields: _Fields) -> tuple[tuple[str, ...], FloatArray]:
     table = _numbers(rows, (len(rows), VEHICLE_COLUMNS))
     if table is None or not np.isfinite(table[:, :-1]).all():
         raise listed.wrong(listed.data_name, "holds something that is no finite number")
+    _refuse_impossible(table, listed)
     return tuple(listed.data), table
+
+
+def _refuse_impossible(table: FloatArray, listed: _Fields) -> None:
+    names = list(listed.data)
+    for index, key in enumerate(_VECTORS):
+        vectors = table[:, 3 * index : 3 * index + 3]
+        low, high = _LIMITS[key]
+        wrong = np.flatnonzero(((vectors < low) | (vectors > high)).any(axis=-1))
+        if len(wrong):
+            raise listed.within(names[wrong[0]]).wrong(key, _out_of(low, high))
+
+
+def _out_of(low: float, high: float) -> str:
+    return f"has a number that is not in {low:g} to {high:g}"
 
 
 def _number(fields: _Fields, key: str) -> float:
@@ -197,10 +224,17 @@ class _Fields:
         value = self.get(key)
         six = _numbers(value, (6,))
         if six is not None and np.isfinite(six).all():
-            return x_to_world(six)
+            if abs(six[3:]).max() > MAX_ANGLE_DEG:
+                raise self.wrong(key, f"has an angle beyond {MAX_ANGLE_DEG:g} degrees")
+            return self._near(key, x_to_world(six))
         matrix = _numbers(value, (4, 4))
         if matrix is None or not is_rigid(matrix):
             raise self.wrong(
                 key, "is neither x, y, z, roll, yaw, pitch in finite numbers nor a 4x4 pose"
             )
-        return matrix
+        return self._near(key, matrix)
+
+    def _near(self, key: str, pose: FloatArray) -> FloatArray:
+        if abs(pose[:3, 3]).max() > MAX_PLACE_M:
+            raise self.wrong(key, f"is farther than {MAX_PLACE_M:g} m from the map's origin")
+        return pose

@@ -7,6 +7,7 @@ decoded; a damaged file is an error that names it, never half an image.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -24,6 +25,20 @@ MAX_PIXELS = 40_000_000
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK_OVERHEAD = 12
 _IGNORE_ORIENTATION = 128
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a file exists; one that is missing and one that cannot be one are not alike.
+
+    Raises:
+        DatasetError: There is something of that name that is no file, such as a link to nothing.
+    """
+    if path.is_file():
+        return True
+    if os.path.lexists(path):
+        what = "a link to nothing" if path.is_symlink() else "no file"
+        raise DatasetError(f"{path} is {what}", "put the file itself there, or remove it")
+    return False
 
 
 def read_rgb(path: Path, size: tuple[int, int] | None = None) -> Bytes:

@@ -19,7 +19,7 @@ from gimbal_multicar.opv2v.depth import DepthChoice, DepthFiles, DepthImages
 from gimbal_multicar.opv2v.depth_root import require_depth_root
 from gimbal_multicar.opv2v.frame_cache import FrameCache
 from gimbal_multicar.opv2v.frame_yaml import FrameRecord
-from gimbal_multicar.opv2v.images import png_size, read_rgb
+from gimbal_multicar.opv2v.images import is_there, png_size, read_rgb
 from gimbal_multicar.opv2v.layout import (
     Choice,
     Moment,
@@ -145,12 +145,13 @@ class Opv2v:
         """Return [H, W, 3] RGB by camera, of the cameras whose file exists.
 
         Raises:
-            DatasetError: A file is damaged or of another size than its calibration's.
+            DatasetError: A file is damaged, of another size than its calibration's, or a link to
+                nothing.
         """
         return {
             c.name: read_rgb(path, (c.camera.height, c.camera.width))
             for c in frame.rig.cameras
-            if (path := frame.image_path(c.name)).is_file()
+            if is_there(path := frame.image_path(c.name))
         }
 
     def depths(self, frame: CarFrame) -> DepthImages:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from gimbal.errors import ConfigError
 from gimbal.experiment.config_errors import key_problems
@@ -29,7 +29,7 @@ from gimbal.experiment.settings import Settings
 from gimbal.experiment.yaml_reading import Document, read_yaml
 from gimbal_multicar.rigs.axes import AXES, Axes, car_from_angles, car_from_quaternion
 from gimbal_vision.cameras import Pinhole, from_integer_centres
-from gimbal_vision.errors import VisionError
+from gimbal_vision.errors import CameraError, VisionError
 from gimbal_vision.panoramas.rig import Rig, RigCamera
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -60,11 +60,35 @@ def _file_name(name: str) -> str:
     return name
 
 
-Point = Annotated[tuple[float, ...], _numbers(3, "x, y, z in metres")]
+def _no_boolean(value: Any) -> Any:
+    """Refuse true and false, which Python takes for 1 and 0."""
+    if _is_boolean(value):
+        raise ValueError("true and false are no numbers: write the number itself")
+    return value
+
+
+def _is_boolean(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list) and any(map(_is_boolean, value)))
+
+
+def _near(values: tuple[float, ...]) -> tuple[float, ...]:
+    if any(abs(value) > MAX_OFFSET_M for value in values):
+        raise ValueError(f"farther than {MAX_OFFSET_M:.0f} m from the vehicle's origin")
+    return values
+
+
+Point = Annotated[tuple[float, ...], _numbers(3, "x, y, z in metres"), AfterValidator(_near)]
+Angle = Annotated[float, Field(ge=-720, le=720)]
 Quaternion = Annotated[tuple[float, ...], _numbers(4, "w, x, y, z")]
 Matrix = Annotated[tuple[tuple[float, ...], ...], AfterValidator(_matrix)]
 
 MAX_CAMERAS = 64
+MAX_OFFSET_M = 1000.0
+"""Longer than any vehicle; what is farther away is in another unit or of another frame."""
+FOCAL_SHARES = (1e-3, 1e4)
+"""Focal lengths, as shares of the image's side, that a lens may have: 179.9 to .006 degrees."""
+MAX_OFF_CENTRE = 10.0
+"""Sides of the image by which the axis may miss its middle."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 _FOCALS = ("fx", "fy", "cx", "cy")
@@ -93,10 +117,12 @@ class CameraEntry(Settings):
     """Where it is in the vehicle's frame, in metres."""
     rotation: Quaternion | None = None
     """w, x, y, z: from the camera's axes to the vehicle's."""
-    yaw_deg: float | None = None
+    yaw_deg: Angle | None = None
     """To the side the vehicle's axes call positive; see `gimbal_multicar.rigs.axes`."""
-    pitch_deg: float | None = None
-    roll_deg: float | None = None
+    pitch_deg: Angle | None = None
+    roll_deg: Angle | None = None
+
+    _numbers_are_numbers = field_validator("*", mode="before")(_no_boolean)
 
     @model_validator(mode="after")
     def _says_each_thing_once(self) -> Self:
@@ -132,6 +158,8 @@ class RigFile(Settings):
     centre: Point = (0.0, 0.0, 0.0)
     """Where the panorama is seen from, in metres."""
     cameras: tuple[CameraEntry, ...]
+
+    _numbers_are_numbers = field_validator("centre", mode="before")(_no_boolean)
 
     @model_validator(mode="after")
     def _cameras_can_be_told_apart(self) -> Self:
@@ -198,6 +226,27 @@ def _camera(entry: CameraEntry, file: RigFile) -> RigCamera:
 
 
 def _lens(entry: CameraEntry, pixel_centres: str) -> Pinhole:
+    lens = _pinhole(entry, pixel_centres)
+    _require_possible(lens.fx, lens.cx, lens.width, ("fx", "cx"))
+    _require_possible(lens.fy, lens.cy, lens.height, ("fy", "cy"))
+    return lens
+
+
+def _require_possible(focal: float, centre: float, side: int, names: tuple[str, str]) -> None:
+    least, most = (share * side for share in FOCAL_SHARES)
+    if not least <= focal <= most:
+        raise CameraError(
+            f"{names[0]} is {focal:g} pixels where the image has {side}",
+            f"give it in pixels of the image, {least:g} to {most:g}",
+        )
+    if abs(centre - side / 2) > MAX_OFF_CENTRE * side:
+        raise CameraError(
+            f"{names[1]} is {centre:g}, far outside the image of {side} pixels",
+            f"give it in pixels from the image's edge, about {side / 2:g}",
+        )
+
+
+def _pinhole(entry: CameraEntry, pixel_centres: str) -> Pinhole:
     if entry.hfov_deg is not None:
         return Pinhole.from_hfov(entry.height, entry.width, entry.hfov_deg)
     K: Any = entry.intrinsic

@@ -22,6 +22,7 @@ from gimbal.errors import ConfigError
 from gimbal.experiment.files import storage_errors
 from gimbal_multicar.errors import DatasetError
 from gimbal_multicar.opv2v.depth import read_depth_npy
+from gimbal_multicar.opv2v.images import is_there
 from gimbal_vision.panoramas.rig import Rig, RigCamera
 
 if TYPE_CHECKING:
@@ -109,20 +110,16 @@ def _files(
     unused = []
     with storage_errors(folder, "read"):
         paths = sorted(p for p in folder.iterdir() if p.name.lower().endswith(endings))
-        files = {path for path in paths if path.is_file()}
     for path in paths:
         name = wanted.get(path.name.lower())
         if name is None:
             unused.append(_readable(path.name))
-        elif path not in files:
-            what = "a link to nothing" if path.is_symlink() else "no file"
-            raise DatasetError(f"{path} is {what}", "put the file itself there, or remove it")
         elif name in found:
             raise DatasetError(
                 f"{folder}: both {found[name].name} and {path.name} are of camera {name}",
                 "keep one of them",
             )
-        else:
+        elif is_there(path):
             found[name] = path
     if not found:
         there = f"; there are {', '.join(unused[:8])}" if unused else ""
