@@ -125,7 +125,9 @@ def test_a_depth_root_that_is_no_folder_is_named(tmp_path: Path) -> None:
         assert "data.depth_root" in caught.value.remedy
 
 
-def test_a_depth_root_without_depth_of_the_set_is_told(tmp_path: Path) -> None:
+def test_a_depth_root_without_depth_of_the_set_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Files of other scenarios, and files of no depth, do not count; those of the set do."""
     root, other = write_set(tmp_path / "opv2v", depth=False), tmp_path / "depth"
     strange = other / "train" / "2020_01_01_00_00_00" / "207"
@@ -134,13 +136,15 @@ def test_a_depth_root_without_depth_of_the_set_is_told(tmp_path: Path) -> None:
     for depth in ("npy", "opv2v_h"):
         with pytest.raises(DatasetError, match="holds no depth file of any car"):
             open_dataset(settings(root, depth_root=other, depth=depth))
-    with pytest.warns(UserWarning, match="holds no depth file of any car"):
-        dataset = open_dataset(settings(root, depth_root=other))
+    dataset = open_dataset(settings(root, depth_root=other))
+    assert [record.name for record in caplog.records] == ["gimbal.multicar"]
+    assert f"{other} holds no depth file of any car of {root}" in caplog.text
     frame = dataset.read(dataset.car_frames("train")[0])
     assert dataset.depths(frame).source == "lidar"
     full = write_set(tmp_path / "full")
     for depth in ("npy", "auto"):
         open_dataset(settings(root, depth_root=full, depth=depth))
+    assert len(caplog.records) == 1
 
 
 def test_the_clouds_of_the_small_set_are_what_they_seem(tmp_path: Path) -> None:

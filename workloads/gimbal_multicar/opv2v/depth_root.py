@@ -5,13 +5,15 @@ A wrong folder would otherwise be noticed by nobody: where no file is found, `au
 
 from __future__ import annotations
 
+import logging
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gimbal_multicar.errors import DatasetError
 from gimbal_multicar.opv2v.depth import HETERO_FOLDER, DepthFiles
+
+logger = logging.getLogger("gimbal.multicar")
 
 _NAMES = {
     "npy": re.compile(r".+_depth\.npy"),
@@ -23,7 +25,8 @@ _NAMES = {
 def require_depth_root(files: DepthFiles, splits: Sequence[str]) -> None:
     """See that the folder of depth files, if one is named, is there and fits the data set.
 
-    With `auto`, a folder without any file for any car of the data set gives a warning only.
+    With `auto`, a folder without any file for any car of the data set gives a warning only, on
+    standard error.
 
     Args:
         files: Where depth is looked for.
@@ -45,7 +48,7 @@ def require_depth_root(files: DepthFiles, splits: Sequence[str]) -> None:
     layout = "lay it out as SPLIT/SCENARIO/CAR/000068_camera0_depth.npy, or leave it out"
     if choice != "auto":
         raise DatasetError(f"{nothing} (data.depth={choice})", layout)
-    warnings.warn(f"{nothing}: depth is the LiDAR's, if any; {layout}", stacklevel=3)
+    logger.warning("warning: %s: depth is the LiDAR's, if any; %s", nothing, layout)
 
 
 def _matches(files: DepthFiles, splits: Sequence[str]) -> Iterator[Path]:

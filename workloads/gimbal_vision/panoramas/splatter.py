@@ -50,7 +50,7 @@ class Splatter:
         self._size = camera.height * camera.width
         rows = [camera.fy, camera.cy, isinstance(camera, Cylindrical)]
         thresholds = [options.max_range_m, options.depth_consistency]
-        self._geometry = np.array([camera.height, camera.width, *rows, *thresholds], np.float32)
+        self._geometry = np.array([camera.height, camera.width, *rows, *thresholds], np.float64)
         self._poses = [
             np.concatenate([p[:3, :3].ravel(), p[:3, 3]]).astype(np.float32)
             for p in rig.car_from_cameras
@@ -70,8 +70,9 @@ class Splatter:
         ranges, offsets = (np.full(self._size, np.inf, np.float32) for _ in range(2))
         pixels, owners = np.full(self._size, -1, np.int32), np.full(self._size, NO_CAMERA, np.uint8)
         nearest, first = (ranges, offsets, pixels, owners), 0
+        geometry = self._geometry.astype(np.float32)
         for i, depth in enumerate(depths):
-            splat(depth, self._image_rays[i], self._poses[i], self._geometry, (i, first), nearest)
+            splat(depth, self._image_rays[i], self._poses[i], geometry, (i, first), nearest)
             first += depth.size
         if points_car is not None:
             splat_points(points_car, self._geometry, nearest)

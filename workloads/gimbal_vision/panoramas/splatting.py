@@ -17,6 +17,8 @@ import numpy as np
 from gimbal_vision.rendering.jit import kernel
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[Any]]
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -71,8 +73,10 @@ def _aim_row(depth: Floats, rays: Floats, pose: Floats, panorama: Floats, out: F
 
 
 @kernel()
-def _aim_points(points: Floats, panorama: Floats, out: Floats) -> None:
+def _aim_points(points: Floats, panorama: Doubles, out: Doubles) -> None:
     """Write range, column and row of points [w, 3] of the car's frame into `out` [3, w].
+
+    In double precision: rings of a LiDAR often lie on the very borders of rows.
 
     Args:
         points: Those that are not finite are not thrown.
@@ -80,22 +84,20 @@ def _aim_points(points: Floats, panorama: Floats, out: Floats) -> None:
         out: Range -1 where nothing is to be thrown.
     """
     width, fy, cy, cylinder, limit = panorama[1:6]
-    per_radian = width / np.float32(2 * np.pi)
     for i in range(len(points)):
-        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        x, y, z = np.float64(points[i, 0]), np.float64(points[i, 1]), np.float64(points[i, 2])
         level = np.sqrt(x * x + z * z)
         r = np.sqrt(level * level + y * y)
-        tangent = y / max(level, np.float32(1e-30))
-        rise = tangent if cylinder > np.float32(0) else _arc(y, level)
-        out[0, i] = r if np.float32(0) < r <= limit else np.float32(-1)
-        out[1, i] = _arc(x, z) * per_radian + np.float32(0.5) * width
+        rise = y / max(level, 1e-30) if cylinder > 0.0 else np.arctan2(y, level)
+        out[0, i] = r if 0.0 < r <= limit else -1.0
+        out[1, i] = width * (np.arctan2(x, z) / (2.0 * np.pi) + 0.5)
         out[2, i] = cy + fy * rise
 
 
 @kernel()
 def _keep(
-    aimed: Floats,
-    panorama: Floats,
+    aimed: Array,
+    panorama: Array,
     source: tuple[int, int],
     nearest: tuple[Floats, Floats, Ids, Bytes],
 ) -> None:
@@ -128,16 +130,16 @@ def _keep(
 
 @kernel()
 def splat_points(
-    points: Floats, panorama: Floats, nearest: tuple[Floats, Floats, Ids, Bytes]
+    points: Floats, panorama: Doubles, nearest: tuple[Floats, Floats, Ids, Bytes]
 ) -> None:
     """Throw points [P, 3] of the car's frame onto the panorama; they are of no camera and pixel.
 
     Args:
         points: Those that are not finite are left out.
-        panorama: See `_aim_row`.
+        panorama: See `_aim_row`; in double precision.
         nearest: See `splat`; pixel indices are of no use afterwards.
     """
-    aimed = np.empty((3, len(points)), np.float32)
+    aimed = np.empty((3, len(points)))
     _aim_points(points, panorama, aimed)
     _keep(aimed, panorama, (255, 0), nearest)
 
