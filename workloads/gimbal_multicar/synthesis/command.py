@@ -67,7 +67,8 @@ def synthesize(
       gimbal multicar synthesize --out six --rig configs/multicar/rigs/nuscenes.yaml --json
 
     Exit status:
-      0 done, 1 the folder holds something else, 2 a wrong option or rig file, 6 disk
+      0 done, 1 the folder holds something else, or a process was killed, 2 a wrong option or rig
+      file, 6 disk
     """
     from gimbal.cli.run_commands import print_json, running
     from gimbal.experiment.paths import at_home

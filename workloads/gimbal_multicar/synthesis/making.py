@@ -7,10 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 
+from gimbal_multicar.errors import SynthesisError
 from gimbal_multicar.synthesis.tree import Tree, claim, require_space
 from gimbal_multicar.synthesis.writing import write_car_frames
 from gimbal_vision.rendering.parallel import default_threads
@@ -45,7 +46,7 @@ def make_tree(tree: Tree, progress: Progress, processes: int | None = None) -> M
         processes: At most this many; by default one a core.
 
     Raises:
-        SynthesisError: The folder holds something else.
+        SynthesisError: The folder holds something else, or a process was killed.
         StorageError: The disk is too small, or a file cannot be written.
     """
     began = time.monotonic()
@@ -73,10 +74,17 @@ def _finished(tree: Tree, tasks: list[Task], processes: int) -> Iterator[int]:
         for task in tasks:
             yield write_car_frames(tree, *task)
         return
-    with _pool(min(processes, len(tasks))) as pool:
-        futures = [pool.submit(write_car_frames, tree, *task) for task in tasks]
-        for future in as_completed(futures):
-            yield future.result()
+    try:
+        with _pool(min(processes, len(tasks))) as pool:
+            with _interrupts_held():
+                futures = [pool.submit(write_car_frames, tree, *task) for task in tasks]
+            for future in as_completed(futures):
+                yield future.result()
+    except BrokenExecutor as error:
+        raise SynthesisError(
+            "a process that makes images was killed, perhaps for lack of memory",
+            "free some memory, or use smaller images, and run the same command again: it continues",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -89,6 +97,20 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait, so that processes begun meanwhile are never told of it.
+
+    They inherit the mask; a handler of their own would come only after a second of imports.
+    """
+    resource_tracker.ensure_running()  # its start would let Ctrl-C through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker() -> None:
