@@ -24,7 +24,7 @@ from gimbal.experiment.files import (
 from gimbal_multicar.clouds.gathering import Car, Gathered
 from gimbal_multicar.clouds.measuring import summary_of
 from gimbal_multicar.clouds.page import render
-from gimbal_multicar.clouds.picturing import cloud_picture
+from gimbal_multicar.clouds.picturing import cloud_picture, png_bytes
 from gimbal_multicar.clouds.views import behind, viewpoints
 from gimbal_multicar.drawing import encoded, mask_picture, range_picture
 from gimbal_vision.cloud_files import ply_bytes
@@ -136,7 +136,7 @@ def _contents(
     yield f"{name}_pointcloud.html", render(gathered, summary, max_points).encode()
     yield f"{name}.ply", ply_bytes(points, colours)
     above = viewpoints(cars)["above"]
-    yield f"{name}_views/above.png", encoded(cloud_picture(points, colours, above), "PNG")
+    yield f"{name}_views/above.png", png_bytes(cloud_picture(points, colours, above))
     for car in cars:
         cloud = cloud_picture(points, colours, behind(car))
         for kind, data in zip(_KINDS, _car_files(car, cloud), strict=True):
@@ -149,7 +149,7 @@ def _car_files(car: Car, cloud: np.ndarray[Any, np.dtype[np.uint8]]) -> Iterator
     yield encoded(np.ascontiguousarray(image.rgb), "PNG")
     yield encoded(range_picture(np.where(image.valid, image.range_m, np.float32(0))), "PNG")
     yield encoded(mask_picture(image), "PNG")
-    yield encoded(cloud, "PNG")
+    yield png_bytes(cloud)
     yield _npy(car.view["depth_along_ray"][..., 0])
     yield _npy(car.main_from_car)
     yield _npy(car.points_main)
