@@ -79,3 +79,13 @@ def test_what_crashes_is_named() -> None:
 def test_a_sound_loader_is_sound() -> None:
     plan = plan_epoch(100, views=(2,), max_images=4)
     assert {f.status for f in judge_loader(plan, {2: 9}, "train", max_images=4)} == {Status.OK}
+
+
+def test_a_set_of_single_cars_is_told_that_no_pair_exists():
+    plan = plan_epoch(0, views=(2, 3, 4), max_images=4)
+    length, *_ = judge_loader(plan, {}, "train", max_images=4)
+    assert length.status is Status.FAIL
+    assert "no pair of cars exists" in length.cause
+    assert "loader.num_views=[1]" in length.hint and "samples_per_epoch" not in length.hint
+    few, *_ = judge_loader(plan_epoch(1, views=(2,), max_images=4), {2: 1}, "train", max_images=4)
+    assert "too few samples" in few.cause

@@ -145,15 +145,29 @@ def _length(plan: EpochPlan, split: str) -> Finding:
         wasted = plan.mean_share < 0.99
         return ok(name, f"{plan.steps} steps = {sum_}{unused if wasted else ''}",
                   hint=hint if wasted else "")  # fmt: skip
-    needed = samples_for(1, plan)
+    cause = "an epoch has no step: too few samples for the largest batch on every worker"
+    hint = (
+        "set loader.samples_per_epoch, or lower loader.world_size or loader.max_images_per_worker"
+    )
+    if not plan.samples:
+        cause, hint = _no_sample(min(plan.batch_sizes))
     return Finding(
         name=name,
         status=Status.FAIL,
         measured=f"0 steps = {sum_}",
-        expected=f"at least {needed} samples",
-        cause="an epoch has no step: too few samples for the largest batch on every worker",
-        hint="set loader.samples_per_epoch, or lower loader.world_size or "
-        "loader.max_images_per_worker",
+        expected=f"at least {samples_for(1, plan)} samples",
+        cause=cause,
+        hint=hint,
+    )
+
+
+def _no_sample(views: int) -> tuple[str, str]:
+    """Return why there is no sample at all, and what to do."""
+    cars = "no pair of cars" if views == 2 else f"no {views} cars" if views > 2 else "no car"
+    return (
+        f"an epoch has no sample: {cars} exists at any moment, or none near enough",
+        "use scenarios of more cars (`gimbal multicar synthesize --agents 4` makes such), raise "
+        "loader.max_distance_m, or, to learn from single cars, set loader.num_views=[1]",
     )
 
 
