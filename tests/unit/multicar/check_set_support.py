@@ -22,6 +22,16 @@ from gimbal_multicar.opv2v.nominal import LIDAR_MOUNT_UE, nominal_opv2v_rig
 from gimbal_multicar.opv2v.pcd import LidarPoints, read_pcd, write_pcd
 from gimbal_multicar.opv2v.writing import FramePayload, write_frame
 
+SETTINGS = (
+    "data.panorama.width=252",
+    "data.panorama.height=63",
+    "data.panorama.vfov_deg=90",
+    "data.panorama.warp=rotation",
+    "data.splits=[train,validate]",
+    "loader.num_views=[2]",
+)
+"""Of a check: a small panorama."""
+
 HEIGHT, WIDTH = 120, 160
 HALL_M = 55.0
 ROOF_M = 9.0
