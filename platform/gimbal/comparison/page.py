@@ -1,7 +1,7 @@
 """The comparison as one HTML file that opens anywhere, offline.
 
 Python says what is to be said and drawn; the browser draws, and lets the reader choose. Colours
-live in `page.css` alone.
+of groups live in `page.css` alone; the rest of the look is that of every page (`gimbal.pages`).
 """
 
 from __future__ import annotations
@@ -9,17 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from string import Template
 
 from gimbal.comparison import tables
 from gimbal.comparison.model import Comparison
 from gimbal.comparison.payload import payload
 from gimbal.experiment.files import atomic_write_bytes, ensure_folder
-from gimbal.pages.markup import Html, el, join, script_json
-from gimbal.pages.one_file import content_policy, script_safe
-
-Section = tuple[str, str, Html | None]
-"""Key, title and markup of a section; None where it has nothing to say."""
+from gimbal.pages.markup import Html, el
+from gimbal.pages.skeleton import Page, Section, render_page, section
 
 
 def write_page(comparison: Comparison, path: Path) -> Path:
@@ -34,25 +30,21 @@ def write_page(comparison: Comparison, path: Path) -> Path:
 
 def render(comparison: Comparison, folder: Path) -> str:
     """Return the page as text, for a place in a folder."""
-    # Importing plotly costs 30 ms; only this line needs it.
-    from plotly.offline import get_plotlyjs
-
     data = payload(comparison)
-    own = [_asset(name) for name in ("plots.js", "parallel.js", "page.js")]
-    scripts = [script_safe(text) for text in (get_plotlyjs(), *own)]
-    body = _sections(comparison, folder, data)
-    return Template(_asset("page.html")).substitute(
-        title=join(f"Comparison · {comparison.title}"),
-        policy=content_policy(scripts),
-        style=_asset("page.css"),
-        overline=join(" · ".join(_overline(comparison))),
-        nav=join([el("a", title, href=f"#{key}") for key, title, html in body if html]),
-        warning=tables.protocol_warning(comparison) or "",
-        headline=join(comparison.verdict[0]),
-        notes=join([el("li", sentence) for sentence in _notes(comparison)]),
-        body=join([html for _, _, html in body]),
-        data=script_json(data),
-        scripts=join([Html(f"<script>{text}</script>\n") for text in scripts]),
+    return render_page(
+        Page(
+            title=f"Comparison · {comparison.title}",
+            overline=_overline(comparison),
+            hero=(
+                tables.protocol_warning(comparison),
+                el("h1", comparison.verdict[0]),
+                el("ul", [el("li", note) for note in _notes(comparison)], class_="notes"),
+            ),
+            sections=_sections(comparison, folder, data),
+            data=data,
+            scripts=[_asset(name) for name in ("page.js", "parallel.js")],
+            style=_asset("page.css"),
+        )
     )
 
 
@@ -65,27 +57,20 @@ def _sections(comparison: Comparison, folder: Path, data: dict[str, object]) -> 
         "compute": len(comparison.best_so_far) > 1,
     }
     return [
-        _section("results", "Results", tables.results(comparison, folder), _method(comparison)),
-        _section(
+        section("results", "Results", tables.results(comparison, folder), _method(comparison)),
+        section(
             "settings", "What differs", tables.settings(comparison), tables.protocol_box(comparison)
         ),
-        _section("curves", "Learning curves", _asset_if(drawn["curves"], "curves.html")),
-        _section("axes", "Settings and result", _asset_if(drawn["axes"], "parallel.html")),
-        _section(
+        section("curves", "Learning curves", _asset_if(drawn["curves"], "curves.html")),
+        section("axes", "Settings and result", _asset_if(drawn["axes"], "parallel.html")),
+        section(
             "pairs",
             f"{_word(comparison)} by {_word(comparison).lower()}",
             _asset_if(drawn["pairs"], "pairs.html"),
         ),
-        _section("compute", "Best over compute", _asset_if(drawn["compute"], "compute.html")),
-        _section("troubles", "Not finished, or to be known", tables.troubles(comparison, folder)),
+        section("compute", "Best over compute", _asset_if(drawn["compute"], "compute.html")),
+        section("troubles", "Not finished, or to be known", tables.troubles(comparison, folder)),
     ]
-
-
-def _section(key: str, title: str, *parts: Html | None) -> Section:
-    if not any(parts):
-        return key, title, None
-    heading = el("h2", title, id=f"{key}-title")
-    return key, title, el("section", heading, parts, id=key, aria_labelledby=f"{key}-title")
 
 
 def _word(comparison: Comparison) -> str:

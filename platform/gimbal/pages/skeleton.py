@@ -32,6 +32,7 @@ class Page:
         figures: `id → {data, layout, height}` of every element `plot-<id>`.
         data: What scripts of the workload's own read from `window.gimbalReport.data`.
         scripts: Their text, run in order after the page's own.
+        style: Rules after those that all pages share; None: those of reports.
     """
 
     title: str
@@ -41,6 +42,7 @@ class Page:
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     scripts: Sequence[str] = ()
+    style: str | None = None
 
 
 def render_page(page: Page) -> str:
@@ -52,7 +54,7 @@ def render_page(page: Page) -> str:
     return Template(_asset("page.html")).substitute(
         title=join(page.title),
         policy=content_policy(scripts),
-        style=_asset("style.css"),
+        style=_asset("base.css") + (_asset("style.css") if page.style is None else page.style),
         overline=join(" · ".join(page.overline)),
         nav=join([el("a", title, href=f"#{key}") for key, title, html in page.sections if html]),
         hero=Html("\n").join(join(part) for part in page.hero if part),

@@ -1,9 +1,28 @@
 /* The figures of the comparison, and their controls. */
 (() => {
   "use strict";
-  const { data, draw, redraws, colour, clear, text, applyTheme } = window.gimbalPage;
+  const { data, draw: drawPlain, redraws, redraw, resolve } = window.gimbalReport;
   const byId = (id) => document.getElementById(id);
   const NAMED = 8;
+
+  const colour = (group) => (group < NAMED ? `var(--g${group})` : "var(--g-rest)");
+
+  /** Draw or redraw traces into an element; long labels of its axes are never cut. */
+  function draw(element, traces, layout) {
+    const [xaxis, yaxis] = [layout.xaxis, layout.yaxis].map((axis) => ({ automargin: true, ...axis }));
+    return drawPlain(element, traces, { margin: { l: 58, r: 14, t: 12, b: 42 }, ...layout, xaxis, yaxis });
+  }
+
+  /** Plotly reads a subset of HTML in labels: names must not be taken for it. */
+  const text = (name) => String(name).replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
+
+  /** The same colour, mostly clear: Plotly knows no opacity of a filled area. */
+  function clear(name, alpha) {
+    const probe = document.createElement("canvas").getContext("2d");
+    probe.fillStyle = resolve(name);
+    const number = parseInt(probe.fillStyle.slice(1), 16);
+    return `rgba(${number >> 16}, ${(number >> 8) & 255}, ${number & 255}, ${alpha})`;
+  }
 
   function fill(select, options) {
     for (const [value, label] of options) {
@@ -138,5 +157,6 @@
   }
   if (byId("plot-compute")) redraws.push(drawCompute);
 
-  applyTheme();
+  window.gimbalPage = { data, redraws, colour };
+  redraw();
 })();

@@ -1,4 +1,4 @@
-/* Draws the figures with the colours of style.css; sorts tables; switches theme and policies. */
+/* Draws figures with the colours of the style sheets; sorts tables; switches theme and policies. */
 (() => {
   "use strict";
   const data = JSON.parse(document.getElementById("report-data").textContent);
@@ -68,14 +68,16 @@
   const redraw = () => redraws.forEach((one) => one());
 
   /* Theme: follows the system until the reader chooses. */
-  function isDark() {
-    return root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
+  let chosen = null;
+  function applyTheme() {
+    root.dataset.theme = chosen ?? (dark.matches ? "dark" : "light");
+    redraw();
   }
   document.getElementById("theme").addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    redraw();
+    chosen = root.dataset.theme === "dark" ? "light" : "dark";
+    applyTheme();
   });
-  dark.addEventListener("change", redraw);
+  dark.addEventListener("change", applyTheme);
 
   /* One key for all curves. */
   for (const chip of document.querySelectorAll(".chips button")) {
@@ -92,7 +94,7 @@
     const key = (row) => {
       const cell = row.children[column];
       if (!cell.classList.contains("num")) return cell.textContent.trim().toLowerCase();
-      return cell.dataset.sort === "" ? null : Number(cell.dataset.sort);
+      return cell.dataset.sort ? Number(cell.dataset.sort) : null;
     };
     const order = (a, b) => (typeof a === "string" ? a.localeCompare(b) : a - b);
     for (const body of table.tBodies) {
@@ -109,7 +111,7 @@
   for (const table of document.querySelectorAll("table.sortable")) {
     table.tHead.addEventListener("click", (event) => {
       const head = event.target.closest("th");
-      if (!head) return;
+      if (!head?.querySelector("button")) return;
       const before = head.getAttribute("aria-sort");
       const down = before ? before === "ascending" : head.classList.contains("num");
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
@@ -132,22 +134,17 @@
     });
   }
 
-  /* Paper is light and about 680 px wide. */
-  let chosen;
+  /* Paper is light; two figures beside each other are about 680 px wide. */
   addEventListener("beforeprint", () => {
-    chosen = root.dataset.theme;
     root.dataset.theme = "light";
     redraw();
     for (const plot of document.querySelectorAll(".plot.js-plotly-plot")) {
-      const wide = plot.closest("figure").classList.contains("wide");
-      Plotly.relayout(plot, { width: wide ? 680 : 325 });
+      const figure = plot.closest("figure:not(.card)");
+      if (figure) Plotly.relayout(plot, { width: figure.classList.contains("wide") ? 680 : 325 });
     }
   });
-  addEventListener("afterprint", () => {
-    if (chosen) root.dataset.theme = chosen; else delete root.dataset.theme;
-    redraw();
-  });
+  addEventListener("afterprint", applyTheme);
 
-  window.gimbalReport = { data, draw, redraws };
-  redraw();
+  window.gimbalReport = { data, draw, redraws, redraw, resolve };
+  applyTheme();
 })();
