@@ -1,4 +1,4 @@
-"""Tables that scroll on their own, as `assets/style.css` draws them."""
+"""Tables that scroll on their own, as `assets/base.css` draws them."""
 
 from __future__ import annotations
 
