@@ -16,6 +16,13 @@ FolderPath = Annotated[Path, AfterValidator(at_home)]
 SplitName = Literal["train", "validate", "test", "test_culvercity"]
 
 
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"each split once: {', '.join(repeated)} is named more than once")
+    return names
+
+
 class PanoramaSettings(Settings):
     """The panorama each car's cameras are fused into."""
 
@@ -74,7 +81,11 @@ class DataSettings(Settings):
     depth: Literal["auto", "npy", "opv2v_h", "lidar", "none"] = "auto"
     """auto: files where there are any, under `depth_root` or beside the images, else the car's own
     LiDAR."""
-    splits: tuple[SplitName, ...] = ("train", "validate", "test")
+    splits: Annotated[tuple[SplitName, ...], AfterValidator(_each_once)] = (
+        "train",
+        "validate",
+        "test",
+    )
     """Those of them that exist are used; naming one that does not exist is an error only where
     none of them does."""
     reference: Literal["lidar", "ego", "box_centre"] = "lidar"

@@ -43,6 +43,7 @@ def test_the_sources_preset_is_their_shape_and_nothing_else_changes() -> None:
         ("data.panorama.vfov_deg=null", "camera_model: cylindrical"),
         ("data.panorama.heigth=252", "height"),
         ("data.splits=[train,val]", "validate"),
+        ("data.splits=[train,test,train]", "train is named more than once"),
         ("data.panorama.warp=depth", "fixed_point"),
         ("data.reference=roof", "box_centre"),
         ("data.max_cars=0", "greater than or equal to 1"),
