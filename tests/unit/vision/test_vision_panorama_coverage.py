@@ -11,6 +11,7 @@ import pytest
 
 from gimbal_vision.cameras import Cylindrical, Equirectangular, Pinhole
 from gimbal_vision.lie import so3_exp
+from gimbal_vision.panoramas.builder import PanoramaBuilder
 from gimbal_vision.panoramas.coverage import (
     camera_counts,
     camera_shares,
@@ -172,3 +173,13 @@ def test_cropped_depth_mixes_no_two_surfaces():
     cropped = legacy_crop_depth(depth.astype(np.float32), H, W)
     assert cropped.dtype == np.float32
     assert set(np.unique(cropped)) == {5.0, 50.0}
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "vfov_deg"), [(32, 128, 180.0), (16, 64, 90.0), (8, 66, 150.0)]
+)
+def test_a_panorama_of_few_pixels_covers_what_is_expected_of_it(height, width, vfov_deg):
+    """Finer samples differ by .01 and more here, which a gate takes for a wrong calibration."""
+    camera = Equirectangular.from_vfov(height, width, vfov_deg)
+    covered = PanoramaBuilder(RIG, camera).coverage.mean()
+    assert expected_coverage(RIG, camera) == pytest.approx(covered, abs=1.5 / (height * width))
