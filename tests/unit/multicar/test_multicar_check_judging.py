@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gimbal_multicar.checking.box_hits import Cloud, turn
-from gimbal_multicar.checking.depth_checks import depth_errors
+from gimbal_multicar.checking.calibration import CalibrationMeasure, judge_calibration
+from gimbal_multicar.checking.depth_checks import DepthMeasure, depth_errors, judge_depth
 from gimbal_multicar.checking.finding import Finding, Status, Verdict, ok, verdict_of
 from gimbal_multicar.checking.placement import (
     OrderCosts,
@@ -191,6 +192,61 @@ def test_what_depth_files_hold_is_recognised(stored, reading: str) -> None:
     r = z * rng.uniform(1.0, 1.5, 800)
     errors = depth_errors(stored(z, r) * rng.normal(1.0, 0.005, 800), z, r)
     assert min(errors, key=lambda key: errors[key]).startswith(reading)
+
+
+def depth_of(place: str, factor: float) -> DepthMeasure:
+    z = np.random.default_rng(0).uniform(3.0, 60.0, 200)
+    return DepthMeasure(
+        place=place,
+        source="npy",
+        density=1.0,
+        stored=z * factor,
+        z_m=z,
+        range_m=1.2 * z,
+        order=None,
+    )
+
+
+def test_depth_under_wrong_names_is_not_blamed_for_its_values() -> None:
+    measures = [depth_of("a", 1.0), depth_of("b", 1.0), depth_of("c", 1.7)]
+    found = {f.name: f.status for f in judge_depth(measures, 1.0)}
+    assert found == {"depth against LiDAR": Status.OK, "depth of single cars": Status.FAIL}
+    (alone,) = judge_depth(measures, 1.0, frozenset({"c"}))
+    assert alone.status is Status.OK
+    (untold,) = judge_depth(measures, 1.0, frozenset("abc"))
+    assert untold.status is Status.CANNOT_TELL and "order of depth files" in untold.cause
+
+
+def lenses(place: str, fx: dict[str, float]) -> CalibrationMeasure:
+    count = len(fx)
+    return CalibrationMeasure(
+        place=place,
+        frame="000068",
+        names=tuple(fx),
+        intrinsics=np.array([[f, f, 400.0, 300.0] for f in fx.values()]),
+        calibrated=np.tile([600, 800], (count, 1)),
+        on_disk=np.tile([600, 800], (count, 1)),
+        world_from_cameras=np.tile(np.eye(4), (count, 1, 1)),
+        world_from_lidar=np.eye(4),
+        written=np.full((count, 4, 4), np.nan),
+    )
+
+
+def test_lenses_are_compared_camera_by_camera() -> None:
+    """As nuScenes' rear camera, wider than its other five."""
+    usual = {"front": 571.0, "left": 571.0, "rear": 280.0}
+    rigs = [lenses(f"car{i}", usual) for i in range(3)]
+
+    def judged_of(measures: list[CalibrationMeasure]) -> Finding:
+        found = {f.name: f for f in judge_calibration(measures, (168, 1008))}
+        return found["intrinsics equal across cars"]
+
+    same = judged_of(rigs)
+    assert same.status is Status.OK
+    assert "front, left: fx 571.00" in str(same.measured) and "rear: fx 280" in str(same.measured)
+    odd = judged_of([*rigs, lenses("odd", usual | {"rear": 300.0})])
+    assert (odd.status, odd.where) == (Status.WARN, ("odd rear",))
+    assert "7.1%" in str(odd.measured)
 
 
 def test_points_in_boxes_are_counted_by_definition() -> None:

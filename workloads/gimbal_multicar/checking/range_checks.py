@@ -104,10 +104,11 @@ def judge_ranges(measures: Sequence[RangeMeasure], warp: str) -> Finding:
         expected=f"at least {ENOUGH:.0%} in each panorama",
         cause="data.panorama.warp=rotation keeps each camera's own ranges, metres off near the car"
         if chosen
-        else "depth, mounts or clouds do not give the ranges from the panorama's centre",
+        else "depth files, the cameras' places or clouds are of something else: they do not give "
+        "the ranges from the panorama's centre",
         hint="use data.panorama.warp=auto"
         if chosen
-        else "mend 'depth against LiDAR' and the poses first",
+        else "mend what 'cameras in place' and 'depth against LiDAR' tell of these cars first",
         where=shortened(odd),
         count=len(odd),
     )
