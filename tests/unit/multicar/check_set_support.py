@@ -172,11 +172,14 @@ def cameras_in(document: dict) -> list[str]:
 def exchange(root: Path, first: str, second: str, ending: str, pattern: str = "*/*/*") -> None:
     """Give each other's names to the files of two cameras."""
     for path in sorted(root.glob(f"{pattern}/*_{first}{ending}")):
-        other = path.with_name(path.name.replace(first, second))
-        aside = path.with_suffix(".aside")
-        path.rename(aside)
-        other.rename(path)
-        aside.rename(other)
+        swap_files(path, path.with_name(path.name.replace(first, second)))
+
+
+def swap_files(path: Path, other: Path) -> None:
+    aside = path.with_suffix(".aside")
+    path.rename(aside)
+    other.rename(path)
+    aside.rename(other)
 
 
 def edit_images(root: Path, change) -> None:

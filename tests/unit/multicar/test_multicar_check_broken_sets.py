@@ -154,6 +154,29 @@ def blacken_all(root: Path) -> None:
     sets.edit_images(root, np.zeros_like)
 
 
+def exchange_two_cars(root: Path) -> None:
+    scenario = root / "train" / "2021_08_16_22_26_54"
+    for path in sorted((scenario / "207").glob("*_camera?.png")):
+        sets.swap_files(path, scenario / "1045" / path.name)
+
+
+def shift_images(root: Path) -> None:
+    """Every image goes to the moment before it."""
+    for car in sorted(root.glob("*/*/*")):
+        for camera in range(4):
+            first, second, third = sorted(car.glob(f"*_camera{camera}.png"))
+            sets.swap_files(first, second)
+            sets.swap_files(second, third)
+
+
+def lengthen_one_lens(root: Path) -> None:
+    def edit(document) -> None:
+        for axis in (0, 1):
+            document["camera1"]["intrinsic"][axis][axis] *= 1.15
+
+    sets.edit_yaml(root, edit)
+
+
 def turn_one_cloud(root: Path) -> None:
     c, s = np.cos(np.radians(70.0)), np.sin(np.radians(70.0))
     turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
@@ -175,6 +198,7 @@ def lose_image(root: Path) -> None:
 
 
 IN_PLACE = "cameras in place"
+BELONGING = "images of their car and moment"
 SAMPLED = [
     (truncate_yaml, "files whole", "1 truncated or damaged YAML"),
     (lose_image, "images complete", "missing images"),
@@ -189,6 +213,9 @@ SAMPLED = [
     (crop_images, "coverage", "the source's crop"),
     (blacken_one_camera, "images show something", "images of camera2 are black"),
     (blacken_all, "images show something", "images of all cameras are black"),
+    (lengthen_one_lens, "focal lengths against LiDAR", "focal length of camera1 is too long"),
+    (exchange_two_cars, BELONGING, "images are of another car than their depth files"),
+    (shift_images, BELONGING, "images are of the moment after"),
     (halve_images, "images against calibration", "images were scaled on disk"),
     (depth_in_millimetres, "depth against LiDAR", "z-depth in millimetres"),
     (depth_as_range, "depth against LiDAR", "range along the ray in metres"),

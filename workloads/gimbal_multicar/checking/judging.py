@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from gimbal_multicar.checking.belonging import judge_belonging
 from gimbal_multicar.checking.calibration import FIXED, judge_calibration
 from gimbal_multicar.checking.cars_checks import judge_cars
 from gimbal_multicar.checking.coverage import judge_coverage, judge_masks
@@ -16,6 +17,7 @@ from gimbal_multicar.checking.depth_checks import ORDER, judge_depth
 from gimbal_multicar.checking.distances import judge_distances
 from gimbal_multicar.checking.extrinsics import compare, judge_extrinsics, together
 from gimbal_multicar.checking.finding import Finding, Status, cannot_tell, ok, shortened
+from gimbal_multicar.checking.focal import judge_focal
 from gimbal_multicar.checking.handedness import judge_handedness
 from gimbal_multicar.checking.loader import EpochPlan, judge_loader, plan_epoch
 from gimbal_multicar.checking.measures import SplitMeasures
@@ -53,6 +55,7 @@ def judge_all(
         _extrinsic(scan, splits),
         *judge_world(scan, _all(splits, lambda m: m.reaches_m)),
         judge_contrast(_all(splits, lambda m: m.contrasts)),
+        judge_belonging(_all(splits, lambda m: m.fits)),
         *_samples(config, splits),
         *(
             judge_distances(found.distances, split, camera_baseline_m(splits))
@@ -133,6 +136,7 @@ def _depth(splits: Mapping[str, SplitMeasures], *, posed: bool) -> Iterator[Find
         yield placement.finding
     density = float(np.mean([m.density for m in depth])) if depth else 0.0
     yield from judge_depth(depth, density, misplaced)
+    yield judge_focal(_all(splits, lambda m: m.focal))
 
 
 def _has_depth_files(splits: Mapping[str, SplitMeasures]) -> bool:

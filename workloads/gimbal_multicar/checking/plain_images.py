@@ -15,10 +15,13 @@ from gimbal_multicar.checking.finding import Finding, Status, cannot_tell, ok, s
 from gimbal_multicar.checking.samples import CarSample
 
 NAME = "images show something"
-CONSTANT = 1.0
+CONSTANT = 0.5
 """Standard deviation, in levels of 8 bits, below which an image is of one colour."""
 FAR_BELOW = 0.05
-"""Share of the others' standard deviation below which it is as good as that."""
+"""Share of the usual standard deviation below which all images of a camera are as good as that; a
+single image may well show nothing but a wall."""
+MIN_IMAGES = 3
+DARK = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,24 +77,34 @@ def judge_contrast(measures: Sequence[Contrast]) -> Finding:
     if not measures:
         return cannot_tell(NAME, "no sample has an image")
     usual = float(np.median([m.deviation for m in measures]))
-    least = max(CONSTANT, FAR_BELOW * usual)
-    flat = [m for m in measures if m.deviation < least]
+    flat = _flat(measures, FAR_BELOW * usual)
     if not flat:
         lowest = min(m.deviation for m in measures)
-        return ok(NAME, f"{len(measures)} images, each varies by {lowest:.0f} levels or more")
+        return ok(NAME, f"{len(measures)} images, each varies by {lowest:.1f} levels or more")
     cameras = sorted({m.camera for m in flat})
-    level = "black" if max(m.mean for m in flat) < 2.0 * least else "of one colour"
+    level = "black" if max(m.mean for m in flat) < DARK else "of one colour"
     return Finding(
         name=NAME,
         status=Status.FAIL,
-        measured=f"{len(flat)} of {len(measures)} images vary by less than {least:.1f} levels of "
-        "256",
-        expected=f"{usual:.0f} levels, as usual" if usual > least else "more",
+        measured=f"{len(flat)} of {len(measures)} images vary by "
+        f"{max(m.deviation for m in flat):.1f} of 256 levels or less",
+        expected=f"about {usual:.0f} levels, as usual" if usual > CONSTANT else "more",
         cause=f"images of {_listed(cameras, measures)} are {level}",
         hint="render or download these images again",
         where=shortened({f"{m.place} {m.camera}" for m in flat}),
         count=len({(m.place, m.camera) for m in flat}),
     )
+
+
+def _flat(measures: Sequence[Contrast], least: float) -> list[Contrast]:
+    cameras: dict[tuple[str, str], list[Contrast]] = {}
+    for m in measures:
+        cameras.setdefault((m.place, m.camera), []).append(m)
+    flat: list[Contrast] = []
+    for own in cameras.values():
+        all_flat = len(own) >= MIN_IMAGES and all(m.deviation < least for m in own)
+        flat.extend(m for m in own if all_flat or m.deviation < CONSTANT)
+    return flat
 
 
 def _listed(cameras: Sequence[str], measures: Sequence[Contrast]) -> str:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gimbal.errors import ConfigError, GimbalError
+from gimbal_multicar.checking.belonging import Fits
 from gimbal_multicar.checking.borders import measure_borders
 from gimbal_multicar.checking.calibration import measure_calibration
 from gimbal_multicar.checking.coverage import measure_masks
 from gimbal_multicar.checking.depth_checks import measure_depth
-from gimbal_multicar.checking.depth_edges import measure_depth_edges
+from gimbal_multicar.checking.depth_edges import edge_maps, measure_depth_edges
 from gimbal_multicar.checking.distances import measure_distances
 from gimbal_multicar.checking.finding import Finding
+from gimbal_multicar.checking.focal import measure_focal
 from gimbal_multicar.checking.handedness import measure_handedness
 from gimbal_multicar.checking.judging import judge_all
 from gimbal_multicar.checking.measures import SplitMeasures
@@ -84,11 +86,14 @@ def run_checks(
     for split, chosen in ids.items():
         found = measures[split]
         found.moments = len(_moments(dataset, split))
+        fits = Fits.of(dataset, scan)
         for sample in read_samples(dataset, chosen, unreadable):
             done += 1
             progress("samples", done, total)
             if sample is not None:
                 _look(sample, found, config, unreadable)
+                _look_at_edges(sample, found, fits)
+        found.fits.extend(fits.close())
     findings = judge_all(config, scan, measures, unreadable)
     return Checked(
         config=config, scan=scan, splits=measures, unreadable=unreadable, findings=findings
@@ -140,14 +145,13 @@ def _look(
         found.handedness.append(points)
     lidar_fits = points is None or points.fits
     found.depth.append(measure_depth(sample, lidar_fits=lidar_fits))
+    if lidar_fits:
+        found.focal.extend(measure_focal(sample))
     borders = measure_borders(sample)
     if borders is not None:
         found.borders.append(borders)
         colours = measure_overlaps(sample) if lidar_fits else None
         found.order.append(borders if colours is None else borders + colours)
-    edges = measure_depth_edges(sample)
-    if edges is not None:
-        found.edges.append(edges)
     image = _fused(sample, config.data, unreadable)
     if image is not None:
         found.masks.append(measure_masks(sample, image, config.data))
@@ -164,3 +168,10 @@ def _fused(
     except GimbalError as error:
         unreadable[f"{sample.frame.id} panorama"] = error.message
         return None
+
+
+def _look_at_edges(sample: CarSample, found: SplitMeasures, fits: Fits) -> None:
+    maps = edge_maps(sample)
+    if maps is not None:
+        found.edges.append(measure_depth_edges(maps))
+        fits.add(maps)
