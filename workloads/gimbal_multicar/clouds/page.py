@@ -15,6 +15,7 @@ from gimbal_multicar.clouds.gathering import Gathered
 from gimbal_multicar.clouds.picturing import cloud_picture
 from gimbal_multicar.clouds.traces import cloud_data
 from gimbal_multicar.clouds.views import viewpoints
+from gimbal_multicar.cooperation.consistency import SUSPECT_SHARE
 from gimbal_multicar.report.pictures import data_uri, layer_key, panorama_figure
 
 _COLOURS = (("seen", "what was seen"), ("car", "which car"), ("height", "height"))
@@ -156,7 +157,7 @@ def _facts_table(summary: Mapping[str, Any]) -> Html:
         ("boxes that hold points", f"{boxes['with_points']} of {boxes['count']}"),
         ("points in boxes", f"{boxes['points']:,}"),
         ("in thin air", "of a car's points within 60 m that the main car looks at, those behind "
-         "which it sees farther; a mirrored or exchanged pose gives 25 % and more"),
+         f"which it sees farther; true poses leave few, above {SUSPECT_SHARE:.0%} is suspect"),
     ]  # fmt: skip
     return plain_table("The moment", ("Fact", "Value"), rows)
 
