@@ -22,7 +22,8 @@ COVERAGE_GATE = Gate(
     threshold=0.01,
     hint="some panorama does not cover what its own calibration says. Known signatures at "
     "1008 x 252 and 90 degrees: .858 whole images, .332 the source's crop (data.legacy_crop; its "
-    "notes say .331), .25 to .28 a single camera; `gimbal multicar check` names the frames and the cause",
+    "notes say .331), .25 to .28 a single camera; `gimbal multicar check` names the frames and "
+    "the cause",
 )
 
 
