@@ -17,6 +17,7 @@ from gimbal_multicar.checking.depth_checks import ORDER, judge_depth
 from gimbal_multicar.checking.distances import judge_distances
 from gimbal_multicar.checking.extrinsics import compare, judge_extrinsics, together
 from gimbal_multicar.checking.finding import Finding, Status, cannot_tell, ok, shortened
+from gimbal_multicar.checking.flips import judge_flips
 from gimbal_multicar.checking.focal import judge_focal
 from gimbal_multicar.checking.handedness import judge_handedness
 from gimbal_multicar.checking.loader import EpochPlan, judge_loader, plan_epoch
@@ -112,6 +113,12 @@ def _ranges(
 def _orders(splits: Mapping[str, SplitMeasures], *, posed: bool) -> Iterator[Finding]:
     """Give whether images bear the right names; by borders only where poses are right."""
     name = "cameras in place"
+    flips = judge_flips(_all(splits, lambda m: m.flips))
+    yield flips
+    if flips.status is Status.FAIL:
+        yield cannot_tell("images against depth files", f"mend '{flips.name}' first")
+        yield cannot_tell(name, f"mend '{flips.name}' first")
+        return
     if _has_depth_files(splits):
         edges = _all(splits, lambda m: m.edges)
         yield judge_placement(edges, "images against depth files", "images", _IMAGES).finding

@@ -9,6 +9,7 @@ from gimbal_multicar.checking.calibration import CalibrationMeasure
 from gimbal_multicar.checking.coverage import MaskMeasure
 from gimbal_multicar.checking.depth_checks import DepthMeasure
 from gimbal_multicar.checking.distances import SplitDistances
+from gimbal_multicar.checking.flips import FlipFits
 from gimbal_multicar.checking.focal import FocalMeasure
 from gimbal_multicar.checking.handedness import HandednessMeasure
 from gimbal_multicar.checking.placement import OrderCosts
@@ -37,6 +38,7 @@ class SplitMeasures:
         reaches_m: How far the points of each sample reach.
         ranges: Of each panorama, beside LiDAR.
         contrasts: How much each image varies.
+        flips: How flipped images of each sample would fit its depth files.
         fits: Whose depth files the images of each sample fit.
     """
 
@@ -55,4 +57,5 @@ class SplitMeasures:
     reaches_m: list[float] = field(default_factory=list)
     ranges: list[RangeMeasure] = field(default_factory=list)
     contrasts: list[Contrast] = field(default_factory=list)
+    flips: list[FlipFits] = field(default_factory=list)
     fits: list[Fit] = field(default_factory=list)

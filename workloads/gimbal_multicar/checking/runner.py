@@ -15,6 +15,7 @@ from gimbal_multicar.checking.depth_checks import measure_depth
 from gimbal_multicar.checking.depth_edges import edge_maps, measure_depth_edges
 from gimbal_multicar.checking.distances import measure_distances
 from gimbal_multicar.checking.finding import Finding
+from gimbal_multicar.checking.flips import measure_flips
 from gimbal_multicar.checking.focal import measure_focal
 from gimbal_multicar.checking.handedness import measure_handedness
 from gimbal_multicar.checking.judging import judge_all
@@ -174,4 +175,5 @@ def _look_at_edges(sample: CarSample, found: SplitMeasures, fits: Fits) -> None:
     maps = edge_maps(sample)
     if maps is not None:
         found.edges.append(measure_depth_edges(maps))
+        found.flips.append(measure_flips(maps))
         fits.add(maps)
