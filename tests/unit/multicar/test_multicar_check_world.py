@@ -99,7 +99,9 @@ def test_who_is_contradicted_is_named(
 
 
 def test_boxes_of_another_world_are_out_of_reach(tmp_path: Path) -> None:
-    found = judged(tmp_path, write_boxes_relative)[REACH]
+    both = judged(tmp_path, write_boxes_relative)
+    assert both[NAME].cause == "the poses of all cars and their boxes are in different worlds"
+    found = both[REACH]
     assert found.status is Status.FAIL
     assert found.count == 3
     assert "in another frame than the poses: they are written relative to the car" in found.cause

@@ -171,13 +171,16 @@ def judge_agreement(found: Agreement, files: Mapping[str, int]) -> Finding:
     if not cars:
         return ok(NAME, f"{found.pairs} pairs of statements, boxes within {found.apart_m:.2f} m")
     kinds = {m.what for m in cars}
+    posed = {m.place for m in cars if m.what == POSES}
     return Finding(
         name=NAME,
         status=Status.FAIL,
         measured=f"{len({m.place for m in cars})} cars are contradicted, by "
         f"{max(m.apart_m for m in cars):.1f} m",
         expected="a car's pose in the box that others list for it, and one place for each vehicle",
-        cause="; ".join(_CAUSES[what] for what in (POSES, BOXES) if what in kinds),
+        cause=EVERYWHERE
+        if posed == set(files)
+        else "; ".join(_CAUSES[what] for what in (POSES, BOXES) if what in kinds),
         hint="write lidar_pose, cords and boxes of one moment in one world, in metres",
         where=shortened(
             f"{m.place}: {m.what} of {m.frames} of {files.get(m.place, m.frames)} files, "
@@ -188,6 +191,7 @@ def judge_agreement(found: Agreement, files: Mapping[str, int]) -> Finding:
     )
 
 
+EVERYWHERE = "the poses of all cars and their boxes are in different worlds"
 _CAUSES = {
     POSES: "poses of some cars are not where the other cars list them",
     BOXES: "boxes of some cars are not where the other cars have the same vehicles",
