@@ -244,6 +244,7 @@ def test_a_broken_set_is_diagnosed_by_name(
     failed = failures(found)
     assert name in failed, {f.name: f.cause for f in failed.values()}
     assert cause in failed[name].cause
+    assert name == BELONGING or BELONGING not in failed, "other cars are blamed for it"
     assert verdict_of(found.findings) is Verdict.FAIL
 
 

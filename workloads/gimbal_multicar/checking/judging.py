@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from gimbal_multicar.checking.belonging import NAME as BELONGING
 from gimbal_multicar.checking.belonging import judge_belonging
 from gimbal_multicar.checking.calibration import FIXED, judge_calibration
 from gimbal_multicar.checking.cars_checks import judge_cars
@@ -56,7 +57,6 @@ def judge_all(
         _extrinsic(scan, splits),
         *judge_world(scan, _all(splits, lambda m: m.reaches_m)),
         judge_contrast(_all(splits, lambda m: m.contrasts)),
-        judge_belonging(_all(splits, lambda m: m.fits)),
         *_samples(config, splits),
         *(
             judge_distances(found.distances, split, camera_baseline_m(splits))
@@ -111,6 +111,17 @@ def _ranges(
 
 
 def _orders(splits: Mapping[str, SplitMeasures], *, posed: bool) -> Iterator[Finding]:
+    """Give whose images they are; only where they bear the right names and are not mirrored."""
+    findings = list(_names(splits, posed=posed))
+    yield from findings
+    failed = [f.name for f in findings if f.status is Status.FAIL]
+    if failed:
+        yield cannot_tell(BELONGING, f"mend '{failed[0]}' first")
+    else:
+        yield judge_belonging(_all(splits, lambda m: m.fits))
+
+
+def _names(splits: Mapping[str, SplitMeasures], *, posed: bool) -> Iterator[Finding]:
     """Give whether images bear the right names; by borders only where poses are right."""
     name = "cameras in place"
     flips = judge_flips(_all(splits, lambda m: m.flips))
