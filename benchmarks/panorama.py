@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import platform
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -40,6 +39,7 @@ from gimbal_vision.panoramas.seams import SeamMeter, image_steps
 from gimbal_vision.poses import make_pose
 from gimbal_vision.rendering import Shading
 from gimbal_vision.rendering.raster import RasterRenderer
+from taking_turns import measure
 
 GOAL = 1.3
 PANORAMA = Equirectangular.from_vfov(168, 1008, 60.0)
@@ -106,27 +106,6 @@ def contenders(data: Images) -> dict[str, Callable[[], object]]:
         "builder, splat": building(warp="splat"),
         "builder, fixed_point": building(warp="fixed_point"),
         "table made for each frame": lambda: PanoramaBuilder(rig, PANORAMA).build(images, depths),
-    }
-
-
-def measure(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
-    """Time all calls in turn, `rounds` times, after one warm-up."""
-    wall: dict[str, list[float]] = {name: [] for name in calls}
-    cpu: dict[str, list[float]] = {name: [] for name in calls}
-    for round_number in range(rounds + 1):
-        for name, call in calls.items():
-            start, cpu_start = time.perf_counter(), time.process_time()
-            call()
-            if round_number:
-                wall[name].append(1e3 * (time.perf_counter() - start))
-                cpu[name].append(1e3 * (time.process_time() - cpu_start))
-    return {
-        name: {
-            "min_ms": min(wall[name]),
-            "median_ms": float(np.median(wall[name])),
-            "min_cpu_ms": min(cpu[name]),
-        }
-        for name in calls
     }
 
 

@@ -31,6 +31,7 @@ from gimbal_vision.cameras import PinholeCameras
 from gimbal_vision.meshes import Mesh, load_mesh, normalise
 from gimbal_vision.rendering import auto, get
 from gimbal_vision.spheres import fibonacci_sphere, sphere_cameras
+from taking_turns import measure
 
 TARGET_MS = 64.0
 """Best of the measured peers for 69k faces at 518 x 518 (numba z-buffer + numba shading)."""
@@ -123,27 +124,6 @@ def contenders(
         theirs = get("pytorch3d")
         calls["pytorch3d"] = lambda: theirs.render(mesh, cameras, IMAGES)
     return calls
-
-
-def measure(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
-    """Time all calls in turn, `rounds` times, after one warm-up."""
-    wall: dict[str, list[float]] = {name: [] for name in calls}
-    cpu: dict[str, list[float]] = {name: [] for name in calls}
-    for round_number in range(rounds + 1):
-        for name, call in calls.items():
-            start, cpu_start = time.perf_counter(), time.process_time()
-            call()
-            if round_number:
-                wall[name].append(1e3 * (time.perf_counter() - start))
-                cpu[name].append(1e3 * (time.process_time() - cpu_start))
-    return {
-        name: {
-            "min_ms": min(wall[name]),
-            "median_ms": float(np.median(wall[name])),
-            "min_cpu_ms": min(cpu[name]),
-        }
-        for name in calls
-    }
 
 
 def crossover(rounds: int) -> list[dict[str, object]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gimbal_multicar.previewing.command import Split
+from gimbal_multicar.previewing.options import ChosenSplit, Overrides, Root, Run, RunsDir, Split
 
 if TYPE_CHECKING:
     from gimbal_multicar.clouds.gathering import Gathered
@@ -23,18 +23,10 @@ class PoseSource(StrEnum):
 
 def render(
     out: Annotated[Path, typer.Option("--out", help="Folder for page, cloud, pictures, numbers.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[key=value]...", help="Settings, such as data.panorama.height=252"),
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option("--root", help="A data set: the folder that holds train.")
-    ] = None,
-    run: Annotated[
-        str | None,
-        typer.Option("--run", help="A finished run instead: id, folder, experiment or 'latest'."),
-    ] = None,
-    split: Annotated[Split, typer.Option("--split", help="Which split.")] = Split.TRAIN,
+    overrides: Overrides = None,
+    root: Root = None,
+    run: Run = None,
+    split: ChosenSplit = Split.TRAIN,
     index: Annotated[
         int,
         typer.Option(
@@ -50,9 +42,7 @@ def render(
     max_points: Annotated[
         int, typer.Option("--max-points", min=1, help="Most points on the page; files hold all.")
     ] = 200_000,
-    runs_dir: Annotated[
-        Path, typer.Option("--runs-dir", envvar="GIMBAL_RUNS_DIR", help="The folder of all runs.")
-    ] = Path("runs"),
+    runs_dir: RunsDir = Path("runs"),
     force: Annotated[
         bool, typer.Option("--force", help="Replace the same moment's files in --out.")
     ] = False,

@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gimbal_multicar.previewing.options import ChosenSplit, Overrides, Root, Run, RunsDir, Split
+
 if TYPE_CHECKING:
     from gimbal_multicar.previewing.looking import Looked
-
-
-class Split(StrEnum):
-    """Where to look."""
-
-    TRAIN = "train"
-    VALIDATE = "validate"
-    TEST = "test"
-    TEST_CULVERCITY = "test_culvercity"
 
 
 class Reference(StrEnum):
@@ -31,18 +24,10 @@ class Reference(StrEnum):
 
 def preview(
     out: Annotated[Path, typer.Option("--out", help="Folder for pictures, arrays and the page.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[key=value]...", help="Settings, such as data.panorama.height=252"),
-    ] = None,
-    root: Annotated[
-        Path | None, typer.Option("--root", help="A data set: the folder that holds train.")
-    ] = None,
-    run: Annotated[
-        str | None,
-        typer.Option("--run", help="A finished run instead: id, folder, experiment or 'latest'."),
-    ] = None,
-    split: Annotated[Split, typer.Option("--split", help="Which split.")] = Split.TRAIN,
+    overrides: Overrides = None,
+    root: Root = None,
+    run: Run = None,
+    split: ChosenSplit = Split.TRAIN,
     index: Annotated[
         int, typer.Option("--index", help="Which car and frame of it: by scenario, time and car.")
     ] = 0,
@@ -55,9 +40,7 @@ def preview(
     legacy_crop: Annotated[
         bool, typer.Option("--legacy-crop", help="Crop images first, as the source did.")
     ] = False,
-    runs_dir: Annotated[
-        Path, typer.Option("--runs-dir", envvar="GIMBAL_RUNS_DIR", help="The folder of all runs.")
-    ] = Path("runs"),
+    runs_dir: RunsDir = Path("runs"),
     force: Annotated[
         bool, typer.Option("--force", help="Replace the preview that is in --out.")
     ] = False,
