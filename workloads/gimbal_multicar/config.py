@@ -9,6 +9,13 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gimbal.experiment.paths import at_home
 from gimbal.experiment.settings import ExperimentSettings, Settings
+from gimbal.training.settings import TrainSettings
+from gimbal_multicar.learning.settings import (
+    JudgeSettings,
+    LossSettings,
+    ModelSettings,
+    SampleSettings,
+)
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -135,3 +142,9 @@ class MulticarConfig(ExperimentSettings):
     workload: Literal["multicar"] = "multicar"
     data: DataSettings = DataSettings()
     loader: LoaderSettings = LoaderSettings()
+    samples: SampleSettings = SampleSettings()
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    train: TrainSettings | None = None
+    """How the multi-view model is trained; none: panoramas are made and surveyed, no more."""
+    evaluate: JudgeSettings = JudgeSettings()

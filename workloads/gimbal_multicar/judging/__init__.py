@@ -1,0 +1,1 @@
+"""How well poses, ranges and points are predicted, beside baselines that see nothing."""

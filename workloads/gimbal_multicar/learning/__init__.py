@@ -1,0 +1,1 @@
+"""Training the multi-view model on cooperating cars."""

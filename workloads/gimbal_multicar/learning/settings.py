@@ -1,0 +1,134 @@
+"""Which samples, which model, which loss: the settings of a training on cooperating cars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from gimbal.experiment.paths import at_home
+from gimbal.experiment.settings import Settings
+
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0, le=1_000.0)]
+FilePath = Annotated[Path, AfterValidator(at_home)]
+ViewKind = Literal["panoramas", "cameras", "fused_cameras"]
+
+
+class CameraViewSettings(Settings):
+    """The cars' own pictures, for `samples.views: cameras` and `fused_cameras`."""
+
+    width: Annotated[int, Field(ge=14, le=4096)] = 112
+    """Pixels; a picture is scaled to it whole, its angle of view kept."""
+    height: Annotated[int, Field(ge=14, le=4096)] = 84
+
+
+class SampleSettings(Settings):
+    """Which cars make a sample, and what a view is."""
+
+    views: ViewKind = "panoramas"
+    """`panoramas`: n cars, n views; `cameras`: n cars, 4n views; `fused_cameras`: n cars, their
+    four pictures fused as features inside the model."""
+    max_distance_m: Annotated[float, Field(gt=0)] = 60.0
+    """Cars farther than this from the main one are no partners."""
+    min_cars: Annotated[int, Field(ge=1, le=64)] = 2
+    max_cars: Annotated[int, Field(ge=1, le=64)] = 4
+    num_cars: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    """In training, how many of a sample's cars are shown is drawn from these for each step and
+    sample; none: all of them. Validation and evaluation always show all."""
+    main: Literal["first", "each"] = "each"
+    """In training: one sample a moment, or one for every car as the main one. Held-out samples
+    always have the first car as the main one."""
+    roll: bool = True
+    """In training, turn every panorama, and the car's frame with it, by a random multiple of a
+    patch: exact, since a panorama has no seam."""
+    camera_view: CameraViewSettings = CameraViewSettings()
+    max_views_per_worker: Positive | None = None
+    """Views of one forward pass on one worker; a larger share of the batch is accumulated. None:
+    as many as the share has."""
+
+
+class GivenSettings(Settings):
+    """With what probability the model is told geometry in training (multicar.md A4)."""
+
+    preset: Literal[
+        "images_only", "aug_training", "calibrated_sfm", "posed_sfm", "mvs", "depth_completion",
+        "registration",
+    ] = "images_only"  # fmt: skip
+    """The published tasks. Keys below, where set, replace the preset's numbers."""
+    overall_prob: Probability | None = None
+    dropout_prob: Probability | None = None
+    ray_dirs_prob: Probability | None = None
+    depth_prob: Probability | None = None
+    cam_prob: Probability | None = None
+    sparse_depth_prob: Probability | None = None
+    depth_scale_norm_all_prob: Probability | None = None
+    pose_scale_norm_all_prob: Probability | None = None
+
+
+class PriorSettings(Settings):
+    """Priors of the fused cameras (multicar.md plan 2); off unless asked for."""
+
+    use_agent_pose_prior: bool = False
+    """Tell the model each car's pose, as noisy as GPS; a learned correction is added to it."""
+    agent_pose_noise_m: Annotated[float, Field(ge=0)] = 1.0
+    agent_pose_noise_deg: Annotated[float, Field(ge=0)] = 2.0
+    agent_pose_missing: Probability = 0.2
+    """Share of cars whose prior is withheld in training."""
+    use_rel_pose_prior: bool = False
+    """Tell the model where each camera sits on its car."""
+
+
+class ModelSettings(Settings):
+    """The multi-view model; keys that are null keep the size's own number."""
+
+    size: Literal["tiny", "v1", "v1_1"] = "tiny"
+    patch: Annotated[int, Field(ge=2, le=64)] | None = None
+    encoder_dim: Positive | None = None
+    encoder_layers: Positive | None = None
+    encoder_heads: Positive | None = None
+    dim: Positive | None = None
+    layers: Positive | None = None
+    heads: Positive | None = None
+    taps: tuple[int, int] | None = None
+    dense_dim: Positive | None = None
+    pose_head: Literal["pooled", "attention"] | None = None
+    given: GivenSettings = GivenSettings()
+    priors: PriorSettings = PriorSettings()
+    checkpoint_encoder: bool = False
+    """Recompute the encoder's activations in the backward pass: less memory, more time."""
+    checkpoint_trunk: bool = False
+    checkpoint_heads: bool = False
+    encoder_lr_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The encoder's learning rate over `train.lr`; .05 is usual for pretrained weights."""
+    train_only: Literal["all", "heads"] = "all"
+    """`heads` freezes everything else."""
+    init_from: FilePath | None = None
+    """A checkpoint folder of an earlier training, or a file of weights, to start from; loaded with
+    map_location cpu. What does not fit is an error that names it."""
+
+
+class LossSettings(Settings):
+    """What is minimised (multicar.md A6)."""
+
+    preset: Literal["overall", "pose_first", "v1_1"] = "overall"
+    """`overall`: all 1, normals and gradients 3, mask .3; `pose_first`: poses 3 and pairwise poses
+    as well; `v1_1`: the later release's."""
+    weights: Mapping[str, Weight] = Field(default_factory=dict)
+    """Replace the preset's weight of a term."""
+    mask_pos_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Weight of positive pixels in the mask's cross entropy, against an all-zero answer."""
+    solid_angle: bool = True
+    """Weigh pixels by the solid angle they cover."""
+
+
+class JudgeSettings(Settings):
+    """How the held-out samples are judged."""
+
+    split: Literal["validate", "test", "test_culvercity"] = "test"
+    bootstrap: Positive = 2000
+    shown: Annotated[int, Field(ge=0, le=64)] = 4
+    """Samples drawn in the report."""
