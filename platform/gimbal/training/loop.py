@@ -20,7 +20,7 @@ from gimbal.training.guards import DivergenceGuard, NonFiniteGuard
 from gimbal.training.hooks import NoWatch, WorkerWatch
 from gimbal.training.keeping import Keeper, Progress
 from gimbal.training.keyed import seed_torch
-from gimbal.training.lengths import tell_lengths
+from gimbal.training.lengths import step_plan, tell_lengths
 from gimbal.training.metrics import METRICS_FILE, MetricsWriter
 from gimbal.training.orders import Plan
 from gimbal.training.schedule import rate_factor, set_rates
@@ -108,7 +108,8 @@ class Loop:
         if self.world.leads:
             self._validation_source = self.task.source("val")
             validation = len(self._validation_source)
-            tell_lengths(self.plan, self.kit.order.samples, validation)
+            step = step_plan(self.task, self.plan, self.world.size)
+            tell_lengths(self.plan, self.kit.order.samples, validation, step)
 
     def _close(self) -> None:
         self.kit.batches.close()

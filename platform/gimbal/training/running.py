@@ -127,7 +127,7 @@ def _orders(
             settings=stage.train,
             seed=stage.seed,
             out_dir=out_dir,
-            largest=resources.max_batch_per_worker,
+            largest=_smallest(stage.largest_batch, resources.max_batch_per_worker),
             input_fingerprints=tuple((name, out.fingerprint) for name, out in inputs.items()),
             started_at=started_at,
         ),
@@ -135,6 +135,12 @@ def _orders(
         threads=max(1, int(resources.cpus_per_worker)),
         stage=packed(stage, inputs),
     )
+
+
+def _smallest(*limits: int | None) -> int | None:
+    """Return the strictest of some limits."""
+    given = [limit for limit in limits if limit is not None]
+    return min(given) if given else None
 
 
 def _trained(

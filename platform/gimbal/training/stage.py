@@ -27,6 +27,14 @@ class TrainStage(Stage):
     def train(self) -> TrainSettings:
         """The training settings, a part of `settings`."""
 
+    @property
+    def largest_batch(self) -> int | None:
+        """Samples of one forward pass at most, where samples differ in size; None: no limit.
+
+        The smaller of this and `resources.max_batch_per_worker` holds; neither changes a result.
+        """
+        return None
+
     @abstractmethod
     def task(self, inputs: StageInputs) -> TrainTask:
         """Make the task; called once in every worker, so files are opened here."""

@@ -58,6 +58,7 @@ class TrainTask(Protocol):
     - `find_unused_parameters` (bool): some parameters take no part in some steps.
     - `uses_global_statistics` (bool): the loss calls `gimbal.training.collectives`, so every
       worker must call it exactly once a step, if need be with an empty batch.
+    - `plan_note` (str): what a step holds, said with the lengths before the first step.
     - `sharded_validation` (bool): `validate` gets a share of the split on every worker and returns
       (sum, count) pairs; otherwise the first worker validates the whole split.
     """

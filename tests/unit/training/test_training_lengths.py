@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from training_toys import Job, Toy, train_alone
 
 from gimbal.errors import StageFailed
 from gimbal.experiment.settings import Resources, Settings
 from gimbal.experiment.stage import StageInputs
+from gimbal.training import checkpoints
 from gimbal.training.rates import rate_trace
 from gimbal.training.running import run_training
 from gimbal.training.settings import TrainSettings
@@ -36,6 +38,20 @@ class LengthStage(TrainStage):
         return Toy()
 
 
+@dataclass(frozen=True, kw_only=True)
+class LimitedStage(LengthStage):
+    limit: int | None = None
+
+    @property
+    def largest_batch(self) -> int | None:
+        return self.limit
+
+    def task(self, inputs: StageInputs) -> Toy:
+        task = Toy()
+        task.plan_note = "pairs of points"
+        return task
+
+
 def run(out_dir: Path, train: TrainSettings, said: list[str]) -> dict[str, object]:
     stage = LengthStage(name="toy", settings=LengthSettings(train=train))
     return run_training(
@@ -57,7 +73,38 @@ def test_the_lengths_are_said_once_and_kept(
     assert kept == numbers["data"] == {
         "train_samples": 37, "val_samples": 11, "global_batch": 10, "steps": 6,
         "samples_seen": 60, "steps_per_epoch": 3.7, "epochs": 60 / 37,
+        "forward_passes": 1, "note": "",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("of_stage", "of_worker", "passes"),
+    [(None, 5, 2), (4, 3, 4), (2, 9, 5)],
+)
+def test_the_stricter_limit_of_a_forward_pass_holds_and_is_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    of_stage: int | None,
+    of_worker: int | None,
+    passes: int,
+) -> None:
+    """A stage whose samples are large may limit them itself; the trajectory stays the same."""
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    stage = LimitedStage(name="toy", settings=LengthSettings(train=PLAN), limit=of_stage)
+    resources, said = Resources(max_batch_per_worker=of_worker), list[str]()
+    numbers = run_training(
+        stage, {}, tmp_path, resources, progress=lambda *_: None, notice=said.append
+    )
+    assert numbers["data"]["forward_passes"] == passes and said[0].endswith("; pairs of points")
+    assert ("forward passes" in said[0]) == (passes > 1)
+    weights = checkpoints.load(checkpoints.best(tmp_path))["model"]["0.weight"]
+    torch.testing.assert_close(weights, _whole_batch_weights(tmp_path / "whole"), rtol=0, atol=1e-9)
+
+
+def _whole_batch_weights(folder: Path) -> torch.Tensor:
+    train_alone(Job(Toy(), PLAN, folder, seed=0))
+    weights: torch.Tensor = checkpoints.load(checkpoints.best(folder))["model"]["0.weight"]
+    return weights
 
 
 def test_another_length_than_expected_stops_before_the_first_step(

@@ -64,6 +64,7 @@ class Toy:
     bad_steps: tuple[int, ...] = ()
     width: int = 16
     seen: list[int] = field(default_factory=list)
+    plan_note: str = ""
 
     def __post_init__(self) -> None:
         self.uses_global_statistics = self.kind == "global"
