@@ -19,6 +19,7 @@ from gimbal.errors import ConfigError
 from gimbal_multicar.config import DataSettings, PanoramaSettings, SyntheticSettings
 from gimbal_multicar.cooperation import CoopPanoramas, SeenThrough, coop_moments, seen_through
 from gimbal_multicar.cooperation.moments import CoopRule
+from gimbal_multicar.cooperation.views import normalised
 from gimbal_multicar.row_reading import camera_of
 from gimbal_multicar.stages.panoramas import panoramas_stage
 from gimbal_vision.cameras import Equirectangular
@@ -155,3 +156,11 @@ def test_a_data_set_survives_pickling_and_names_the_splits_it_has(stage_dir: Pat
     with pytest.raises(ConfigError) as caught:
         CoopPanoramas(stage_dir, "validate")
     assert "train" in caught.value.remedy
+
+
+def test_every_byte_is_normalised_as_dinov2_wants_it() -> None:
+    rgb = np.arange(768, dtype=np.int64).reshape(16, 16, 3) // 3
+    image = normalised(rgb.astype(np.uint8))
+    for channel, (mean, std) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))):
+        expected = (rgb[..., channel] / 255 - mean) / std
+        np.testing.assert_allclose(image[channel], expected, atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,17 @@ def test_points_lie_at_their_range_on_their_ray(camera):
     np.testing.assert_allclose(distance, ranges[1], rtol=1e-6)
     np.testing.assert_allclose(world.points, own.points @ pose[:3, :3].T + pose[:3, 3], atol=1e-4)
     np.testing.assert_array_equal(world.rays, own.rays)
+
+
+@pytest.mark.parametrize("camera", CAMERAS, ids=lambda camera: camera.camera_model)
+def test_images_of_one_camera_share_rays_that_nobody_can_spoil(camera):
+    ranges = np.ones((camera.height, camera.width))
+    first, second = point_map(camera, ranges), point_map(replace(camera), ranges)
+    assert first.rays is second.rays
+    with pytest.raises(ValueError, match="read-only"):
+        first.rays[0] = 0.0
+    other = point_map(replace(camera, fy=2.0 * camera.fy), ranges)
+    assert not np.array_equal(other.rays, first.rays), "another geometry has rays of its own"
 
 
 @pytest.mark.parametrize("camera", CAMERAS, ids=lambda camera: camera.camera_model)

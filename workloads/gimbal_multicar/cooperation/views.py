@@ -26,6 +26,8 @@ Doubles = np.ndarray[Any, np.dtype[np.float64]]
 NORMALISATION = "dinov2"
 RGB_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 RGB_STD = np.array([0.229, 0.224, 0.225], np.float32)
+_NORMALISED = ((np.arange(256, dtype=np.float32)[:, None] / 255.0 - RGB_MEAN) / RGB_STD).T.copy()
+"""[3, 256] what each byte of each channel becomes."""
 
 
 def car_view(row: Mapping[str, Any], main_from_car: np.ndarray[Any, Any]) -> View:
@@ -68,15 +70,18 @@ def _geometry(camera: Panorama, range_m: Floats, main_from_car: np.ndarray[Any, 
     """Return the keys that say where the camera is, what it is, and where its points are."""
     pose = np.asarray(main_from_car, np.float64)
     local = point_map(camera, range_m)
+    turn, move = pose[:3, :3].astype(np.float32), pose[:3, 3].astype(np.float32)
+    points_main = local.points @ turn.T
+    points_main += move
     K = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
     return {
         "camera_pose": pose.astype(np.float32),
         "camera_pose_quats": np.asarray(matrix_to_quaternion(pose[:3, :3]), np.float32),
-        "camera_pose_trans": pose[:3, 3].astype(np.float32),
+        "camera_pose_trans": move,
         "ray_directions_cam": local.rays,
         "depth_along_ray": local.depth_along_ray,
         "pts3d_cam": local.points,
-        "pts3d": (local.points @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32),
+        "pts3d": points_main,
         "camera_model": camera.camera_model,
         "virtual_camera": describe(camera),
         "camera_intrinsics": K.astype(np.float32),
@@ -93,5 +98,7 @@ def main_from_cars(rows: Sequence[Mapping[str, Any]]) -> Doubles:
 
 def normalised(rgb: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return [3, H, W] float32 of [H, W, 3] sRGB bytes, with DINOv2's mean and deviation."""
-    scaled = (rgb.astype(np.float32) / 255.0 - RGB_MEAN) / RGB_STD
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+    image = np.empty((3, *rgb.shape[:2]), np.float32)
+    for channel, table in enumerate(_NORMALISED):
+        np.take(table, rgb[..., channel], out=image[channel], mode="clip")
+    return image

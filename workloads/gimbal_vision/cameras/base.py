@@ -17,7 +17,11 @@ FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 @runtime_checkable
 class CameraModel(Protocol):
-    """An image geometry."""
+    """An image geometry; equal ones have equal hashes, so that what follows from it can be kept."""
+
+    def __hash__(self) -> int:
+        """Return the same number for equal geometries."""
+        ...
 
     @property
     def camera_model(self) -> str:
