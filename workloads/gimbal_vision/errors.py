@@ -42,3 +42,11 @@ class PointCloudError(VisionError):
 
 class RenderError(VisionError):
     """A renderer that is missing or cannot render what it was given."""
+
+
+class MultiViewError(VisionError):
+    """A multi-view model that cannot be built, or views that it cannot read."""
+
+
+class LossError(VisionError):
+    """Loss weights, or a logged loss, that cannot be what is meant."""
