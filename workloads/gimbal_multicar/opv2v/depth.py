@@ -182,14 +182,21 @@ def splat_lidar(frame: CarFrame, cloud: LidarPoints) -> DepthImages:
     """Return depth where the car's own LiDAR has measured it: the nearest point of each pixel."""
     lidar_from_car = invert_pose(frame.world_from_lidar) @ frame.world_from_car
     depths = {
-        c.name: _splat(cloud.points, invert_pose(lidar_from_car @ c.car_from_camera), c.camera)
+        c.name: splat(cloud.points, invert_pose(lidar_from_car @ c.car_from_camera), c.camera)
         for c in frame.rig.cameras
     }
     return replace(_measured("lidar", depths), points_car=cloud_in_car(frame, cloud.points))
 
 
-def _splat(points: Floats, camera_from_lidar: Any, camera: Pinhole) -> Floats:
-    local = transform_points(camera_from_lidar, points.astype(np.float64))
+def splat(points: Floats, camera_from_points: Any, camera: Pinhole) -> Floats:
+    """Return [H, W] z-depth in metres of the nearest point in each pixel, 0 where there is none.
+
+    Args:
+        points: [P, 3] metres.
+        camera_from_points: [4, 4] from their frame into the camera's.
+        camera: Whose pixels.
+    """
+    local = transform_points(camera_from_points, points.astype(np.float64))
     local = local[local[:, 2] > NEAREST_M]
     pixels, _ = camera.project(local)
     columns, rows = np.floor(pixels).astype(np.int64).T

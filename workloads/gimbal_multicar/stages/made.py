@@ -25,7 +25,7 @@ def made_items(data: DataSettings, seed: int) -> list[Item]:
     """Return one item a car and frame; cars are in the order of their ids as text, as real ones."""
     items: list[Item] = []
     for index in range(data.synthetic.scenarios):
-        made = _scenario(data.synthetic, seed, index)
+        made = made_scenario(data.synthetic, seed, index)
         agents = sorted(made.agents)[: data.max_cars]
         if made.split not in data.splits or len(agents) < data.min_cars:
             continue
@@ -53,7 +53,7 @@ def made_row(data: DataSettings, seed: int, item: Item, item_seed: int) -> Mappi
     """
     from gimbal_multicar.synthesis.fast import render_panoramas
 
-    made = _scenario(data.synthetic, seed, item["index"])
+    made = made_scenario(data.synthetic, seed, item["index"])
     frame, image = render_panoramas(
         made, item["frame"], item["agent"], panorama_camera(data.panorama), data.reference
     )
@@ -65,7 +65,14 @@ def made_row(data: DataSettings, seed: int, item: Item, item_seed: int) -> Mappi
 
 
 @functools.lru_cache(maxsize=64)
-def _scenario(settings: SyntheticSettings, seed: int, index: int) -> Scenario:
+def made_scenario(settings: SyntheticSettings, seed: int, index: int) -> Scenario:
+    """Return a made street, drawn once in each worker process.
+
+    Args:
+        settings: How many of what.
+        seed: Of the streets.
+        index: Which street.
+    """
     from gimbal_multicar.synthesis.fast import scenario
 
     return scenario(settings, seed, index)
