@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from gimbal.experiment.paths import at_home
 from gimbal.experiment.settings import ExperimentSettings, Settings
 from gimbal.training.settings import TrainSettings
+from gimbal_multicar.learning.fitting import problems, shape_of, size_problem
 from gimbal_multicar.learning.settings import (
     JudgeSettings,
     LossSettings,
@@ -148,3 +150,34 @@ class MulticarConfig(ExperimentSettings):
     train: TrainSettings | None = None
     """How the multi-view model is trained; none: panoramas are made and surveyed, no more."""
     evaluate: JudgeSettings = JudgeSettings()
+
+    @model_validator(mode="after")
+    def _can_train(self) -> MulticarConfig:
+        if self.train is not None:
+            for problem in self._training_problems():
+                raise ValueError(problem)
+        return self
+
+    def _training_problems(self) -> Iterator[str]:
+        """Yield what is wrong with settings that only a training reads."""
+        yield from problems(self.samples, self.model, self.loss)
+        patch = shape_of(self.model).patch
+        panorama, picture = self.data.panorama, self.samples.camera_view
+        found = (
+            size_problem("data.panorama", panorama.width, panorama.height, patch)
+            if self.samples.views == "panoramas"
+            else size_problem("samples.camera_view", picture.width, picture.height, patch)
+        )
+        if found:
+            yield found
+        for split in ("train", "validate", self.evaluate.split):
+            if split not in self.data.splits:
+                yield (
+                    f"data.splits lacks {split}, which is trained on, validated on or judged "
+                    "(evaluate.split): add it"
+                )
+        if self.data.root is None and self.data.synthetic.scenarios < 3:
+            yield (
+                f"data.synthetic.scenarios ({self.data.synthetic.scenarios}) leaves a split empty: "
+                "write 3 or more, of which one in six is for validation and one for the test"
+            )

@@ -11,16 +11,20 @@ from gimbal_multicar.config import DataSettings, MulticarConfig
 from gimbal_multicar.stages.panoramas import panoramas_stage
 from gimbal_multicar.stages.reporting import ReportStage
 from gimbal_multicar.stages.surveying import SurveyStage
+from gimbal_multicar.stages.training import training_stage
 
 
 class MulticarWorkload(Workload[MulticarConfig]):
-    """Frames of cars → panoramas → survey → report."""
+    """Frames of cars → panoramas → survey → train → evaluate → report.
+
+    Without `train` in the config: panoramas → survey → report.
+    """
 
     name: ClassVar[str] = "multicar"
     config = MulticarConfig
 
     def stages(self, config: MulticarConfig) -> Sequence[Stage]:
-        """Return the stages that make panoramas and look them over."""
+        """Return the stages that make panoramas, look them over, and train on them."""
         return (
             panoramas_stage(config.data, config.seed),
             SurveyStage(
@@ -28,6 +32,7 @@ class MulticarWorkload(Workload[MulticarConfig]):
                 settings=config.loader,
                 view_selection_margin=_margin(config),
             ),
+            *training_stages(config),
             ReportStage(name="report", settings=config.loader),
         )
 
@@ -36,6 +41,13 @@ class MulticarWorkload(Workload[MulticarConfig]):
         from gimbal_multicar.cli import app
 
         return app
+
+
+def training_stages(config: MulticarConfig) -> tuple[Stage, ...]:
+    """Return the stages of a training, if there is one."""
+    if config.train is None:
+        return ()
+    return (training_stage(config, config.train),)
 
 
 def _margin(config: MulticarConfig) -> float:

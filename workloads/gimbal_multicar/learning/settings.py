@@ -43,8 +43,8 @@ class SampleSettings(Settings):
     """In training: one sample a moment, or one for every car as the main one. Held-out samples
     always have the first car as the main one."""
     roll: bool = True
-    """In training, turn every panorama, and the car's frame with it, by a random multiple of a
-    patch: exact, since a panorama has no seam."""
+    """In training, turn every panorama, and the car's frame with it, by a random number of columns:
+    exact, since a panorama has no seam."""
     camera_view: CameraViewSettings = CameraViewSettings()
     max_views_per_worker: Positive | None = None
     """Views of one forward pass on one worker; a larger share of the batch is accumulated. None:
@@ -94,7 +94,10 @@ class ModelSettings(Settings):
     layers: Positive | None = None
     heads: Positive | None = None
     taps: tuple[int, int] | None = None
+    dense_head: Literal["dpt", "light"] | None = None
     dense_dim: Positive | None = None
+    geometric_dims: tuple[Positive, Positive, Positive] | None = None
+    pose_hidden: Positive | None = None
     pose_head: Literal["pooled", "attention"] | None = None
     given: GivenSettings = GivenSettings()
     priors: PriorSettings = PriorSettings()

@@ -1,0 +1,24 @@
+"""The loss that a config asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gimbal_multicar.learning.settings import LossSettings, SampleSettings
+from gimbal_vision.multiview.losses.presets import PRESETS
+from gimbal_vision.multiview.losses.total import MultiViewLoss
+
+
+def loss_of(settings: LossSettings, samples: SampleSettings) -> MultiViewLoss:
+    """Return the loss of a preset with its weights replaced.
+
+    Raises:
+        LossError: A weight of a term that does not exist; the message lists those there are.
+    """
+    preset = PRESETS[settings.preset]
+    return MultiViewLoss.of_preset(
+        replace(preset, weights=preset.weights.replaced(settings.weights)),
+        mask_pos_weight=settings.mask_pos_weight,
+        wraps=samples.views == "panoramas",
+        solid_angle=settings.solid_angle,
+    )

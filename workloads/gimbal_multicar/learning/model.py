@@ -1,0 +1,118 @@
+"""The multi-view model and its blind twin, made from a config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from gimbal_multicar.learning.blind import BlindPoses, BlindTwin
+from gimbal_multicar.learning.drawing import probabilities_of
+from gimbal_multicar.learning.fitting import shape_of
+from gimbal_multicar.learning.settings import ModelSettings, SampleSettings
+from gimbal_vision.multiview.checkpointing import Checkpointing
+from gimbal_vision.multiview.model import MultiViewModel
+from gimbal_vision.multiview.shape import ModelShape
+from gimbal_vision.multiview.views import InputUse, Predictions, Views
+
+HEADS = ("pose_head", "dense_head", "scale_head")
+BLIND_LR = 1e-3
+
+
+class CoopTwins(nn.Module):
+    """Both networks, side by side on the same samples.
+
+    Args:
+        model: Sees.
+        blind: Knows how many cars there are.
+    """
+
+    def __init__(self, model: MultiViewModel, blind: BlindTwin) -> None:
+        super().__init__()
+        self.model = model
+        self.blind = blind
+
+    def forward(self, views: Views, use: InputUse | None = None) -> tuple[Predictions, BlindPoses]:
+        """Return both answers; the twin reads nothing but `views.present` and its shape."""
+        said: Predictions = self.model(views, use)
+        present = views.present
+        if present is None:
+            present = views.img.new_ones(views.img.shape[:2]).bool()
+        return said, self.blind(present)
+
+
+def build_model(settings: ModelSettings, samples: SampleSettings) -> CoopTwins:
+    """Make both networks with random weights; torch's generator decides which.
+
+    Args:
+        settings: The model.
+        samples: What a view is.
+    """
+    shape = shape_of(settings)
+    model = MultiViewModel(
+        shape,
+        image_encoder=_image_encoder(shape, settings, samples),
+        checkpointing=Checkpointing(
+            encoder=settings.checkpoint_encoder,
+            trunk=settings.checkpoint_trunk,
+            heads=settings.checkpoint_heads,
+        ),
+    )
+    twins = CoopTwins(model, BlindTwin())
+    for parameter in _frozen(twins, settings):
+        parameter.requires_grad_(False)
+    return twins
+
+
+def _image_encoder(
+    shape: ModelShape, settings: ModelSettings, samples: SampleSettings
+) -> nn.Module | None:
+    """Return the encoder of a view that is no plain image; None: the shape's own."""
+    return None
+
+
+def _frozen(twins: CoopTwins, settings: ModelSettings) -> Iterator[nn.Parameter]:
+    """Yield what is not trained: all but the heads, or encoders of what is never told."""
+    if settings.train_only == "heads":
+        for name, parameter in twins.model.named_parameters():
+            if name.partition(".")[0] not in HEADS:
+                yield parameter
+    if probabilities_of(settings.given) is None:
+        for name, parameter in twins.model.geometry.named_parameters():
+            if not name.startswith("norm."):
+                yield parameter
+
+
+def parameter_groups(
+    twins: CoopTwins, settings: ModelSettings, *, lr: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Return the parameters to train, by part, and by whether they decay.
+
+    Vectors (biases, gains of norms, LayerScale, tokens) never decay. The image encoder has its own
+    rate; the twin's is at least 1e-3, since a control that is still learning is none.
+
+    Args:
+        twins: Both networks.
+        settings: `encoder_lr_share`.
+        lr: The model's peak rate.
+        weight_decay: Of matrices.
+    """
+    encoder = {id(p) for p in twins.model.image_encoder.parameters()}
+    parts: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for parameter in twins.model.parameters():
+        if parameter.requires_grad:
+            part = "encoder" if id(parameter) in encoder else "model"
+            decays = parameter.ndim > 1 or weight_decay == 0.0
+            parts.setdefault((part, decays), []).append(parameter)
+    groups: list[dict[str, Any]] = [
+        {
+            "name": part if decays else f"{part} vectors",
+            "params": parameters,
+            "lr": lr * (settings.encoder_lr_share if part == "encoder" else 1.0),
+            "weight_decay": weight_decay if decays else 0.0,
+        }
+        for (part, decays), parameters in parts.items()
+    ]
+    twin = {"name": "blind", "params": list(twins.blind.parameters()), "weight_decay": 0.0}
+    return [*groups, {**twin, "lr": max(lr, BLIND_LR)}]

@@ -1,0 +1,178 @@
+"""The multi-view model and its blind twin as one training task.
+
+Both learn from the same cars at the same steps; the model may see them turned, the twin has them as
+they stand. Everything drawn is keyed by sample (`drawing`) and every term is a sum and a count, so
+neither workers nor pieces nor padding can change a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gimbal.training.settings import TrainSettings
+from gimbal_multicar.learning.batch import truth_of, views_of
+from gimbal_multicar.learning.blind import PREFIX, BlindPoses
+from gimbal_multicar.learning.drawing import Draws, probabilities_of
+from gimbal_multicar.learning.losses import loss_of
+from gimbal_multicar.learning.model import CoopTwins, build_model, parameter_groups
+from gimbal_multicar.learning.predicting import answers, dtype_of, in_chunks, one_of
+from gimbal_multicar.learning.samples import CoopSource
+from gimbal_multicar.learning.settings import LossSettings, ModelSettings, SampleSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gimbal.training.task import Batch, Count, LossTerms, ParameterGroups, Source
+    from gimbal_vision.multiview.views import Predictions, Truth
+
+SPLITS = {"train": "train", "val": "validate"}
+POSE_TERMS = ("pose_quats", "pose_trans", "pose_trans_m", "pose_rot_deg")
+NAMES = {
+    "range_rel": "depth_rel",
+    "blind/pose_trans_m": "blind_m",
+    "blind/pose_rot_deg": "blind_rot_deg",
+}
+"""What a validation calls a term that stands for a number people know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoopPlan:
+    """What decides a training.
+
+    Attributes:
+        samples: Which cars make a sample.
+        model: Which network.
+        loss: What is minimised.
+        train: How.
+        seed: The experiment's.
+        at_once: Samples of one forward pass in validation; None: a few.
+    """
+
+    samples: SampleSettings
+    model: ModelSettings
+    loss: LossSettings
+    train: TrainSettings
+    seed: int
+    at_once: int | None = None
+
+
+class CoopTask:
+    """A `gimbal.training.task.TrainTask`.
+
+    Args:
+        plan: What decides the training.
+        sources: Opens the samples of a split, `train` or `validate`.
+    """
+
+    sharded_validation = True
+
+    def __init__(self, plan: CoopPlan, sources: Callable[[str], CoopSource]) -> None:
+        self._plan = plan
+        self._open = sources
+        self._loss = loss_of(plan.loss, plan.samples)
+        self._draws = Draws(
+            seed=plan.seed, samples=plan.samples, given=probabilities_of(plan.model.given)
+        )
+        weights = self._loss.term_weights
+        self.term_weights = {**weights, **{PREFIX + name: weights[name] for name in POSE_TERMS}}
+        self._train = sources(SPLITS["train"])
+        self.plan_note = _note(self._train, plan)
+
+    def build(self) -> tuple[nn.Module, ParameterGroups]:
+        """Make both networks and their parameter groups."""
+        plan = self._plan
+        twins = build_model(plan.model, plan.samples)
+        if plan.model.init_from is not None:
+            from gimbal_multicar.learning.loading import start_from
+
+            start_from(plan.model.init_from, twins)
+        groups = parameter_groups(
+            twins, plan.model, lr=plan.train.lr, weight_decay=plan.train.weight_decay
+        )
+        return twins, groups
+
+    def source(self, split: str) -> Source:
+        """Return the samples of `train` or `val`."""
+        return self._train if split == "train" else self._open(SPLITS[split])
+
+    def sample_ids(self, indices: np.ndarray[Any, Any]) -> list[str]:
+        """Return split/scenario/frame/main car of training samples."""
+        return self._train.names(indices)
+
+    def loss(self, module: nn.Module, batch: Batch, step: int) -> LossTerms:
+        """Return the terms of both networks."""
+        dtype = dtype_of(module)
+        shown = self._draws.shown(batch, step)
+        turned = self._draws.turned(shown, step)
+        said, blind = module(views_of(turned, dtype), self._draws.told(shown, step))
+        stands = truth_of(shown, dtype)
+        return self._terms(said, stands if turned is shown else truth_of(turned, dtype)) | (
+            self._blind_terms(blind, stands)
+        )
+
+    def counts(self, batch: Batch, step: int) -> Mapping[str, Count]:
+        """Return what `loss` counts, without a network."""
+        counts = self._loss.counts(truth_of(self._draws.shown(batch, step)))
+        return {**counts, **{PREFIX + name: counts[name] for name in POSE_TERMS}}
+
+    def validate(self, module: nn.Module, source: Source) -> Mapping[str, Any]:
+        """Return (sum, count) of the loss by sample and of every term.
+
+        Terms are taken sample by sample, so that neither workers nor pieces matter.
+        """
+        assert isinstance(module, CoopTwins)
+        pairs = _Pairs(self._loss.term_weights)
+        for indices in in_chunks(len(source), self._plan.at_once):
+            found = answers(module, source, indices)
+            for sample, views in enumerate(found.batch["present"].sum(1).tolist()):
+                truth = one_of(found.truth, sample, views)
+                terms = self._terms(one_of(found.said, sample, views), truth)
+                blind = self._blind_terms(one_of(found.blind, sample, views), truth)
+                pairs.add({**terms, **blind})
+        return pairs.found
+
+    def _terms(self, said: Predictions, truth: Truth) -> dict[str, Any]:
+        return dict(self._loss(said, truth))
+
+    def _blind_terms(self, said: BlindPoses, truth: Truth) -> dict[str, Any]:
+        terms = self._loss.pose_terms(said.cam_quats, said.cam_trans, truth)
+        return {PREFIX + name: pair for name, pair in terms.items()}
+
+
+class _Pairs:
+    """Adds up the terms of samples.
+
+    Args:
+        weights: Of the model's terms; a sample's loss is their weighted sum.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self._weights = weights
+        self.found: dict[str, tuple[float, float]] = {}
+
+    def add(self, terms: LossTerms) -> None:
+        """Add one sample's."""
+        total = 0.0
+        for name, (value, count) in terms.items():
+            counted = 1.0 if count is None else float(count)
+            self._put(NAMES.get(name, name), float(value), counted)
+            total += self._weights.get(name, 0.0) * float(value) / counted if counted else 0.0
+        self._put("loss", total, 1.0)
+
+    def _put(self, name: str, value: float, count: float) -> None:
+        before = self.found.get(name, (0.0, 0.0))
+        self.found[name] = (before[0] + value, before[1] + count)
+
+
+def _note(source: CoopSource, plan: CoopPlan) -> str:
+    """Say how many cars a step holds."""
+    cars = [moment.num_views for moment in source.moments]
+    mean = float(np.mean(cars))
+    return (
+        f"{min(cars)} to {max(cars)} cars a sample, about "
+        f"{mean * plan.train.global_batch:.3g} a step"
+    )
