@@ -11,6 +11,7 @@ from typing import Literal
 
 Encoder = Literal["vit", "dinov2"]
 PoseHead = Literal["pooled", "attention"]
+DenseHead = Literal["dpt", "light"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +33,7 @@ class ModelShape:
         swiglu: Gated MLPs in the trunk.
         layer_scale: Initial LayerScale in the trunk; none: no LayerScale.
         taps: Two blocks of the trunk whose output the dense head also reads.
+        dense_head: `dpt`: a pyramid, as published; `light`: cheap beside a small trunk.
         dense_dim: Channels of the dense head.
         geometric_dims: Hidden channels of the encoders of rays and ranges.
         pose_head: `pooled`: mean over patches as published; `attention`: a learned query.
@@ -51,10 +53,11 @@ class ModelShape:
     swiglu: bool = False
     layer_scale: float | None = None
     taps: tuple[int, int] = (2, 4)
+    dense_head: DenseHead = "light"
     dense_dim: int = 32
     geometric_dims: tuple[int, int, int] = (96, 96, 96)
     pose_head: PoseHead = "pooled"
-    pose_hidden: int | None = None
+    pose_hidden: int | None = 192
 
 
 TINY = ModelShape()
@@ -67,8 +70,10 @@ V1 = ModelShape(
     layers=24,
     heads=12,
     taps=(11, 17),
+    dense_head="dpt",
     dense_dim=256,
     geometric_dims=(588, 768, 1024),
+    pose_hidden=None,
 )
 V1_1 = replace(
     V1,

@@ -47,6 +47,7 @@ class InputUse:
         depth_scale: [B] bool, whether the metric scale of ranges is told.
         pose_scale: [B] bool, likewise of translations.
         sparse_depth: [B] bool, whether nine of ten known pixels are withheld.
+        sparse_key: [B] int64, decides which pixels are; None: none ever is.
     """
 
     rays: Tensor
@@ -55,6 +56,7 @@ class InputUse:
     depth_scale: Tensor
     pose_scale: Tensor
     sparse_depth: Tensor
+    sparse_key: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

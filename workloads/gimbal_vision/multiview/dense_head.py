@@ -1,0 +1,73 @@
+"""From tokens to what is said of each pixel: rays, ranges, confidences, masks.
+
+Activations are the published ones (multicar.md A5): rays are linear, then unit; ranges exp; the
+confidence 1 + exp; the mask stays a logit. Nothing is clamped, so no gradient dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gimbal_vision.multiview.dense_layers import DptLayers, LightLayers
+from gimbal_vision.multiview.shape import ModelShape
+
+_SMALLEST_RAY = 1e-6
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DenseOutput:
+    """What is said of each pixel; lengths without scale.
+
+    Attributes:
+        rays: [B, N, H, W, 3] unit.
+        depth: [B, N, H, W, 1] along the ray, positive.
+        conf: [B, N, H, W], at least 1.
+        mask_logits: [B, N, H, W].
+    """
+
+    rays: Tensor
+    depth: Tensor
+    conf: Tensor
+    mask_logits: Tensor
+
+
+class DenseHead(nn.Module):
+    """Reads the fused encoder tokens, two taps of the trunk and its end."""
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+        widths = (shape.encoder_dim, shape.dim, shape.dim, shape.dim)
+        self.layers: nn.Module = (
+            DptLayers(widths, shape.dense_dim)
+            if shape.dense_head == "dpt"
+            else LightLayers(widths, shape.dense_dim, shape.patch)
+        )
+
+    def forward(
+        self, levels: Sequence[Tensor], grid: tuple[int, int], size: tuple[int, int]
+    ) -> DenseOutput:
+        """Return the pixels.
+
+        Args:
+            levels: Four tensors [B, N, P, D_i].
+            grid: Rows and columns of patches.
+            size: Height and width of the images.
+        """
+        batch, count = levels[0].shape[:2]
+        maps = [level.flatten(0, 1).mT.reshape(batch * count, -1, *grid) for level in levels]
+        raw = self.layers(maps, size)
+        return _activated(raw.reshape(batch, count, *raw.shape[1:]))
+
+
+def _activated(raw: Tensor) -> DenseOutput:
+    ray, depth, conf, mask = raw[:, :, :3], raw[:, :, 3:4], raw[:, :, 4], raw[:, :, 5]
+    return DenseOutput(
+        rays=F.normalize(ray, dim=2, eps=_SMALLEST_RAY).movedim(2, -1),
+        depth=depth.exp().movedim(2, -1),
+        conf=1 + conf.exp(),
+        mask_logits=mask,
+    )
