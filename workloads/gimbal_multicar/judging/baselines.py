@@ -1,0 +1,215 @@
+"""The poses that need no pictures: a constant for each car, fitted on the training split alone.
+
+Which constant is decided on the training split too, each scenario predicted by the others, so that
+the baseline is the best of its kind and still has never seen what it is judged on. Views are
+ordered nearest first, so a car's place in the order tells of its distance, and a model may know
+that without looking; hence the variants by place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from gimbal_vision.poses import make_pose
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Centre = Literal["mean", "median"]
+Grouping = Literal["all", "by_cars", "by_cars_and_place"]
+Variant = tuple[Centre, Grouping]
+
+CENTRES: tuple[Centre, ...] = ("mean", "median")
+GROUPINGS: tuple[Grouping, ...] = ("all", "by_cars", "by_cars_and_place")
+_STEPS = 200
+_STILL_M = 1e-7
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Partners:
+    """Poses of partners, the main cars left out: one row a car.
+
+    Attributes:
+        main_from_car: [K, 4, 4] metres.
+        cars: [K] cars of the sample it belongs to.
+        place: [K] 1 for the nearest partner, 2 for the next.
+        scenario: [K] where it is from.
+    """
+
+    main_from_car: Doubles
+    cars: Ints
+    place: Ints
+    scenario: np.ndarray[Any, np.dtype[np.str_]]
+
+    def __len__(self) -> int:
+        return len(self.cars)
+
+    def __getitem__(self, rows: Any) -> Partners:
+        """Return some rows."""
+        return Partners(
+            main_from_car=self.main_from_car[rows],
+            cars=self.cars[rows],
+            place=self.place[rows],
+            scenario=self.scenario[rows],
+        )
+
+
+def partners_of(poses: Sequence[Doubles], scenarios: Sequence[str]) -> Partners:
+    """Return the partners of samples.
+
+    Args:
+        poses: [N, 4, 4] of each sample, the main car's first.
+        scenarios: Where each sample is from.
+    """
+    sizes = np.array([len(one) for one in poses], np.int64)
+    return Partners(
+        main_from_car=np.concatenate([np.empty((0, 4, 4)), *(one[1:] for one in poses)]),
+        cars=np.repeat(sizes, sizes - 1),
+        place=np.concatenate([np.empty(0, np.int64), *(np.arange(1, n) for n in sizes)]),
+        scenario=np.repeat(np.asarray(scenarios, dtype=str), sizes - 1),
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConstantPose:
+    """One pose for each group of cars.
+
+    Attributes:
+        variant: Which centre, and which cars share one.
+        poses: [4, 4] by group; the group () is of all cars and stands in for unknown ones.
+    """
+
+    variant: Variant
+    poses: dict[tuple[int, ...], Doubles]
+
+    def predict(self, partners: Partners) -> Doubles:
+        """Return [K, 4, 4] poses; of the given ones only number and place are read."""
+        keys = _keys(partners, self.variant[1])
+        found = [self.poses.get(key, self.poses[()]) for key in keys]
+        return np.stack(found) if found else np.empty((0, 4, 4))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FittedBaselines:
+    """All variants, and which is the best on the training split.
+
+    Attributes:
+        best: The variant with the least error on the training split.
+        train_m: Mean translation error of each on the training split, in metres.
+        across_scenarios: Whether `train_m` predicts each scenario by the others; with a single one
+            it is the error of the fit.
+        fitted: Every variant, fitted on the whole training split.
+    """
+
+    best: Variant
+    train_m: dict[Variant, float]
+    across_scenarios: bool
+    fitted: dict[Variant, ConstantPose]
+
+
+def fit_baselines(train: Partners) -> FittedBaselines | None:
+    """Fit every variant on partners of the training split, and choose among them there.
+
+    Returns:
+        The variants; none where the training split has no partner.
+    """
+    if not len(train):
+        return None
+    variants = [(centre, grouping) for centre in CENTRES for grouping in GROUPINGS]
+    names = np.unique(train.scenario)
+    folds = [train.scenario == name for name in names] if len(names) > 1 else []
+    errors = {v: _error_across(train, v, folds) for v in variants}
+    return FittedBaselines(
+        best=min(variants, key=lambda v: errors[v]),
+        train_m=errors,
+        across_scenarios=bool(folds),
+        fitted={v: fit_constant(train, v) for v in variants},
+    )
+
+
+def fit_constant(train: Partners, variant: Variant) -> ConstantPose:
+    """Fit one variant."""
+    centre, grouping = variant
+    keys = _keys(train, grouping)
+    groups: dict[tuple[int, ...], list[int]] = {(): list(range(len(train)))}
+    for row, key in enumerate(keys):
+        if key:
+            groups.setdefault(key, []).append(row)
+    return ConstantPose(
+        variant=variant,
+        poses={
+            key: _centre_pose(train.main_from_car[rows], centre) for key, rows in groups.items()
+        },
+    )
+
+
+def geometric_median(points: Doubles) -> Doubles:
+    """Return the point [3] with the least mean distance to points [P, 3].
+
+    Weiszfeld's iteration with Vardi and Zhang's step (2000), which leaves a data point that is not
+    the median.
+    """
+    centre = points.mean(axis=0)
+    for _ in range(_STEPS):
+        offset = points - centre
+        distance = np.linalg.norm(offset, axis=1)
+        away = distance > _STILL_M
+        if not away.any():
+            break
+        weight = 1.0 / distance[away]
+        pull = (offset[away] * weight[:, None]).sum(axis=0)
+        here = float((~away).sum())
+        strength = float(np.linalg.norm(pull))
+        if strength <= here:
+            break
+        step = (1.0 - here / strength) * pull / weight.sum()
+        centre = centre + step
+        if float(np.linalg.norm(step)) < _STILL_M:
+            break
+    return np.asarray(centre)
+
+
+def chordal_mean(rotations: Doubles) -> Doubles:
+    """Return the rotation [3, 3] closest to [P, 3, 3] in squared chordal distance."""
+    U, _, Vt = np.linalg.svd(rotations.mean(axis=0))
+    return np.asarray(U * [1.0, 1.0, np.sign(np.linalg.det(U @ Vt))] @ Vt)
+
+
+def name_of(variant: Variant) -> str:
+    """Return a variant's name, such as `median_by_cars`."""
+    return f"{variant[0]}_{variant[1]}"
+
+
+def _centre_pose(poses: Doubles, centre: Centre) -> Doubles:
+    middle: Callable[[Doubles], Doubles] = (
+        geometric_median if centre == "median" else lambda points: points.mean(axis=0)
+    )
+    return np.asarray(make_pose(chordal_mean(poses[:, :3, :3]), middle(poses[:, :3, 3])))
+
+
+def _keys(partners: Partners, grouping: Grouping) -> list[tuple[int, ...]]:
+    columns = {
+        "all": [],
+        "by_cars": [partners.cars],
+        "by_cars_and_place": [partners.cars, partners.place],
+    }
+    if not columns[grouping]:
+        return [()] * len(partners)
+    return [tuple(int(number) for number in row) for row in zip(*columns[grouping], strict=True)]
+
+
+def _error_across(train: Partners, variant: Variant, folds: Sequence[Any]) -> float:
+    """Return the mean translation error, each fold predicted by the others."""
+    if not folds:
+        return _mean_error(fit_constant(train, variant), train)
+    parts = [(_mean_error(fit_constant(train[~f], variant), train[f]), int(f.sum())) for f in folds]
+    errors, counts = zip(*parts, strict=True)
+    return float(np.average(errors, weights=counts))
+
+
+def _mean_error(constant: ConstantPose, partners: Partners) -> float:
+    offset = constant.predict(partners)[:, :3, 3] - partners.main_from_car[:, :3, 3]
+    return float(np.linalg.norm(offset, axis=1).mean())
