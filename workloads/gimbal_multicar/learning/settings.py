@@ -98,7 +98,8 @@ class ModelSettings(Settings):
     dense_dim: Positive | None = None
     geometric_dims: tuple[Positive, Positive, Positive] | None = None
     pose_hidden: Positive | None = None
-    pose_head: Literal["pooled", "attention"] | None = None
+    pose_head: Literal["pooled", "attention", "matching"] | None = None
+    """`matching` needs upright cameras, and learns poses from a twentieth of the steps."""
     given: GivenSettings = GivenSettings()
     priors: PriorSettings = PriorSettings()
     checkpoint_encoder: bool = False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from gimbal_vision.multiview.matching import Matches
 from gimbal_vision.multiview.views import Predictions
 from gimbal_vision.poses import quaternion_to_matrix
 
@@ -22,6 +23,7 @@ class Factors:
         translation: [B, N, 3].
         quaternion: [B, N, 4] unit (x, y, z, w).
         scale: [B, 1] metres per unit.
+        matches: See `Predictions`.
     """
 
     rays: Tensor
@@ -31,6 +33,7 @@ class Factors:
     translation: Tensor
     quaternion: Tensor
     scale: Tensor
+    matches: Matches | None = None
 
 
 def compose_predictions(factors: Factors) -> Predictions:
@@ -51,4 +54,5 @@ def compose_predictions(factors: Factors) -> Predictions:
         metric_scaling_factor=factors.scale,
         conf=factors.conf,
         non_ambiguous_mask_logits=factors.mask_logits,
+        matches=factors.matches,
     )

@@ -9,6 +9,7 @@ What differs from the published model:
 - Several samples with different numbers of views share a batch; absent views are masked.
 - Poses are told only where view 0's is told too, since they are relative to it.
 - The encoder's positions are periodic along a row (`vit` only), for panoramas.
+- `matching` is a pose head of our own: poses follow from matched patches; see `matching`.
 - The quaternion's bias starts as the identity.
 - `tiny` has its own encoder, dense head (`light`) and a narrow pose head; `v1` and `v1_1` have the
   published layouts, with `transformers`' DINOv2 and without register tokens of views.
@@ -22,9 +23,12 @@ from torch import Tensor, nn
 
 from gimbal_vision.multiview.checkpointing import Checkpointing, run
 from gimbal_vision.multiview.composition import Factors, compose_predictions
-from gimbal_vision.multiview.dense_head import DenseHead
+from gimbal_vision.multiview.dense_head import DenseHead, DenseOutput
 from gimbal_vision.multiview.encoder import ImageEncoder, make_encoder
 from gimbal_vision.multiview.geometric import GeometricInputs
+from gimbal_vision.multiview.matched_pose import MatchedPoseHead
+from gimbal_vision.multiview.matching import Matches
+from gimbal_vision.multiview.patches import patches_of
 from gimbal_vision.multiview.pose_head import PoseHead
 from gimbal_vision.multiview.precision import full, full_precision
 from gimbal_vision.multiview.scale_head import ScaleHead
@@ -67,7 +71,9 @@ class MultiViewModel(nn.Module):
         self.geometry = GeometricInputs(shape)
         self.trunk = Trunk(shape, again=checkpointing.trunk)
         self.dense_head = DenseHead(shape)
-        self.pose_head = PoseHead(shape)
+        self.pose_head: nn.Module = (
+            MatchedPoseHead(shape) if shape.pose_head == "matching" else PoseHead(shape)
+        )
         self.scale_head = ScaleHead(shape.dim)
 
     def forward(self, views: Views, use: InputUse | None = None) -> Predictions:
@@ -87,7 +93,7 @@ class MultiViewModel(nn.Module):
             levels = [full(level) for level in (fused, *features.taps, features.tokens)]
             again = self.checkpointing.heads
             dense = run(self.dense_head, levels, grid, size, again=again)
-            translation, quaternion = run(self.pose_head, levels[-1], again=again)
+            translation, quaternion, matches = self._posed(levels[-1], dense, grid)
             scale = self.scale_head(full(features.scale))
             return compose_predictions(
                 Factors(
@@ -98,8 +104,21 @@ class MultiViewModel(nn.Module):
                     translation=translation,
                     quaternion=quaternion,
                     scale=scale,
+                    matches=matches,
                 )
             )
+
+    def _posed(
+        self, tokens: Tensor, dense: DenseOutput, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Matches | None]:
+        """Return translations, quaternions and what matches, if the head matches patches."""
+        again = self.checkpointing.heads
+        if not isinstance(self.pose_head, MatchedPoseHead):
+            return (*run(self.pose_head, tokens, again=again), None)
+        known = dense.mask_logits.sigmoid()
+        patches = patches_of(dense.rays, dense.depth[..., 0], known, grid)
+        found: tuple[Tensor, Tensor, Matches] = self.pose_head(tokens, patches, grid)
+        return found
 
     def features(self, views: Views, use: InputUse | None = None) -> TrunkOutput:
         """Return the trunk's tokens, without running the heads; arguments as in `forward`."""

@@ -28,7 +28,7 @@ class PoseHead(nn.Module):
         super().__init__()
         hidden = shape.pose_hidden or 4 * shape.patch**2
         self.pool: nn.Module = (
-            _AttentionPool(shape.dim, shape.heads, hidden)
+            AttentionPool(shape.dim, shape.heads, hidden)
             if shape.pose_head == "attention"
             else _MeanPool(shape.dim, hidden)
         )
@@ -60,7 +60,9 @@ class _MeanPool(nn.Module):
         return x.mean(dim=-2)
 
 
-class _AttentionPool(nn.Module):
+class AttentionPool(nn.Module):
+    """Lets a learned query of each head weigh the tokens of a view."""
+
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.heads = heads
@@ -69,6 +71,7 @@ class _AttentionPool(nn.Module):
         self.widen = nn.Linear(dim, hidden)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return [..., hidden] of [..., P, D]."""
         *leading, patches, dim = tokens.shape
         flat = self.key_value(tokens).view(-1, patches, 2, self.heads, dim // self.heads)
         key, value = flat.permute(2, 0, 3, 1, 4).unbind(0)

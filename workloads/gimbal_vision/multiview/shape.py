@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Encoder = Literal["vit", "dinov2"]
-PoseHead = Literal["pooled", "attention"]
+PoseHead = Literal["pooled", "attention", "matching"]
 DenseHead = Literal["dpt", "light"]
 
 
@@ -36,7 +36,9 @@ class ModelShape:
         dense_head: `dpt`: a pyramid, as published; `light`: cheap beside a small trunk.
         dense_dim: Channels of the dense head.
         geometric_dims: Hidden channels of the encoders of rays and ranges.
-        pose_head: `pooled`: mean over patches as published; `attention`: a learned query.
+        pose_head: `pooled`: mean over patches as published; `attention`: a learned query;
+            `matching`: patches are matched and upright cameras aligned by them.
+        match_dim: Numbers of a descriptor of `matching`.
         pose_hidden: Hidden width of the pose head; none: 4 patch^2, as published.
     """
 
@@ -57,6 +59,7 @@ class ModelShape:
     dense_dim: int = 32
     geometric_dims: tuple[int, int, int] = (96, 96, 96)
     pose_head: PoseHead = "pooled"
+    match_dim: int = 64
     pose_hidden: int | None = 192
 
 

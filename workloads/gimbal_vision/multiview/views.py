@@ -9,8 +9,12 @@ family's list of dictionaries, one a view.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from gimbal_vision.multiview.matching import Matches
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,6 +77,7 @@ class Predictions:
         metric_scaling_factor: [B, 1].
         conf: [B, N, H, W], at least 1.
         non_ambiguous_mask_logits: [B, N, H, W].
+        matches: Descriptors of patches, from a pose head that matches.
     """
 
     pts3d: Tensor
@@ -84,6 +89,7 @@ class Predictions:
     metric_scaling_factor: Tensor
     conf: Tensor
     non_ambiguous_mask_logits: Tensor
+    matches: Matches | None = None
 
     @property
     def non_ambiguous_mask(self) -> Tensor:
