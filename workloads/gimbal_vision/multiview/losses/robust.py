@@ -1,4 +1,4 @@
-"""The robust distance and the log map every geometric loss is made of, and how to read their values.
+"""The robust distance and the log map of geometric losses, and how to read their values.
 
 The distance is Barron's general one with shape 1/2 and scale .05 ("A General and Adaptive Robust
 Loss Function", CVPR 2019): rho(e) = 3 ((e²/.00375 + 1)^¼ - 1). It takes the *squared* error, which
@@ -28,8 +28,8 @@ def robust(squared_error: Tensor) -> Tensor:
 
 
 def rho(error: float) -> float:
-    """Return rho(e) of one error."""
-    return _GAIN * ((error**2 / _SOFTNESS + 1.0) ** (ALPHA / 2.0) - 1.0)
+    """Return the robust distance of one error."""
+    return _GAIN * (math.pow(error**2 / _SOFTNESS + 1.0, ALPHA / 2.0) - 1.0)
 
 
 def rho_inverse(value: float) -> float:
@@ -40,7 +40,7 @@ def rho_inverse(value: float) -> float:
     """
     if not (math.isfinite(value) and value >= 0):
         raise LossError(f"{value} is no value of the robust distance", "give a finite value >= 0")
-    return math.sqrt(_SOFTNESS * ((value / _GAIN + 1.0) ** (2.0 / ALPHA) - 1.0))
+    return math.sqrt(_SOFTNESS * (math.pow(value / _GAIN + 1.0, 2.0 / ALPHA) - 1.0))
 
 
 def metres_of(value: float, weight: float, g: float) -> float:

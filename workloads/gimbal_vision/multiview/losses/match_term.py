@@ -1,0 +1,98 @@
+"""The term `match`: each patch says which patch of another view shows the same, or that none does.
+
+What is the same follows from the truth: a patch's mean point, seen from the other view, falls into
+one of its patches, and that patch's range says that the point is not hidden. No camera model takes
+part, only the directions of rays, so panoramas and pinhole images match alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gimbal_vision.multiview.matching import Matches
+from gimbal_vision.multiview.patches import Patches, patches_of
+from gimbal_vision.multiview.views import Truth
+from gimbal_vision.poses import invert_pose
+
+SAME_LOG_RANGE = 0.25
+"""Ranges agree if their logarithms differ by less: a patch of a street is not flat."""
+ENOUGH = 0.5
+"""Share of a patch's pixels whose range must be known."""
+UNMATCHED_WEIGHT = 0.1
+"""Most patches are not seen by another view; they must not drown those that are."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MatchTargets:
+    """What matches what in all M = N (N - 1) ordered pairs of views.
+
+    Attributes:
+        source: int64 [M].
+        target: int64 [M].
+        label: int64 [B, M, P] patch of the target, or P: it shows none of it.
+        weight: [B, M, P].
+    """
+
+    source: Tensor
+    target: Tensor
+    label: Tensor
+    weight: Tensor
+
+
+@torch.no_grad()
+def match_targets(truth: Truth, grid: tuple[int, int]) -> MatchTargets:
+    """Return what matches, from the truth alone.
+
+    Args:
+        truth: What the views are.
+        grid: Rows and columns of patches.
+    """
+    source, target = _pairs(truth.present.shape[1], truth.present.device)
+    known = truth.valid_mask.to(truth.depth_along_ray.dtype)
+    patches = patches_of(truth.ray_directions_cam, truth.depth_along_ray[..., 0], known, grid)
+    pose = truth.camera_pose.to(patches.rays.dtype)
+    relative = invert_pose(pose[:, target]) @ pose[:, source]
+    points = patches.points[:, source] @ relative[..., :3, :3].mT + relative[..., None, :3, 3]
+    distance = points.norm(dim=-1).clamp_min(1e-6)
+    cosine, nearest = ((points / distance[..., None]) @ patches.rays[:, target].mT).max(-1)
+    same = cosine >= _reach(truth, patches, grid)[:, target].gather(-1, nearest)
+    there = patches.log_range[:, target].gather(-1, nearest)
+    same &= (distance.log() - there).abs() < SAME_LOG_RANGE
+    enough = patches.share > ENOUGH
+    same &= enough[:, source] & enough[:, target].gather(-1, nearest)
+    both = (truth.present[:, source] & truth.present[:, target])[..., None].to(distance.dtype)
+    return MatchTargets(
+        source=source,
+        target=target,
+        label=torch.where(same, nearest, nearest.shape[-1]),
+        weight=both * torch.where(same, 1.0, UNMATCHED_WEIGHT).to(distance.dtype),
+    )
+
+
+def match_sum(matches: Matches, targets: MatchTargets) -> Tensor:
+    """Return the weighted sum of cross entropies."""
+    logits = matches.logits(targets.source, targets.target).flatten(0, 2)
+    each = F.cross_entropy(logits, targets.label.flatten(), reduction="none")
+    return (each * targets.weight.flatten()).sum()
+
+
+def _pairs(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return all ordered pairs of different views."""
+    views = torch.arange(count, device=device)
+    source, target = views.repeat_interleave(count), views.repeat(count)
+    different = source != target
+    return source[different], target[different]
+
+
+def _reach(truth: Truth, patches: Patches, grid: tuple[int, int]) -> Tensor:
+    """Return [B, N, P]: the cosine between a patch's mean ray and its farthest pixel's."""
+    batch, count, height, width = truth.valid_mask.shape
+    rays = truth.ray_directions_cam.expand(batch, count, height, width, 3)
+    rows, columns = grid
+    parts = rays.reshape(batch, count, rows, height // rows, columns, width // columns, 3)
+    mean = patches.rays.reshape(batch, count, rows, 1, columns, 1, 3)
+    return (parts * mean).sum(-1).amin((3, 5)).flatten(2)
