@@ -1,7 +1,8 @@
 """From tokens to what is said of each pixel: rays, ranges, confidences, masks.
 
 Activations are the published ones (multicar.md A5): rays are linear, then unit; ranges exp; the
-confidence 1 + exp; the mask stays a logit. Nothing is clamped, so no gradient dies.
+confidence 1 + exp; the mask stays a logit. What goes into exp bends smoothly towards a limit: one
+pixel whose range overflowed would decide its sample's normaliser, and with it every loss.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from gimbal_vision.multiview.dense_layers import DptLayers, LightLayers
 from gimbal_vision.multiview.shape import ModelShape
 
 _SMALLEST_RAY = 1e-6
+_LIMIT = 6.0
+"""Logarithms of ranges and confidences stay within this: ranges span five orders of magnitude."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,7 +70,12 @@ def _activated(raw: Tensor) -> DenseOutput:
     ray, depth, conf, mask = raw[:, :, :3], raw[:, :, 3:4], raw[:, :, 4], raw[:, :, 5]
     return DenseOutput(
         rays=F.normalize(ray, dim=2, eps=_SMALLEST_RAY).movedim(2, -1),
-        depth=depth.exp().movedim(2, -1),
-        conf=1 + conf.exp(),
+        depth=_limited(depth).exp().movedim(2, -1),
+        conf=1 + _limited(conf).exp(),
         mask_logits=mask,
     )
+
+
+def _limited(logarithm: Tensor) -> Tensor:
+    """Return nearly the same near 0, and less than `_LIMIT` anywhere; the slope is never 0."""
+    return _LIMIT * (logarithm / _LIMIT).tanh()

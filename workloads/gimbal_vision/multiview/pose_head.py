@@ -57,7 +57,8 @@ class _MeanPool(nn.Module):
         x = self.widen(tokens)
         for stack in self.stacks:
             x = F.relu(x + stack(x))
-        return x.mean(dim=-2)
+        result: Tensor = x.mean(dim=-2)
+        return result
 
 
 class AttentionPool(nn.Module):
