@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from gimbal.training.settings import TrainSettings
 from gimbal_multicar.learning.batch import truth_of, views_of
@@ -69,11 +70,13 @@ class CoopTask:
     """
 
     sharded_validation = True
+    count_dtype = torch.float32
+    """Of what is counted before a network runs; a module of another type counts in its own."""
 
     def __init__(self, plan: CoopPlan, sources: Callable[[str], CoopSource]) -> None:
         self._plan = plan
         self._open = sources
-        self._loss = loss_of(plan.loss, plan.samples)
+        self._loss = loss_of(plan.loss, plan.samples, plan.model)
         self._draws = Draws(
             seed=plan.seed, samples=plan.samples, given=probabilities_of(plan.model.given)
         )
@@ -115,8 +118,10 @@ class CoopTask:
         )
 
     def counts(self, batch: Batch, step: int) -> Mapping[str, Count]:
-        """Return what `loss` counts, without a network."""
-        counts = self._loss.counts(truth_of(self._draws.shown(batch, step)))
+        """Return what `loss` counts, without a network; some of it depends on how cars are turned."""
+        unseen = {name: value for name, value in batch.items() if name != "rgb"}
+        turned = self._draws.turned(self._draws.shown(unseen, step), step)
+        counts = self._loss.counts(truth_of(turned, self.count_dtype))
         return {**counts, **{PREFIX + name: counts[name] for name in POSE_TERMS}}
 
     def validate(self, module: nn.Module, source: Source) -> Mapping[str, Any]:

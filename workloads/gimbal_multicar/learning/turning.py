@@ -21,7 +21,7 @@ def turned(batch: Mapping[str, Any], columns: Tensor) -> dict[str, Any]:
     """Return a batch of panoramas whose cars are turned.
 
     Args:
-        batch: See `batch`; its rays and solid angles are those of a panorama.
+        batch: See `batch`, `rgb` may be missing; its rays and solid angles are those of a panorama.
         columns: [B, N] int64, by how many pixels each view is rolled to the right.
     """
     width = batch["range_m"].shape[-1]
@@ -29,7 +29,7 @@ def turned(batch: Mapping[str, Any], columns: Tensor) -> dict[str, Any]:
     turn = yaw(columns.to(pose.dtype) * (2.0 * math.pi / width))
     return {
         **batch,
-        **{name: rolled(batch[name], columns) for name in PIXELS},
+        **{name: rolled(batch[name], columns) for name in PIXELS if name in batch},
         "camera_pose": torch.cat([pose[..., :3] @ turn.mT, pose[..., 3:]], dim=-1),
     }
 

@@ -1,0 +1,82 @@
+"""Settings of a training that cannot work or cannot matter are refused, with what to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gimbal.errors import ConfigError
+from gimbal.experiment.loading import default_settings, load_experiment
+from gimbal.experiment.stage import Stage
+from gimbal.pipeline.plan import make_plan
+from gimbal_multicar.config import MulticarConfig
+from gimbal_multicar.learning.fitting import samples_at_once
+from gimbal_multicar.stages.training import CoopTrainStage
+from gimbal_multicar.workload import MulticarWorkload
+
+CONFIGS = Path(__file__).parents[3] / "configs" / "multicar"
+BASE = {"workload": "multicar", "experiment": "x"}
+TRAINED = ["train.steps=4", "train.global_batch=4"]
+
+
+def stages(*overrides: str) -> dict[str, Stage]:
+    workload, settings = load_experiment(CONFIGS / "quickstart.yaml", overrides)
+    return {stage.name: stage for stage in make_plan(workload.stages(settings)).stages}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.panorama.width=250", "write 238 or 252"),
+        ("data.panorama.height=9", "write 14"),
+        ("model.patch=16", "write 160 or 176"),
+        ("data.splits=[train,test]", "lacks validate"),
+        ("evaluate.split=test_culvercity", "lacks test_culvercity"),
+        ("data.synthetic.scenarios=2", "3 or more"),
+        ("samples.max_cars=1", "below samples.min_cars"),
+        ("samples.num_cars=[2,5]", "shows 5 cars"),
+        ("samples.max_views_per_worker=3", "write 4 or more"),
+        ("samples.camera_view.width=224", "no effect with samples.views: panoramas"),
+        ("model.heads=5", "divisible by model.heads"),
+        ("model.taps=[2,6]", "6 blocks"),
+        ("model.train_only=heads", "model.init_from"),
+        ("model.given.cam_prob=.5", "model.given.cam_prob has no effect"),
+        ("model.priors.use_rel_pose_prior=true", "no effect with samples.views: panoramas"),
+        ("loss.weights.pose=3", "pose_trans"),
+        ("{loss.weights.mask: 0, loss.mask_pos_weight: 2}", "mask_pos_weight has no effect"),
+    ],
+)
+def test_a_training_that_cannot_work_is_refused(override: str, words: str) -> None:
+    overrides = override.strip("{}").replace(": ", "=").split(", ")
+    with pytest.raises(ConfigError) as caught:
+        default_settings(MulticarWorkload(), BASE, [*TRAINED, *overrides])
+    assert words in f"{caught.value.message} {caught.value.remedy}"
+
+
+def test_without_a_training_nothing_of_it_is_asked_for() -> None:
+    settings = default_settings(MulticarWorkload(), BASE, ["data.panorama.width=250"])
+    assert isinstance(settings, MulticarConfig)
+    names = [stage.name for stage in MulticarWorkload().stages(settings)]
+    assert names == ["panoramas", "survey", "report"]
+
+
+def test_what_only_saves_memory_leaves_a_training_as_it_is() -> None:
+    """Whoever runs out of memory goes on with less, and does not begin anew."""
+    plain, saving = (
+        stages(*given)["train"]
+        for given in ([], ["samples.max_views_per_worker=8", "model.checkpoint_trunk=true"])
+    )
+    assert isinstance(plain, CoopTrainStage) and isinstance(saving, CoopTrainStage)
+    assert plain.settings == saving.settings and plain.largest_batch is None
+    assert saving.largest_batch == 2 == samples_at_once(saving.samples)
+    assert saving.model.checkpoint_trunk and not plain.model.checkpoint_trunk
+    assert {"max_views_per_worker", "recomputed"} <= CoopTrainStage.bookkeeping
+
+
+@pytest.mark.parametrize("name", ["quickstart", "opv2v", "smoke"])
+def test_a_config_that_trains_has_its_stages_in_order(name: str) -> None:
+    workload, settings = load_experiment(CONFIGS / f"{name}.yaml")
+    assert [stage.name for stage in workload.stages(settings)][:3] == [
+        "panoramas", "survey", "train",
+    ]  # fmt: skip
