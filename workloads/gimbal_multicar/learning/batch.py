@@ -11,6 +11,10 @@ sending them there. Keys of a piece of B samples padded to N views each:
 - `rays` [H, W, 3] or [B, N, H, W, 3] float32 unit, camera axes; `solid_angle` [H, W] or
   [B, N, H, W] float32 steradians;
 - `synthetic` [B] bool; `rows` [B, N] int64, numbers of the stage's rows, -1 in padding.
+
+With `samples.views: cameras` a view is a picture and N counts pictures; `car_from_view` is added.
+With `fused_cameras` the cars' pictures are added (`camera_samples`), and the panoramas' own pixels
+are kept for whoever looks, never for the model.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import torch
 from torch import Tensor
 
 from gimbal_multicar.cooperation.views import RGB_MEAN, RGB_STD
+from gimbal_vision.multiview.camera_views import CameraViews
 from gimbal_vision.multiview.views import Truth, Views
 from gimbal_vision.poses import matrix_to_quaternion
 
@@ -42,14 +47,24 @@ def as_tensors(piece: Piece, device: torch.device | str = "cpu") -> dict[str, An
 def views_of(batch: Piece, dtype: torch.dtype = torch.float32) -> Views:
     """Return what a model may see; which of the geometry it is told is decided by `InputUse`."""
     range_m, pose = batch["range_m"].to(dtype), batch["camera_pose"].to(dtype)
-    return Views(
-        img=normalised(batch["rgb"], dtype),
-        present=None if batch["full"] else batch["present"],
-        ray_directions_cam=_rays(batch, dtype).expand(*range_m.shape, 3),
-        depth_along_ray=range_m[..., None],
-        camera_pose_quats=matrix_to_quaternion(pose[..., :3, :3]),
-        camera_pose_trans=pose[..., :3, 3],
-    )
+    told: dict[str, Tensor | None] = {
+        "present": None if batch["full"] else batch["present"],
+        "ray_directions_cam": _rays(batch, dtype).expand(*range_m.shape, 3),
+        "depth_along_ray": range_m[..., None],
+        "camera_pose_quats": matrix_to_quaternion(pose[..., :3, :3]),
+        "camera_pose_trans": pose[..., :3, 3],
+    }
+    if "camera_rgb" in batch:
+        canvas = range_m.new_zeros(()).expand(*range_m.shape[:2], 3, *range_m.shape[2:])
+        return CameraViews(
+            img=canvas,
+            camera_img=normalised(batch["camera_rgb"], dtype),
+            camera_present=batch["camera_present"],
+            camera_intrinsics=batch["camera_intrinsics"].to(dtype),
+            view_from_camera=batch["view_from_camera"].to(dtype),
+            **told,
+        )
+    return Views(img=normalised(batch["rgb"], dtype), **told)
 
 
 def truth_of(batch: Piece, dtype: torch.dtype = torch.float32) -> Truth:

@@ -69,7 +69,15 @@ def _image_encoder(
     shape: ModelShape, settings: ModelSettings, samples: SampleSettings
 ) -> nn.Module | None:
     """Return the encoder of a view that is no plain image; None: the shape's own."""
-    return None
+    if samples.views != "fused_cameras":
+        return None
+    from gimbal_vision.multiview.camera_fusion import FusedCameraEncoder
+
+    return FusedCameraEncoder(
+        shape,
+        rel_pose=settings.priors.use_rel_pose_prior,
+        again=settings.checkpoint_encoder,
+    )
 
 
 def _frozen(twins: CoopTwins, settings: ModelSettings) -> Iterator[nn.Parameter]:

@@ -6,7 +6,8 @@ cost what pairs cost. All panoramas of a run share one camera, whose rays are ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class CoopSource:
         rule = rule_of(settings, training=training)
         found = CoopPanoramas(stage_dir, split, rule)
         self._reader = found.reader
-        self.moments: tuple[CoopMoment, ...] = found.moments
+        self.moments: tuple[CoopMoment, ...] = self.usable(found.moments)
         if not self.moments:
             raise ConfigError(
                 f"the split '{split}' of {stage_dir} has no moment at which {rule.min_cars} cars "
@@ -62,8 +63,16 @@ class CoopSource:
                 "lower samples.min_cars, raise samples.max_distance_m, or make more cars "
                 "(data.synthetic.agents)",
             )
+        self._shared = self.geometry()
+
+    def usable(self, moments: tuple[CoopMoment, ...]) -> tuple[CoopMoment, ...]:
+        """Return the moments that can be a sample."""
+        return moments
+
+    def geometry(self) -> dict[str, Array]:
+        """Return `rays` and `solid_angle` of what all views share."""
         camera = camera_of(self._reader[self.moments[0].rows[0]])
-        self._shared = {
+        return {
             "rays": camera.rays().astype(np.float32),
             "solid_angle": camera.solid_angle().astype(np.float32),
         }
@@ -82,26 +91,65 @@ class CoopSource:
         Args:
             indices: int64 [B].
         """
+        cars = self.layout(indices)
+        columns = self._reader.fetch(cars.rows, COLUMNS)
+        present = cars.present
+        return {
+            "rgb": padded(columns["rgb"], present),
+            "range_m": padded(np.where(columns["valid"], columns["range_m"], 0.0), present),
+            **{name: padded(columns[name], present) for name in MASKS},
+            "camera_pose": padded(cars.poses(columns), present, np.eye(4)).astype(np.float32),
+            "present": present,
+            "full": bool(present.all()),
+            "car": np.broadcast_to(np.arange(present.shape[1]), present.shape).copy(),
+            "synthetic": cars.synthetic(columns),
+            "rows": padded(cars.rows, present, -1),
+            **self._shared,
+        }
+
+    def layout(self, indices: Array) -> Layout:
+        """Return which rows samples are made of, and how they are padded."""
         moments = [self.moments[int(index)] for index in indices]
         lengths = np.array([moment.num_views for moment in moments], np.int64)
         rows = np.concatenate([moment.rows for moment in moments]).astype(np.int64)
-        columns = self._reader.fetch(rows, COLUMNS)
-        present = np.arange(lengths.max()) < lengths[:, None]
-        firsts = np.cumsum(lengths) - lengths
-        synthetic = np.array([columns["source"][first] == "synthetic" for first in firsts])
-        poses = _in_main_cars(columns["world_from_car"], firsts, lengths)
-        return {
-            "rgb": _padded(columns["rgb"], present),
-            "range_m": _padded(np.where(columns["valid"], columns["range_m"], 0.0), present),
-            **{name: _padded(columns[name], present) for name in MASKS},
-            "camera_pose": _padded(poses, present, np.eye(4)).astype(np.float32),
-            "present": present,
-            "full": bool(present.all()),
-            "car": np.broadcast_to(np.arange(lengths.max()), present.shape).copy(),
-            "synthetic": synthetic,
-            "rows": _padded(rows, present, -1),
-            **self._shared,
-        }
+        return Layout(rows=rows, lengths=lengths)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Layout:
+    """The cars of a piece of samples.
+
+    Attributes:
+        rows: [K] their rows, sample by sample.
+        lengths: [B] cars of each sample.
+    """
+
+    rows: Array
+    lengths: Array
+
+    @property
+    def present(self) -> Array:
+        """[B, N] bool: which places are taken."""
+        taken: Array = np.arange(self.lengths.max()) < self.lengths[:, None]
+        return taken
+
+    @property
+    def firsts(self) -> Array:
+        """[B] where each sample's main car is among the rows."""
+        before: Array = np.cumsum(self.lengths) - self.lengths
+        return before
+
+    def poses(self, columns: Mapping[str, Any]) -> Array:
+        """Return [K, 4, 4] poses in each sample's main car's frame; its own is the identity."""
+        poses = np.asarray(columns["world_from_car"], np.float64)
+        mains = np.repeat(poses[self.firsts], self.lengths, axis=0)
+        relative: Array = np.asarray(relative_pose(mains, poses))
+        relative[self.firsts] = np.eye(4)
+        return relative
+
+    def synthetic(self, columns: Mapping[str, Any]) -> Array:
+        """Return [B] bool, whether samples are made."""
+        return np.array([columns["source"][first] == "synthetic" for first in self.firsts])
 
 
 def name_of(moment: CoopMoment) -> str:
@@ -109,20 +157,13 @@ def name_of(moment: CoopMoment) -> str:
     return f"{moment.split}/{moment.scenario}/{moment.frame}/{moment.agents[0]}"
 
 
-def _in_main_cars(world_from_car: Any, firsts: Array, lengths: Array) -> Array:
-    """Return [K, 4, 4] poses in each sample's first car's frame; its own is exactly identity."""
-    poses = np.asarray(world_from_car, np.float64)
-    relative: Array = np.asarray(relative_pose(np.repeat(poses[firsts], lengths, axis=0), poses))
-    relative[firsts] = np.eye(4)
-    return relative
-
-
-def _padded(values: Any, present: Array, fill: Any = 0) -> Array:
-    """Spread [K, ...] values over [B, N, ...], where `present`."""
+def padded(values: Any, present: Array, fill: Any = 0) -> Array:
+    """Return [K, ...] values spread over [B, N, ...], where `present`, and `fill` elsewhere."""
     values = np.asarray(values)
     if present.all():
-        return values.reshape(*present.shape, *values.shape[1:])
-    padded = np.empty((*present.shape, *values.shape[1:]), values.dtype)
-    padded[present] = values
-    padded[~present] = fill
-    return padded
+        whole: Array = values.reshape(*present.shape, *values.shape[1:])
+        return whole
+    spread = np.empty((*present.shape, *values.shape[1:]), values.dtype)
+    spread[present] = values
+    spread[~present] = fill
+    return spread

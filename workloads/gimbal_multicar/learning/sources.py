@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from gimbal_multicar.learning.camera_samples import CameraSource, FusedCameraSource
 from gimbal_multicar.learning.samples import CoopSource
 from gimbal_multicar.learning.settings import SampleSettings
 
@@ -20,4 +21,9 @@ def open_source(
         settings: Which cars make a sample, and what a view is.
         training: Whether every car may be the main one; held out: the first alone.
     """
+    if settings.views == "cameras":
+        return CameraSource(stages["cameras"], split, settings, training=training)
+    if settings.views == "fused_cameras":
+        folders = stages["panoramas"], stages["cameras"]
+        return FusedCameraSource(*folders, split, settings, training=training)
     return CoopSource(stages["panoramas"], split, settings, training=training)
