@@ -123,6 +123,8 @@ class LossSettings(Settings):
     as well; `v1_1`: the later release's."""
     weights: Mapping[str, Weight] = Field(default_factory=dict)
     """Replace the preset's weight of a term."""
+    match_weight: Weight = 20.0
+    """Weight of matching patches, for `model.pose_head: matching`."""
     mask_pos_weight: Annotated[float, Field(gt=0)] = 1.0
     """Weight of positive pixels in the mask's cross entropy, against an all-zero answer."""
     solid_angle: bool = True

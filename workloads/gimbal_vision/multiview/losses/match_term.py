@@ -26,6 +26,20 @@ UNMATCHED_WEIGHT = 0.1
 """Most patches are not seen by another view; they must not drown those that are."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class MatchTerm:
+    """How patches are taught to match.
+
+    Attributes:
+        patch: Side of the model's patches in pixels.
+        weight: Of the term in the total. Not published: a cross entropy is a tenth of what the
+            robust distances are while poses are unknown.
+    """
+
+    patch: int
+    weight: float = 20.0
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MatchTargets:
     """What matches what in all M = N (N - 1) ordered pairs of views.
@@ -73,11 +87,30 @@ def match_targets(truth: Truth, grid: tuple[int, int]) -> MatchTargets:
     )
 
 
-def match_sum(matches: Matches, targets: MatchTargets) -> Tensor:
-    """Return the weighted sum of cross entropies."""
+def match_sums(matches: Matches, targets: MatchTargets) -> dict[str, Tensor]:
+    """Return the sum of `match`, weighted cross entropies, and of the reading `match_right`.
+
+    `match_right` counts patches that are seen by the other view and find their very place in it.
+    """
     logits = matches.logits(targets.source, targets.target).flatten(0, 2)
-    each = F.cross_entropy(logits, targets.label.flatten(), reduction="none")
-    return (each * targets.weight.flatten()).sum()
+    label = targets.label.flatten()
+    each = F.cross_entropy(logits, label, reduction="none")
+    right = (logits.detach().argmax(-1) == label) & _seen(targets).flatten()
+    return {
+        "match": (each * targets.weight.flatten()).sum(),
+        "match_right": right.sum().to(each.dtype),
+    }
+
+
+def match_counts(targets: MatchTargets) -> dict[str, Tensor]:
+    """Return what `match_sums` counts."""
+    weight = targets.weight
+    return {"match": weight.sum(), "match_right": _seen(targets).sum().to(weight.dtype)}
+
+
+def _seen(targets: MatchTargets) -> Tensor:
+    """Return [B, M, P] bool: the target shows the patch, and both views are there."""
+    return (targets.label < targets.label.shape[-1]) & (targets.weight > 0)
 
 
 def _pairs(count: int, device: torch.device) -> tuple[Tensor, Tensor]:

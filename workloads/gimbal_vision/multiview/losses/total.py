@@ -13,7 +13,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gimbal_vision.multiview.losses import gradient_term, mask_term, normal_term, pixel_terms
+from gimbal_vision.multiview.losses import (
+    gradient_term,
+    mask_term,
+    match_term,
+    normal_term,
+    pixel_terms,
+)
+from gimbal_vision.multiview.losses.match_term import MatchTargets, MatchTerm
 from gimbal_vision.multiview.losses.pose_terms import (
     Poses,
     pose_counts,
@@ -45,6 +52,8 @@ READINGS = (
     "pred_valid_mask_ratio",
 )
 """Terms of weight 0: they are logged, in units, and train nothing."""
+MATCH_READINGS = ("match_right",)
+"""Likewise, of a model that matches."""
 
 
 class MultiViewLoss:
@@ -57,6 +66,7 @@ class MultiViewLoss:
         absolute: Compare poses in view 0's frame.
         wraps: Views are panoramas: the last column's neighbour is the first.
         solid_angle: Weigh pixels by `truth.solid_angle` where there is one.
+        match: How patches are taught to match; None: the model matches none.
 
     Attributes:
         term_weights: {term: weight} of every term, 0 for `READINGS`.
@@ -71,6 +81,7 @@ class MultiViewLoss:
         absolute: bool = True,
         wraps: bool = False,
         solid_angle: bool = True,
+        match: MatchTerm | None = None,
     ) -> None:
         self._weights = weights
         self._positive = mask_pos_weight
@@ -78,10 +89,13 @@ class MultiViewLoss:
         self._absolute = absolute
         self._wraps = wraps
         self._solid_angle = solid_angle
+        self._match = match
         self.term_weights: dict[str, float] = {
             **weights.by_name(),
             **dict.fromkeys(READINGS, 0.0),
         }
+        if match is not None:
+            self.term_weights |= {"match": match.weight, **dict.fromkeys(MATCH_READINGS, 0.0)}
 
     @classmethod
     def of_preset(
@@ -91,6 +105,7 @@ class MultiViewLoss:
         mask_pos_weight: float = 1.0,
         wraps: bool = False,
         solid_angle: bool = True,
+        match: MatchTerm | None = None,
     ) -> MultiViewLoss:
         """Return the loss of one of `presets.PRESETS`; for other weights, replace its `weights`."""
         return cls(
@@ -100,6 +115,7 @@ class MultiViewLoss:
             absolute=preset.absolute,
             wraps=wraps,
             solid_angle=solid_angle,
+            match=match,
         )
 
     def __call__(self, predictions: Predictions, truth: Truth) -> Terms:
@@ -112,6 +128,9 @@ class MultiViewLoss:
             target = self._target(truth)
             sums = self._sums(predictions, target)
             counts = self._counts(target)
+            if (sought := self._sought(truth)) is not None and predictions.matches is not None:
+                sums |= match_term.match_sums(predictions.matches, sought)
+                counts |= match_term.match_counts(sought)
         return {name: (sums[name], counts[name]) for name in self.term_weights}
 
     @torch.no_grad()
@@ -119,6 +138,8 @@ class MultiViewLoss:
         """Return {term: count} as a call would, from the truth alone."""
         with full_precision(truth.depth_along_ray):
             counts = self._counts(self._target(truth))
+            if (sought := self._sought(truth)) is not None:
+                counts |= match_term.match_counts(sought)
         return {name: counts[name] for name in self.term_weights}
 
     def pose_terms(self, quats: Tensor, trans: Tensor, truth: Truth) -> Terms:
@@ -142,6 +163,14 @@ class MultiViewLoss:
 
     def _target(self, truth: Truth) -> Target:
         return Target(truth, solid_angle=self._solid_angle)
+
+    def _sought(self, truth: Truth) -> MatchTargets | None:
+        """Return which patches match, if the model is asked."""
+        if self._match is None:
+            return None
+        height, width = truth.valid_mask.shape[-2:]
+        grid = (height // self._match.patch, width // self._match.patch)
+        return match_term.match_targets(truth, grid)
 
     def _sums(self, predictions: Predictions, target: Target) -> Sums:
         scene = predicted_scene(predictions, target.known)
