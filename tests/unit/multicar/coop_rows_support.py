@@ -1,4 +1,4 @@
-"""Made streets as tiny panoramas of a finished stage, drawn once, and settings of a tiny training."""
+"""Made streets as tiny panoramas of a finished stage, and settings of a tiny training."""
 
 from __future__ import annotations
 

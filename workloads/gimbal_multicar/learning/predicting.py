@@ -6,7 +6,7 @@ Images only: nothing a car could not photograph is told, whatever the training t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -90,19 +90,25 @@ def one_of(values: _T, sample: int, views: int) -> _T:
         sample: Which.
         views: How many views it has.
     """
-    kept = {}
-    for field in fields(values):
-        value: Tensor | None = getattr(values, field.name)
-        shared = (field.name == "solid_angle" and (value is None or value.ndim == 2)) or (
-            field.name == "ray_directions_cam" and value is not None and value.ndim == 3
-        )
-        if value is None or shared:
-            continue
-        mine = value[sample : sample + 1]
-        kept[field.name] = mine if field.name in _PER_SAMPLE else mine[:, :views]
+    kept: dict[str, Any] = {
+        field.name: _one(field.name, getattr(values, field.name), sample, views)
+        for field in fields(values)
+    }
     return replace(values, **kept)
 
 
+def _one(name: str, value: Any, sample: int, views: int) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: _one(f.name, getattr(value, f.name), sample, views) for f in fields(value)}
+        return replace(value, **parts)
+    if not isinstance(value, Tensor) or value.ndim <= _SHARED.get(name, 0):
+        return value
+    mine = value[sample : sample + 1]
+    return mine if name in _PER_SAMPLE else mine[:, :views]
+
+
+_SHARED = {"ray_directions_cam": 3, "solid_angle": 2}
+"""Axes of what all views of a batch may share."""
 _PER_SAMPLE = ("metric_scaling_factor", "is_metric_scale", "is_synthetic")
 
 

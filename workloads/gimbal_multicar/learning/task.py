@@ -118,7 +118,7 @@ class CoopTask:
         )
 
     def counts(self, batch: Batch, step: int) -> Mapping[str, Count]:
-        """Return what `loss` counts, without a network; some of it depends on how cars are turned."""
+        """Return what `loss` counts, without a network; some depends on how cars are turned."""
         unseen = {name: value for name, value in batch.items() if name != "rgb"}
         turned = self._draws.turned(self._draws.shown(unseen, step), step)
         counts = self._loss.counts(truth_of(turned, self.count_dtype))
