@@ -148,7 +148,8 @@ def _agreement(pairs: Pairs, alignment: Alignment, unit: Tensor) -> Tensor:
 
 def _fitted(pairs: Pairs, weight: Tensor) -> Alignment:
     """Return the weighted least-squares alignment in the plane; heights by their mean."""
-    distance = _horizontal(pairs.there) + _horizontal(pairs.here)
+    with torch.no_grad():
+        distance = _horizontal(pairs.there) + _horizontal(pairs.here)
     precise = weight / distance.square().clamp_min(_TINY)
     share = (precise / precise.sum(-1, keepdim=True).clamp_min(_TINY))[..., None]
     there, here = (share * pairs.there).sum(1), (share * pairs.here).sum(1)
