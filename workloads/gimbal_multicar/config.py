@@ -163,13 +163,15 @@ class MulticarConfig(ExperimentSettings):
         yield from problems(self.samples, self.model, self.loss)
         patch = shape_of(self.model).patch
         panorama, picture = self.data.panorama, self.samples.camera_view
-        found = (
-            size_problem("data.panorama", panorama.width, panorama.height, patch)
-            if self.samples.views == "panoramas"
-            else size_problem("samples.camera_view", picture.width, picture.height, patch)
+        views = self.samples.views
+        sizes = (
+            ("data.panorama", panorama.width, panorama.height, views != "cameras"),
+            ("samples.camera_view", picture.width, picture.height, views != "panoramas"),
         )
-        if found:
-            yield found
+        for key, width, height, counts in sizes:
+            found = size_problem(key, width, height, patch) if counts else None
+            if found:
+                yield found
         for split in ("train", "validate", self.evaluate.split):
             if split not in self.data.splits:
                 yield (

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
 from gimbal_multicar.config import DataSettings, MulticarConfig
+from gimbal_multicar.stages.cameras import cameras_stage
 from gimbal_multicar.stages.panoramas import panoramas_stage
 from gimbal_multicar.stages.reporting import ReportStage
 from gimbal_multicar.stages.surveying import SurveyStage
@@ -17,7 +18,8 @@ from gimbal_multicar.stages.training import training_stage
 class MulticarWorkload(Workload[MulticarConfig]):
     """Frames of cars → panoramas → survey → train → evaluate → report.
 
-    Without `train` in the config: panoramas → survey → report.
+    Without `train` in the config: panoramas → survey → report. Where `samples.views` asks for the
+    cars' own pictures, stage `cameras` keeps them beside the panoramas.
     """
 
     name: ClassVar[str] = "multicar"
@@ -27,6 +29,7 @@ class MulticarWorkload(Workload[MulticarConfig]):
         """Return the stages that make panoramas, look them over, and train on them."""
         return (
             panoramas_stage(config.data, config.seed),
+            *picture_stages(config),
             SurveyStage(
                 name="survey",
                 settings=config.loader,
@@ -41,6 +44,13 @@ class MulticarWorkload(Workload[MulticarConfig]):
         from gimbal_multicar.cli import app
 
         return app
+
+
+def picture_stages(config: MulticarConfig) -> tuple[Stage, ...]:
+    """Return the stage of the cars' own pictures, if samples are made of them."""
+    if config.samples.views == "panoramas":
+        return ()
+    return (cameras_stage(config.data, config.samples.camera_view, config.seed),)
 
 
 def training_stages(config: MulticarConfig) -> tuple[Stage, ...]:
