@@ -89,6 +89,7 @@ def check_run(run: RunFolder) -> Checked:
         StorageError: The checkpoint or the rows are damaged.
     """
     from gimbal.training.checkpoints import best
+    from gimbal_nbv.observing import TrainedNetwork
     from gimbal_nbv.policies.learned import trained_policies
 
     _, config = load_experiment(run.config_file)
@@ -97,12 +98,19 @@ def check_run(run: RunFolder) -> Checked:
             f"run {run.id} is of the workload '{config.workload}'", "name a run of nbv"
         )
     needed = (*_NEEDED, "views") if needs_images(config.model) else _NEEDED
+    learned = config.model.extractor == "multiview"
+    needed = (*needed, "multiview") if learned else needed
     folders = {name: _finished(run, name) for name in needed}
     checkpoint = best(folders["train"])
     step = int(read_json(checkpoint / "checkpoint.json")["step"])
     trained = _validation(folders["train"], step)
     batches = list(_validation_states(config, folders))
-    policies = trained_policies(checkpoint, config.model, config.views.image_size)
+    network = (
+        TrainedNetwork(folder=folders["multiview"], settings=config.multiview)
+        if learned and config.multiview is not None
+        else None
+    )
+    policies = trained_policies(checkpoint, config.model, config.views.image_size, network)
     inferred = validation_numbers(policies, batches, config)
     if not set(inferred) & set(trained):
         raise CannotTell(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -11,7 +12,9 @@ from gimbal.experiment.paths import at_home
 from gimbal.experiment.settings import ExperimentSettings, Settings
 from gimbal.training.settings import TrainSettings
 from gimbal_nbv.completion_settings import CompletionSettings, SensitivitySettings
+from gimbal_nbv.learned import Learned
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings, idle_keys
+from gimbal_nbv.multiview.settings import MultiviewSettings
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -130,10 +133,28 @@ class NbvConfig(ExperimentSettings):
     objective: ObjectiveSettings = ObjectiveSettings()
     completion: CompletionSettings | None = None
     """A learned reconstruction: a small completion net; none: depth fusion alone."""
+    multiview: MultiviewSettings | None = None
+    """The multi-view model; trained, tested and gated where this is set, which asking for its
+    tokens (`model.extractor`) or its points (`objective.reconstruction`) does by itself."""
     sensitivity: SensitivitySettings = SensitivitySettings()
-    """The gate that decides by stage whether its RRI may be a target."""
+    """The gate over every learned reconstruction; it decides by stage whether the completion net's
+    RRI may be a target."""
     train: TrainSettings
     evaluate: EvaluateSettings = EvaluateSettings()
+
+    @property
+    def learned(self) -> Learned:
+        """The settings of the networks that are trained beside the policy."""
+        return Learned(completion=self.completion, multiview=self.multiview)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trains_what_it_uses(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or given.get("multiview") is not None:
+            return given
+        keys = (("model", "extractor"), ("objective", "reconstruction"))
+        asked = any(_key(given.get(part), key) == "multiview" for part, key in keys)
+        return {**given, "multiview": {}} if asked else given
 
     @model_validator(mode="after")
     def _fits_together(self) -> NbvConfig:
@@ -174,6 +195,11 @@ class NbvConfig(ExperimentSettings):
             }
             for key in (key for key, holds in asked.items() if holds):
                 raise ValueError(f"{key} needs a trained reconstruction: add `completion: {{}}`")
+        pointless = self.model.extractor == "multiview" and not (
+            self.multiview and self.multiview.points
+        )
+        if pointless and self.model.pooling == "hits":
+            raise ValueError("model.pooling: hits needs points: set multiview.points: true")
         name, head = self.objective.name, self.model.head
         continuous = self.model.policy == "attention" and head != "discrete"
         if name in ("argmax_regression", "detached_cd") and not continuous:
@@ -204,3 +230,8 @@ class NbvConfig(ExperimentSettings):
                 f"{idle[0]} has no effect with objective.name: {name}, model.policy: "
                 f"{self.model.policy} and model.head: {head}; leave it out"
             )
+
+
+def _key(part: Any, key: str) -> Any:
+    """Return a key of settings, written or made."""
+    return part.get(key) if isinstance(part, Mapping) else getattr(part, key, None)

@@ -73,7 +73,11 @@ def _help(entry: Entry) -> str:
 def _built(entry: Entry) -> str:
     """Say where that takes a training."""
     read = {*entry.needs, *entry.uses}
-    words = {"train": "the policy", "completion": "a completion net if the config has one"}
+    words = {
+        "train": "the policy",
+        "completion": "a completion net if the config has one",
+        "multiview": "a multi-view model if the config has one",
+    }
     trained = [word for stage, word in words.items() if stage in read]
     return f" A config's own training is among it: {', '.join(trained)}." if trained else ""
 

@@ -22,6 +22,7 @@ from gimbal_vision.rendering.jit import kernel
 
 if TYPE_CHECKING:
     from gimbal_nbv.observing import ViewImages
+    from gimbal_nbv.tokens.extractor import FeatureExtractor
 
 Features = NDArray[np.float32]
 
@@ -140,20 +141,20 @@ class FeatureCache:
         """Return pooled ray images and angles, float32 [B,M,SIGHTED_FEATURES]."""
         return np.concatenate([self.pooled(states), angle_features(states)], axis=-1)
 
-    def tokens(self, states: States, extractor: str) -> Features:
+    def tokens(self, states: States, extractor: FeatureExtractor) -> Features:
         """Return the tokens of each state's views, float32 [B,K,P,D]; absent views are zero.
 
         Raises:
             PolicyError: The images are not at hand.
         """
-        from gimbal_nbv.observing import extractor_of, token_rows
+        from gimbal_nbv.observing import token_rows
 
         if self._images is None:
             raise PolicyError(
                 "this policy looks at images, and there are none",
                 "give FeatureCache the object's images",
             )
-        tokens = token_rows(states, self._images, extractor_of(extractor))
+        tokens = token_rows(states, self._images, extractor)
         return tokens.astype(np.float32)
 
     def _one(self, views: NDArray[np.int32]) -> Features:

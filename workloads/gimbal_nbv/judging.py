@@ -21,7 +21,7 @@ from gimbal_nbv.run_policy import finished_stages, policy_stage_names, run_confi
 from gimbal_nbv.stages.reporting import ReportStage
 from gimbal_nbv.workload import NbvWorkload, data_stages, judging_stages
 
-_TAUGHT_BY = ("completion", "sensitivity", "states", "train", "constant")
+_TAUGHT_BY = ("completion", "multiview", "sensitivity", "states", "train", "constant")
 """Stages that decide what the policy and the fitted baselines take a candidate's numbers for."""
 
 
@@ -105,7 +105,7 @@ def policy_drift(trained: RunFolder) -> tuple[str, ...]:
     workload: Workload[Any]
     workload, settings = load_experiment(trained.config_file)
     taught = [stage for stage in workload.stages(settings) if stage.name in _TAUGHT_BY]
-    nets = [stage.name for stage in taught if stage.name in ("completion", "train")]
+    nets = [stage.name for stage in taught if stage.name in ("completion", "multiview", "train")]
     damaged = [said for name in nets for said in require_whole_checkpoint(trained.stages / name)]
     return (*drift_of(trained, taught), *damaged)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,8 +21,10 @@ class ModelSettings(Settings):
     """Softness of the oracle targets: softmax(gain / temperature)."""
     preset: Literal["default", "source"] = "default"
     """`source`: the source's own layout, 14 million parameters at 768 numbers a token."""
-    extractor: Literal["pointmap"] = "pointmap"
-    """Who turns images, depth and cameras into tokens."""
+    extractor: Literal["pointmap", "multiview"] = "pointmap"
+    """Who turns images, depth and cameras into tokens: a formula on each view's point map, or the
+    multi-view model that the run trains first (`multiview`). Anything but the default implies
+    `policy: attention`, which alone reads tokens, unless a policy is set."""
     head: Literal["discrete", "cartesian", "spherical", "spherical_periodic", "unit_vector"] = (
         "discrete"
     )
@@ -45,6 +47,16 @@ class ModelSettings(Settings):
     layers: Annotated[int, Field(ge=1, le=48)] = 2
     heads: Annotated[int, Field(ge=1, le=64)] = 4
 
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_tokens(cls, given: Any) -> Any:
+        """Let an extractor that was asked for be read, where no policy was set."""
+        if not isinstance(given, Mapping) or "policy" in given:
+            return given
+        default = cls.model_fields["extractor"].default
+        asked = given.get("extractor", default) != default
+        return {**given, "policy": "attention"} if asked else given
+
     @model_validator(mode="after")
     def _has_effect(self) -> ModelSettings:
         if self.policy == "scorer":
@@ -52,7 +64,7 @@ class ModelSettings(Settings):
         else:
             self._refuse(("hidden",), "model.policy: attention", "set model.width instead")
         if self.preset == "source":
-            given = ("preset", "head")
+            given = ("preset", "head", "extractor")
             fixed = tuple(key for key in _ATTENTION_ONLY if key not in given)
             self._refuse(fixed, "model.preset: source", "use model.preset: default")
             if self.head == "discrete":
@@ -69,6 +81,11 @@ class ModelSettings(Settings):
             raise ValueError(
                 "model.coordinates: false needs model.head: discrete, model.relative: true and no "
                 "model.refinement: a direction cannot be said without a frame"
+            )
+        if not self.coordinates and self.extractor != "pointmap":
+            raise ValueError(
+                f"model.coordinates: false needs model.extractor: pointmap; which numbers of a "
+                f"token of {self.extractor} depend on the first camera's roll nobody knows"
             )
         if self.width % self.heads:
             raise ValueError(
@@ -87,6 +104,7 @@ class ModelSettings(Settings):
 
 _ATTENTION_ONLY = (
     "preset",
+    "extractor",
     "head",
     "pooling",
     "candidate_features",
@@ -119,8 +137,9 @@ class ObjectiveSettings(Settings):
     """Weight of (|v| - 1)^2 for head `unit_vector`, whose only bad place is v = 0."""
     information_gain: Annotated[float, Field(ge=0.0)] = 0.0
     """Weight of an auxiliary task: tell each candidate's share of unknown rays and the coverage."""
-    reconstruction: Literal["fusion", "completion"] = "fusion"
-    """What `detached_cd` reconstructs with."""
+    reconstruction: Literal["fusion", "completion", "multiview"] = "fusion"
+    """What `detached_cd` reconstructs with: measured points, or what a network trained before says
+    (`completion`, `multiview`)."""
     normalise: Literal["none", "before", "range"] = "before"
     """`detached_cd`: the raw distance, its ratio to that before the view (1 - RRI), or its place
     between the best and the worst candidate (regret)."""

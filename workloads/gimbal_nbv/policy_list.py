@@ -16,6 +16,8 @@ import numpy as np
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.model_settings import ModelSettings
+from gimbal_nbv.multiview.settings import MultiviewSettings
+from gimbal_nbv.observing import TrainedNetwork, trained_network
 
 if TYPE_CHECKING:
     from gimbal_nbv.policies import Policy
@@ -31,6 +33,7 @@ class PolicySources:
         grid: Voxels along each side of the protocol's cube.
         seed: The experiment's seed.
         completion: Of the learned reconstruction, which then guides a baseline of its own.
+        multiview: Of the multi-view model, where the policy reads its tokens.
     """
 
     model: ModelSettings
@@ -38,6 +41,7 @@ class PolicySources:
     grid: int
     seed: int
     completion: CompletionSettings | None = None
+    multiview: MultiviewSettings | None = None
 
 
 def listed_policies(sources: PolicySources, inputs: StageInputs) -> tuple[Policy, ...]:
@@ -45,14 +49,17 @@ def listed_policies(sources: PolicySources, inputs: StageInputs) -> tuple[Policy
 
     Args:
         sources: What they are made from.
-        inputs: Finished stages `train` and `constant`, and `completion` where there is one.
+        inputs: Finished stages `train` and `constant`; `completion` and `multiview` where there
+            are.
 
     Raises:
         StorageError: A checkpoint is damaged.
     """
     from gimbal_nbv.policies import FirstFramePolicy, baselines
 
-    policy, blind = _trained(inputs["train"].path, sources.model, sources.image_size)
+    model = sources.model
+    network = trained_network(model.extractor, sources.multiview, inputs)
+    policy, blind = _trained(inputs["train"].path, model, sources.image_size, network)
     constant = FirstFramePolicy(np.load(inputs["constant"].path / "directions.npy"))
     guided: tuple[Policy, ...] = ()
     if sources.completion is not None and "completion" in inputs:
@@ -61,11 +68,13 @@ def listed_policies(sources: PolicySources, inputs: StageInputs) -> tuple[Policy
 
 
 @functools.lru_cache(maxsize=2)
-def _trained(train_dir: Path, settings: ModelSettings, image_size: int) -> tuple[Policy, Policy]:
+def _trained(
+    train_dir: Path, settings: ModelSettings, image_size: int, network: TrainedNetwork | None
+) -> tuple[Policy, Policy]:
     from gimbal.training.checkpoints import best
     from gimbal_nbv.policies.learned import trained_policies
 
-    return trained_policies(best(train_dir), settings, image_size)
+    return trained_policies(best(train_dir), settings, image_size, network)
 
 
 @functools.lru_cache(maxsize=2)

@@ -59,6 +59,7 @@ def all_policies(config: NbvConfig, inputs: StageInputs) -> Sequence[Policy]:
         grid=protocol_of(config.views, config.oracle).grid,
         seed=config.seed,
         completion=config.completion,
+        multiview=config.multiview,
     )
     return listed_policies(sources, inputs)
 
@@ -66,12 +67,13 @@ def all_policies(config: NbvConfig, inputs: StageInputs) -> Sequence[Policy]:
 def policy_stages(run: RunFolder, config: NbvConfig) -> Mapping[str, StageOutput]:
     """Return the finished stages that a run's policies are loaded from.
 
-    `completion` is among them where the run trained a reconstruction and finished it.
+    `completion` is among them where the run trained a reconstruction and finished it, `multiview`
+    where its policy reads that network's tokens.
 
     Raises:
         ConfigError: It trained no policy.
     """
-    found = dict(finished_stages(run, POLICY_STAGES))
+    found = dict(finished_stages(run, (*POLICY_STAGES, *_extractor_stages(config))))
     if config.completion is not None and is_finished(run, "completion"):
         found["completion"] = finished_stage(run, "completion")
     return found
@@ -79,7 +81,12 @@ def policy_stages(run: RunFolder, config: NbvConfig) -> Mapping[str, StageOutput
 
 def policy_stage_names(config: NbvConfig) -> tuple[str, ...]:
     """Return the names of all stages that the policies of a run's own table are loaded from."""
-    return (*POLICY_STAGES, "completion") if config.completion is not None else POLICY_STAGES
+    guided = ("completion",) if config.completion is not None else ()
+    return (*POLICY_STAGES, *_extractor_stages(config), *guided)
+
+
+def _extractor_stages(config: NbvConfig) -> tuple[str, ...]:
+    return ("multiview",) if config.model.extractor == "multiview" else ()
 
 
 def run_config(run: RunFolder) -> NbvConfig:

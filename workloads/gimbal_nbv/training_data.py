@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, assert_never
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from gimbal_nbv.features import FeatureCache, angle_features
 from gimbal_nbv.oracle import OracleMap, Values
 from gimbal_nbv.rays import CHANNELS
 from gimbal_nbv.states import States, sample_states
+
+if TYPE_CHECKING:
+    from gimbal_nbv.tokens.extractor import FeatureExtractor
 
 Row = dict[str, NDArray[Any]]
 Worth = Callable[[States], Values]
@@ -36,7 +39,7 @@ class RowContent:
     """
 
     features: bool = True
-    extractor: str | None = None
+    extractor: FeatureExtractor | None = None
     information: bool = False
 
 

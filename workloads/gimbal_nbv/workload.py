@@ -9,7 +9,9 @@ from gimbal.experiment.stage import Gate, Stage
 from gimbal.experiment.workload import Workload
 from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import EvaluateSettings, NbvConfig
+from gimbal_nbv.learned_stages import learned_stages
 from gimbal_nbv.model_settings import needs_images
+from gimbal_nbv.multiview.settings import MultiviewSettings
 from gimbal_nbv.stages.constant import ConstantStage
 from gimbal_nbv.stages.evaluating import EvaluateStage
 from gimbal_nbv.stages.meshes import MeshesStage
@@ -22,7 +24,10 @@ from gimbal_nbv.stages.views import ViewsStage
 
 
 class NbvWorkload(Workload[NbvConfig]):
-    """Meshes → views → oracle → states → train → rollouts → evaluate → report."""
+    """Meshes → views → oracle → states → train → rollouts → evaluate → report.
+
+    Networks that policies build on are trained, gated and tested between oracle and states.
+    """
 
     name: ClassVar[str] = "nbv"
     config = NbvConfig
@@ -31,7 +36,7 @@ class NbvWorkload(Workload[NbvConfig]):
         """Return all stages of a training run."""
         return (
             *data_stages(config, evaluate_only=False),
-            *completion_stages(config),
+            *learned_stages(config),
             states_stage(config),
             PolicyStage(
                 name="train",
@@ -42,6 +47,7 @@ class NbvWorkload(Workload[NbvConfig]):
                 views=config.views,
                 oracle=config.oracle,
                 completion=_rendered_with(config),
+                multiview=_read_or_rendered(config),
                 inputs=_train_inputs(config),
             ),
             ConstantStage(
@@ -53,7 +59,16 @@ class NbvWorkload(Workload[NbvConfig]):
                 first_view=config.first_view,
             ),
             *judging_stages(config),
-            ReportStage(name="report", settings=config.evaluate),
+            ReportStage(name="report", settings=config.evaluate, inputs=_report_inputs(config)),
+        )
+
+    def notices(self, config: NbvConfig) -> Sequence[str]:
+        """Say which policy reads the tokens that were asked for."""
+        if config.model.extractor == "pointmap":
+            return ()
+        return (
+            f"model.extractor: {config.model.extractor} is read by model.policy: attention; its "
+            "network is trained first, on views of training objects (stage multiview)",
         )
 
     def cli(self) -> Any:
@@ -94,33 +109,6 @@ def data_stages(config: NbvConfig, *, evaluate_only: bool) -> tuple[Stage, ...]:
     )
 
 
-def completion_stages(config: NbvConfig) -> tuple[Stage, ...]:
-    """Return the stages of the learned reconstruction, if there is one."""
-    if config.completion is None:
-        return ()
-    from gimbal_nbv.stages.completion import CompletionStage
-    from gimbal_nbv.stages.sensitivity import SensitivityStage, SensitivityStageSettings
-
-    return (
-        CompletionStage(
-            name="completion",
-            settings=config.completion,
-            seed=config.seed,
-            views=config.views,
-            oracle=config.oracle,
-        ),
-        SensitivityStage(
-            name="sensitivity",
-            settings=SensitivityStageSettings(
-                sensitivity=config.sensitivity, completion=config.completion
-            ),
-            seed=config.seed,
-            views=config.views,
-            oracle=config.oracle,
-        ),
-    )
-
-
 def states_stage(config: NbvConfig) -> StatesStage:
     """Return the stage that draws training states, with what the policy needs in them."""
     tokens = needs_images(config.model)
@@ -137,7 +125,13 @@ def states_stage(config: NbvConfig) -> StatesStage:
         information=config.objective.information_gain > 0,
         first_view=config.first_view,
         completion=config.completion if learned else None,
-        inputs=(*images, "oracle", *(("completion", "sensitivity") if learned else ())),
+        multiview=config.multiview if _reads_multiview(config) else None,
+        inputs=(
+            *images,
+            "oracle",
+            *(("multiview",) if _reads_multiview(config) else ()),
+            *(("completion", "sensitivity") if learned else ()),
+        ),
     )
 
 
@@ -158,6 +152,7 @@ def judging_stages(config: NbvConfig, *, drift: tuple[str, ...] = ()) -> tuple[S
             model=config.model,
             first_view=config.first_view,
             completion=config.completion,
+            multiview=config.multiview if _reads_multiview(config) else None,
             inputs=_rollout_inputs(config),
         ),
         EvaluateStage(
@@ -183,13 +178,33 @@ def _rendered_with(config: NbvConfig) -> CompletionSettings | None:
 def _train_inputs(config: NbvConfig) -> tuple[str, ...]:
     rendered = config.objective.name == "detached_cd"
     learned = ("completion",) if _rendered_with(config) else ()
+    if rendered and config.objective.reconstruction == "multiview":
+        learned = ("multiview",)
     return (*(("meshes", "views", "oracle") if rendered else ()), *learned, "states")
 
 
 def _rollout_inputs(config: NbvConfig) -> tuple[str, ...]:
     images = ("views",) if needs_images(config.model) else ()
     guided = ("completion",) if config.completion is not None else ()
-    return (*images, "oracle", *guided, "constant", "train")
+    tokens = ("multiview",) if _reads_multiview(config) else ()
+    return (*images, "oracle", *tokens, *guided, "constant", "train")
+
+
+def _reads_multiview(config: NbvConfig) -> bool:
+    """Return whether the policy looks through the multi-view model."""
+    return config.model.extractor == "multiview"
+
+
+def _read_or_rendered(config: NbvConfig) -> MultiviewSettings | None:
+    """Return the multi-view model that training a policy needs to know, if any."""
+    rendered = config.objective.name == "detached_cd"
+    through = rendered and config.objective.reconstruction == "multiview"
+    return config.multiview if _reads_multiview(config) or through else None
+
+
+def _report_inputs(config: NbvConfig) -> tuple[str, ...]:
+    measured = ("sensitivity", "oracle_test") if config.multiview is not None else ()
+    return (*measured, "train", "evaluate")
 
 
 def _gates(settings: EvaluateSettings) -> tuple[Gate, ...]:

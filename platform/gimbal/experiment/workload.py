@@ -28,6 +28,13 @@ class Workload(ABC, Generic[ConfigT]):
     def stages(self, config: ConfigT) -> Sequence[Stage]:
         """Return the stages in an order in which each follows its inputs."""
 
+    def notices(self, config: ConfigT) -> Sequence[str]:
+        """Return what a user should be told before a run starts, a line each; usually nothing.
+
+        For what a config implies without saying it.
+        """
+        return ()
+
     def cli(self) -> Any | None:
         """Return a typer app with the workload's own commands, or None."""
         return None

@@ -90,7 +90,10 @@ def run_experiment(
         only=options.only,
         force=options.force,
     )
-    run = _Run(workload, settings, plan, options, observer or SilentObserver())
+    observer = observer or SilentObserver()
+    run = _Run(workload, settings, plan, options, observer)
+    for words in workload.notices(settings):
+        observer.notice(words)
     return run.go()
 
 

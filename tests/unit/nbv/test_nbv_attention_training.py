@@ -25,7 +25,7 @@ from gimbal_nbv.checking import validation_numbers
 from gimbal_nbv.config import NbvConfig
 from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
-from gimbal_nbv.observing import ViewImages
+from gimbal_nbv.observing import ViewImages, extractor_of
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.policies import choose
 from gimbal_nbv.policies.learned import trained_policies
@@ -65,7 +65,7 @@ def scene(mug_oracle: OracleMap) -> Scene:
     depth = render_depth(make_shape("mug", 3), mug_oracle.protocol)
     images = ViewImages.of(depth, mug_oracle.protocol)
     states = Drawing(count=20, seed=1, longest=3).states(mug_oracle)
-    content = RowContent(extractor="pointmap", information=True)
+    content = RowContent(extractor=extractor_of("pointmap"), information=True)
     rows = rows_of(states, FeatureCache(mug_oracle, images=images), "coverage", content)
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     columns["split"] = np.array(["train"] * 14 + ["val"] * 6)

@@ -12,7 +12,7 @@ import torch
 from gimbal_nbv.building import render_depth
 from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
-from gimbal_nbv.observing import ViewImages
+from gimbal_nbv.observing import ViewImages, extractor_of
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.shapes import make_shape
 from gimbal_nbv.stages import detached_task
@@ -37,7 +37,7 @@ def task(mug_oracle: OracleMap, monkeypatch: pytest.MonkeyPatch) -> DetachedTask
     mesh = make_shape("mug", 3)
     images = ViewImages.of(render_depth(mesh, mug_oracle.protocol), mug_oracle.protocol)
     states = Drawing(count=6, seed=1, longest=2).states(mug_oracle)
-    content = RowContent(features=False, extractor="pointmap")
+    content = RowContent(features=False, extractor=extractor_of("pointmap"))
     rows = rows_of(states, FeatureCache(mug_oracle, images=images), "coverage", content)
     stored = {
         "states": Rows({name: np.stack([row[name] for row in rows]) for name in rows[0]}),

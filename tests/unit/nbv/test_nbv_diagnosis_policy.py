@@ -110,8 +110,9 @@ def attention(head: str) -> AttentionPolicy:
         {"policy": "attention", "head": head, "width": 16, "layers": 1, "heads": 2}
     )
     torch.manual_seed(0)
-    twins = build_twins(settings, extractor_of("pointmap"), 32)
-    return AttentionPolicy(model=twins.eval(), settings=settings)
+    extractor = extractor_of("pointmap")
+    twins = build_twins(settings, extractor, 32)
+    return AttentionPolicy(model=twins.eval(), settings=settings, extractor=extractor)
 
 
 def test_an_attention_policy_can_be_shown_another_object(

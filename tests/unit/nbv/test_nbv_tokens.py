@@ -180,6 +180,6 @@ def test_geometry_puts_the_first_view_on_the_z_axis(mug_oracle: OracleMap) -> No
 def test_a_policy_without_images_is_told_what_it_lacks(mug_oracle: OracleMap) -> None:
     states = States(mug_oracle, np.array([[0]], dtype=np.int32))
     with pytest.raises(PolicyError, match="looks at images"):
-        FeatureCache(mug_oracle).tokens(states, "pointmap")
+        FeatureCache(mug_oracle).tokens(states, extractor_of("pointmap"))
     with pytest.raises(PolicyError, match=r"model\.extractor"):
         extractor_of("eyes")

@@ -193,7 +193,7 @@ def test_the_diagnostic_fails_a_reconstruction_that_worsens(
     mug_oracle: OracleMap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted = {"fusion": FusedDepth(), "completion": Scripted(saturating)}
-    monkeypatch.setattr(diagnostic, "_reconstructions", lambda bench: scripted)
+    monkeypatch.setattr(diagnostic, "reconstructions_of", lambda *_: scripted)
     found = diagnostic.measure(bench(mug_oracle), lambda done, total, what: None)
     assert found.verdict is Verdict.FAIL
     failed = {check.name for check in found.checks if check.verdict is Verdict.FAIL}
@@ -212,7 +212,7 @@ def test_the_diagnostic_fails_a_view_that_counts_twice(
             return np.asarray(1.0 / (sets >= 0).sum(axis=1))
 
     scripted = {"completion": Counting(saturating)}
-    monkeypatch.setattr(diagnostic, "_reconstructions", lambda bench: scripted)
+    monkeypatch.setattr(diagnostic, "reconstructions_of", lambda *_: scripted)
     found = diagnostic.measure(bench(mug_oracle), lambda done, total, what: None)
     failed = [check.name for check in found.checks if check.verdict is Verdict.FAIL]
     assert failed == ["completion: mean relative change by a view taken twice"]

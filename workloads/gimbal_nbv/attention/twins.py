@@ -22,7 +22,7 @@ from gimbal_nbv.attention.source import SourceOptions, SourcePolicy
 
 if TYPE_CHECKING:
     from gimbal_nbv.model_settings import ModelSettings
-    from gimbal_nbv.tokens.extractor import FeatureExtractor
+    from gimbal_nbv.tokens.extractor import TokenFormat
 
 Batch = Mapping[str, Tensor]
 """`present`, `view_directions`, `candidates`, `used` as in `PolicyInputs`; for the sighted policy
@@ -85,7 +85,7 @@ def _inputs(batch: Batch, tokens: Tensor, features: Tensor | None) -> PolicyInpu
 
 def build_twins(
     settings: ModelSettings,
-    extractor: FeatureExtractor,
+    tokens: TokenFormat,
     image_size: int,
     *,
     auxiliary: bool = False,
@@ -98,17 +98,17 @@ def build_twins(
 
     Args:
         settings: The model's settings.
-        extractor: Says what a token is.
+        tokens: Says what a token is.
         image_size: Side of the images in pixels.
         auxiliary: Whether the policy also answers the auxiliary questions.
         moments: What each standardises by; where none, a checkpoint must be loaded.
     """
     if settings.preset == "source":
         options = SourceOptions(dropout=0.0)
-        twins = [SourcePolicy(extractor.dim, settings.head, options) for _ in range(2)]
+        twins = [SourcePolicy(tokens.dim, settings.head, options) for _ in range(2)]
         return AttentionTwins(*twins)
     given = _candidate_numbers(settings)
-    shape = replace(_shape(settings, extractor, image_size), features=given[0])
+    shape = replace(_shape(settings, tokens, image_size), features=given[0])
     twin = replace(shape, tokens_per_view=1, pooling="mean", features=given[1])
     return AttentionTwins(
         AttentionNBVPolicy(replace(shape, auxiliary=auxiliary), moments[0]),
@@ -116,19 +116,19 @@ def build_twins(
     )
 
 
-def _shape(settings: ModelSettings, extractor: FeatureExtractor, image_size: int) -> AttentionShape:
+def _shape(settings: ModelSettings, tokens: TokenFormat, image_size: int) -> AttentionShape:
     return AttentionShape(
-        token_dim=extractor.dim,
-        tokens_per_view=extractor.tokens_per_view(image_size),
+        token_dim=tokens.dim,
+        tokens_per_view=tokens.tokens_per_view(image_size),
         width=settings.width,
         layers=settings.layers,
         heads=settings.heads,
         pooling=settings.pooling,
         head=settings.head,
-        has_points=extractor.has_points,
-        relative=settings.relative and extractor.has_points and settings.head == "discrete",
+        has_points=tokens.has_points,
+        relative=settings.relative and tokens.has_points and settings.head == "discrete",
         coordinates=settings.coordinates,
-        vectors=extractor.vectors,
+        vectors=tokens.vectors,
         refinement=settings.refinement,
     )
 

@@ -27,6 +27,7 @@ from gimbal_nbv.stages.reading import (
 if TYPE_CHECKING:
     from gimbal.data.reading import BlockReader
     from gimbal_nbv.features import FeatureCache
+    from gimbal_nbv.observing import ViewImages
     from gimbal_nbv.oracle import OracleMap
     from gimbal_nbv.policies import Policy
     from gimbal_nbv.protocol import SphereProtocol
@@ -73,8 +74,12 @@ class BenchObject:
         """Return what policies look at this object through, images among it."""
         from gimbal_nbv.features import FeatureCache
 
-        images = images_of(self.rows.views, self.object_id, self.noise)
-        return FeatureCache(self.oracle, capacity=256, images=images)
+        return FeatureCache(self.oracle, capacity=256, images=self.images)
+
+    @property
+    def images(self) -> ViewImages:
+        """The images of every candidate, as measured."""
+        return images_of(self.rows.views, self.object_id, self.noise)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

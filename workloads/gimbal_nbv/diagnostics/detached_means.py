@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gimbal_nbv.diagnostics.bench import Bench
+from gimbal_nbv.learned import reconstruction_of
 from gimbal_nbv.objectives.detached import DetachedSettings
 from gimbal_nbv.objectives.detached_inputs import TRUTH_POINTS, detached_settings
 from gimbal_nbv.reconstruction.fusion import DepthFusion
@@ -87,12 +88,7 @@ class DetachedMeans:
 
 
 def _reconstruction(bench: Bench) -> Reconstruction | None:
-    if bench.config.objective.reconstruction == "fusion":
-        return DepthFusion()
-    if "completion" not in bench.inputs or bench.config.completion is None:
+    name = bench.config.objective.reconstruction
+    if name != "fusion" and name not in bench.inputs:
         return None
-    from gimbal.training.checkpoints import best
-    from gimbal_nbv.stages.completion import load_completion
-
-    checkpoint = best(bench.folder("completion"))
-    return load_completion(checkpoint, bench.config.completion, bench.protocol.grid)
+    return reconstruction_of(name, bench.config.learned, bench.inputs, bench.protocol.grid)

@@ -4,32 +4,39 @@ If the Chamfer distance of the reconstruction is not smaller after an obviously 
 an obviously bad one, no policy can be taught by it, and every later failure would be looked for in
 the wrong place. Nothing here is learned: states lie on the farthest schedule, the good view is the
 antipode (or the one of largest coverage gain), the bad one the nearest neighbour.
+
+The loss is that of fused depth. Where the run trained a multi-view model, that of its points is
+tested beside it, on fewer objects and first views: every candidate takes a pass of the network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gimbal.errors import CannotTell
 from gimbal.experiment.stage import Progress
-from gimbal_nbv.diagnostics.bench import Bench
-from gimbal_nbv.diagnostics.finding import Check, Diagnosis
+from gimbal_nbv.diagnostics.bench import Bench, BenchObject
+from gimbal_nbv.diagnostics.finding import Check, Diagnosis, Plot, Table
 from gimbal_nbv.diagnostics.oracle_test_page import by_object, by_views, plots
 from gimbal_nbv.diagnostics.prefixes import farthest_sets, opposite_and_beside, own_starts
+from gimbal_nbv.diagnostics.reconstructions import few, has_multiview, multiview_sets
 from gimbal_nbv.diagnostics.statistics import wilson
 from gimbal_nbv.metrics import rank_correlation
 from gimbal_nbv.oracle import OracleMap, Sets
 from gimbal_nbv.states import States
+from gimbal_nbv.view_sensitivity import FusedDepth, SetReconstruction
 
 Values = NDArray[np.float64]
 
 STAGES = 5
 STARTS = 16
+NETWORK_STARTS = 2
+"""First views of an object where a network is tested."""
 MIN_WINS, MAX_RAISE, MIN_SPREAD = 0.9, 0.1, 0.2
 
 
@@ -55,34 +62,78 @@ class Trial:
 
 
 def measure(bench: Bench, progress: Progress) -> Diagnosis:
-    """Test the loss of fused depth on the held-out objects of a run.
+    """Test the loss of fused depth, and of the multi-view model if any, on held-out objects.
 
     Raises:
         CannotTell: The run holds no object out.
     """
-    trials: list[list[Trial]] = []
-    names: list[str] = []
-    for done, one in enumerate(bench.objects(), start=1):
-        trials.append(try_object(one.oracle, own_starts(bench, one, STARTS)))
-        names.append(one.object_id)
-        progress(done, bench.count(), "objects")
-    if not trials:
+    objects = list(bench.objects())
+    if not objects:
         raise CannotTell("the run holds no object out", "raise data.test_shapes")
-    return diagnose(trials, names)
+    trials = [try_object(one.oracle, own_starts(bench, one, STARTS)) for one in objects]
+    found = diagnose(trials, [one.object_id for one in objects])
+    return with_network(found, bench, objects, progress) if has_multiview(bench) else found
 
 
-def try_object(oracle: OracleMap, starts: Sequence[int], stages: int = STAGES) -> list[Trial]:
+def with_network(
+    found: Diagnosis, bench: Bench, objects: Sequence[BenchObject], progress: Progress
+) -> Diagnosis:
+    """Return a diagnosis of fused depth with that of the run's multi-view model beside it."""
+    some = few(bench, objects)
+    network = multiview_sets(bench, some)
+    trials = []
+    for done, one in enumerate(some, start=1):
+        starts = own_starts(bench, one, NETWORK_STARTS)
+        trials.append(try_object(one.oracle, starts, reconstruction=network))
+        progress(done, len(some), "objects")
+    said = diagnose(trials, [one.object_id for one in some])
+    return replace(
+        found,
+        answer=f"{found.answer} Of the multi-view model: {said.answer}",
+        checks=(*found.checks, *(replace(c, name=f"multiview: {c.name}") for c in said.checks)),
+        numbers={**found.numbers, "multiview": said.numbers},
+        tables=(*found.tables, *_of_network(said.tables)),
+        plots=(*found.plots, *_of_network(said.plots)),
+    )
+
+
+Shown = TypeVar("Shown", Table, Plot)
+
+
+def _of_network(parts: Sequence[Shown]) -> tuple[Shown, ...]:
+    return tuple(replace(part, title=f"Multi-view model: {part.title}") for part in parts)
+
+
+def try_object(
+    oracle: OracleMap,
+    starts: Sequence[int],
+    stages: int = STAGES,
+    reconstruction: SetReconstruction | None = None,
+) -> list[Trial]:
     """Try every candidate from the farthest schedule of each first view, for N = 1..stages."""
     longest = farthest_sets(oracle.protocol, starts, stages)
-    return [try_states(oracle, longest[:, : n + 1]) for n in range(min(stages, oracle.views - 2))]
+    return [
+        try_states(oracle, longest[:, : n + 1], reconstruction)
+        for n in range(min(stages, oracle.views - 2))
+    ]
 
 
-def try_states(oracle: OracleMap, sets: Sets) -> Trial:
-    """Try every open candidate from view sets [B,N] of one object."""
-    lowered, gained = oracle.chamfer_gains(sets), oracle.gains(sets)
+def try_states(
+    oracle: OracleMap, sets: Sets, reconstruction: SetReconstruction | None = None
+) -> Trial:
+    """Try every open candidate from view sets [B,N] of one object.
+
+    Args:
+        oracle: The object.
+        sets: What was taken.
+        reconstruction: Whose Chamfer distance is the loss; that of fused depth if None.
+    """
+    judged = FusedDepth() if reconstruction is None else reconstruction
+    before = judged.chamfer(oracle, sets)[:, None]
+    lowered, gained = judged.chamfer_ratios(oracle, sets) * before, oracle.gains(sets)
     used = States(oracle, sets).used
     opened = ~used
-    after = oracle.chamfer(sets)[:, None] - lowered
+    after = before - lowered
     far, beside = opposite_and_beside(oracle.protocol, sets)
     best = np.where(used, -np.inf, gained).argmax(axis=1)
     rows = np.arange(len(sets))

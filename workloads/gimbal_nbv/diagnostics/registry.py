@@ -48,13 +48,14 @@ DIAGNOSTICS: dict[str, Entry] = {
             "Does the loss tell good views from bad ones, before anything is trained?",
             "the good view wins >= .9, <= .1 of candidates raise the Chamfer distance, and after "
             "one view (N=1) their spread is >= .2.",
+            uses=("multiview",),
         ),
         _entry(
             "view-sensitivity",
             _OBJECTS,
             "Does every further view improve the reconstruction, and does the same one not?",
             "<= .15 of added views make it worse, and a repeated one changes nothing.",
-            uses=("completion",),
+            uses=("completion", "multiview"),
         ),
         _entry(
             "gradient-report",
@@ -63,14 +64,14 @@ DIAGNOSTICS: dict[str, Entry] = {
             "every weight tensor and, by detached_cd, every module gets a gradient, and after one "
             "view (by detached_cd: states.longest, at most 3) their cosine is >= .4 on average and "
             "positive in >= .75 of the places.",
-            uses=("completion", "train"),
+            uses=("completion", "multiview", "train"),
         ),
         _entry(
             "landscape",
             _OBJECTS,
             "What does the sphere of candidates look like from a policy's place?",
             "the spread between candidates is >= .2 and there are <= 4 local optima a state.",
-            uses=("completion", "constant", "train"),
+            uses=("completion", "constant", "multiview", "train"),
         ),
         _entry(
             "variance-report",
@@ -84,6 +85,7 @@ DIAGNOSTICS: dict[str, Entry] = {
             "Does the policy use what it sees?",
             "without pixels, and with another object's, its AUC drops by more than 2 standard "
             "errors.",
+            uses=("multiview",),
         ),
         _entry(
             "output-modes",
@@ -91,6 +93,7 @@ DIAGNOSTICS: dict[str, Entry] = {
             "Where on the sphere does the policy's head point, and can it?",
             "seam, poles, saturation and several equally good answers stay harmless for the head "
             "it has.",
+            uses=("multiview",),
         ),
     )
 }

@@ -1,13 +1,13 @@
 """Diagnostic `view-sensitivity`: does every further view improve the reconstruction?
 
-Depth fusion is always measured, the run's completion net where it has one. A reconstruction that
-gets worse by views that show something new cannot teach which view to take.
+Depth fusion is always measured, the run's learned reconstructions where it has any. One that gets
+worse by views that show something new cannot teach which view to take.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,11 +17,11 @@ from gimbal.experiment.stage import Progress
 from gimbal_nbv.completion_settings import SensitivitySettings
 from gimbal_nbv.diagnostics.bench import Bench
 from gimbal_nbv.diagnostics.finding import Check, Diagnosis, Plot, Table
+from gimbal_nbv.diagnostics.reconstructions import few, reconstructions_of
 from gimbal_nbv.states import States, sample_states
 from gimbal_nbv.view_sensitivity import (
     SCHEDULES,
     Curves,
-    FusedDepth,
     SetReconstruction,
     StageGate,
     coverage_weights,
@@ -44,6 +44,7 @@ _WORDS = {
     "fusion": "depth fusion",
     "completion": "the completion net",
     "voxels": "its voxels without the measured points",
+    "multiview": "the multi-view model",
 }
 
 
@@ -60,18 +61,19 @@ class Measured:
 
 
 def measure(bench: Bench, progress: Progress) -> Diagnosis:
-    """Measure depth fusion, and the completion net where the run trained one.
+    """Measure depth fusion, and the learned reconstructions that the run trained.
 
     Raises:
         CannotTell: The run holds no object out.
     """
-    oracles = [one.oracle for one in bench.objects()]
-    if not oracles:
+    objects = list(bench.objects())
+    if not objects:
         raise CannotTell("the run holds no object out", "raise data.test_shapes")
-    reconstructions = _reconstructions(bench)
+    reconstructions = reconstructions_of(bench, objects)
     found = {}
     for number, (name, reconstruction) in enumerate(reconstructions.items()):
-        found[name] = _measure(name, reconstruction, oracles, bench)
+        asked = few(bench, objects) if name == "multiview" else objects
+        found[name] = _measure(name, reconstruction, [one.oracle for one in asked], bench)
         progress(number + 1, len(reconstructions), "reconstructions")
     return Diagnosis(
         name="view-sensitivity",
@@ -79,7 +81,7 @@ def measure(bench: Bench, progress: Progress) -> Diagnosis:
         "there already change nothing?",
         answer=_answer(found),
         checks=_checks(found),
-        numbers={"objects": len(oracles)} | {name: _numbers(one) for name, one in found.items()},
+        numbers={"objects": len(objects)} | {name: _numbers(one) for name, one in found.items()},
         tables=tuple(_stage_table(name, one) for name, one in found.items() if one.gates),
         plots=(_curve_plot(found), _gate_plot(found)),
     )
@@ -89,22 +91,6 @@ def _settings(bench: Bench) -> SensitivitySettings:
     """Return the run's own gate, if its config has one."""
     settings = getattr(bench.config, "sensitivity", None)
     return settings if isinstance(settings, SensitivitySettings) else SensitivitySettings()
-
-
-def _reconstructions(bench: Bench) -> dict[str, SetReconstruction]:
-    found: dict[str, SetReconstruction] = {"fusion": FusedDepth()}
-    if "completion" in bench.inputs:
-        from gimbal.training.checkpoints import best
-        from gimbal_nbv.completion_settings import CompletionSettings
-        from gimbal_nbv.stages.completion import load_completion
-
-        settings = getattr(bench.config, "completion", None) or CompletionSettings()
-        checkpoint = best(bench.folder("completion"))
-        completion = load_completion(checkpoint, settings, bench.protocol.grid)
-        found["completion"] = completion
-        if completion.keep_measured:
-            found["voxels"] = replace(completion, keep_measured=False)
-    return found
 
 
 def _measure(
@@ -131,11 +117,17 @@ def _answer(found: Mapping[str, Measured]) -> str:
         for name, one in found.items()
     )
     words = f"Of the views added by the farthest schedule, {shares}."
-    if "completion" not in found:
-        return words
-    passed = [str(one.finding.views) for one in found["completion"].gates if one.passed]
-    stages = f"after {', '.join(passed)} views" if passed else "at no stage"
-    return f"{words} What the net says of a candidate may be a target {stages}."
+    judged = [
+        f"What {_WORDS[name]} says of a candidate can be believed {_stages(found[name])}."
+        for name in ("completion", "multiview")
+        if name in found
+    ]
+    return " ".join([words, *judged])
+
+
+def _stages(found: Measured) -> str:
+    passed = [str(one.finding.views) for one in found.gates if one.passed]
+    return f"after {', '.join(passed)} views" if passed else "at no stage"
 
 
 def _checks(found: Mapping[str, Measured]) -> tuple[Check, ...]:
@@ -169,11 +161,13 @@ _HINTS = {
     "fusion": "lower the depth noise, or check that poses and depths belong together",
     "completion": "keep measured points (completion.keep_measured: true), and use its RRI as a "
     "target only at stages that pass; the others take coverage (lambda 1)",
+    "multiview": "train it longer (multiview.train.steps) or on more objects; where this fails, "
+    "what it says of a view is no measure of that view",
 }
 
 
 def _missing(found: Mapping[str, Measured]) -> tuple[Check, ...]:
-    if "completion" in found:
+    if "completion" in found or "multiview" in found:
         return ()
     return (
         Check(

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from gimbal_nbv.attention.inputs import PolicyOutput
     from gimbal_nbv.attention.twins import AttentionTwins
     from gimbal_nbv.model_settings import ModelSettings
+    from gimbal_nbv.observing import TrainedNetwork
     from gimbal_nbv.scorer import NbvModel
+    from gimbal_nbv.tokens.extractor import FeatureExtractor
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +51,13 @@ class AttentionPolicy:
     Attributes:
         model: Both networks.
         settings: What they were made from.
+        extractor: Who makes the tokens.
         sighted: Which of the two.
     """
 
     model: AttentionTwins
     settings: ModelSettings
+    extractor: FeatureExtractor
     sighted: bool = True
 
     @property
@@ -88,12 +92,15 @@ class AttentionPolicy:
         rays = self.settings.candidate_features == "rays"
         if not self.sighted:
             return batch | ({"blind": angle_features(states)} if rays else {})
-        batch["tokens"] = features.tokens(states, self.settings.extractor)
+        batch["tokens"] = features.tokens(states, self.extractor)
         return batch | ({"features": features.sighted(states)} if rays else {})
 
 
 def trained_policies(
-    checkpoint: Path, settings: ModelSettings, image_size: int
+    checkpoint: Path,
+    settings: ModelSettings,
+    image_size: int,
+    network: TrainedNetwork | None = None,
 ) -> tuple[Policy, Policy]:
     """Return the policy of a checkpoint and its blind twin.
 
@@ -101,17 +108,20 @@ def trained_policies(
         checkpoint: Folder of a checkpoint of stage `train`.
         settings: The model settings it was trained with.
         image_size: Side of the images it was trained on, in pixels.
+        network: That of the extractor, where it needs one.
 
     Raises:
         StorageError: The checkpoint is damaged.
     """
+    from gimbal_nbv.observing import extractor_of
     from gimbal_nbv.stages.training import load_attention, load_scorer
 
     if settings.policy == "scorer":
         scorer = load_scorer(checkpoint, settings)
         return LearnedPolicy(scorer), BlindPolicy(scorer)
-    twins = load_attention(checkpoint, settings, image_size)
+    extractor = extractor_of(settings.extractor, network)
+    twins = load_attention(checkpoint, settings, image_size, extractor)
     return (
-        AttentionPolicy(model=twins, settings=settings),
-        AttentionPolicy(model=twins, settings=settings, sighted=False),
+        AttentionPolicy(model=twins, settings=settings, extractor=extractor),
+        AttentionPolicy(model=twins, settings=settings, extractor=extractor, sighted=False),
     )

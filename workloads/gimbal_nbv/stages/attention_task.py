@@ -8,7 +8,8 @@ import numpy as np
 
 from gimbal_nbv.course import Course
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
-from gimbal_nbv.observing import extractor_of
+from gimbal_nbv.multiview.settings import MultiviewSettings
+from gimbal_nbv.observing import format_of
 from gimbal_nbv.stages.state_source import StateSource
 from gimbal_nbv.stages.twin_task import TwinTask, twin_groups
 
@@ -32,6 +33,7 @@ class AttentionTask(TwinTask):
         rows: Training states.
         protocol: Where candidates stand.
         course: Of the training; needed by objectives that draw.
+        multiview: Of the multi-view model, where its tokens are read.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class AttentionTask(TwinTask):
         rows: BlockReader,
         protocol: SphereProtocol,
         course: Course | None = None,
+        multiview: MultiviewSettings | None = None,
     ) -> None:
         super().__init__(model, objective, rows, course)
         self._protocol = protocol
+        self._multiview = multiview
 
     @property
     def _columns(self) -> tuple[str, ...]:
@@ -60,7 +64,7 @@ class AttentionTask(TwinTask):
 
         model = build_twins(
             self._model,
-            extractor_of(self._model.extractor),
+            format_of(self._model.extractor, self._multiview),
             self._protocol.image_size,
             auxiliary=self._objective.information_gain > 0,
             moments=self._moments(),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gimbal.experiment.stage import StageInputs
-from gimbal_nbv.completion_settings import CompletionSettings
+from gimbal_nbv.learned import Learned, reconstruction_of
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 from gimbal_nbv.stages.attention_task import AttentionTask
 from gimbal_nbv.stages.reading import DepthNoise, open_rows, read_images, read_oracle, row_of
@@ -41,10 +41,10 @@ class DetachedTask(AttentionTask):
     Args:
         model: Which network; its head names a direction.
         objective: How the loss is measured.
-        inputs: Stages `states`, `meshes`, `views`, `oracle`, and `completion` if it is used.
+        inputs: Stages `states`, `meshes`, `views`, `oracle`, and that of a learned reconstruction.
         protocol: Where cameras may stand.
         noise: Of the views that are there; what a step renders anew is exact.
-        completion: Of the learned reconstruction; depth fusion where None.
+        learned: Settings of the networks that tokens or the reconstruction come from.
     """
 
     def __init__(
@@ -54,12 +54,14 @@ class DetachedTask(AttentionTask):
         inputs: StageInputs,
         protocol: SphereProtocol,
         noise: DepthNoise,
-        completion: CompletionSettings | None = None,
+        learned: Learned | None = None,
     ) -> None:
-        super().__init__(model, objective, open_rows(inputs, "states"), protocol)
+        learned = learned or Learned()
+        rows = open_rows(inputs, "states")
+        super().__init__(model, objective, rows, protocol, multiview=learned.multiview)
         self._inputs = inputs
         self._noise = noise
-        self._completion = completion
+        self._learned = learned
         self._names = [str(name) for name in self._rows.column("object_id")]
         self._place = row_of(open_rows(inputs, "oracle"))
         self._oracle = functools.lru_cache(maxsize=256)(self._read_oracle)
@@ -135,15 +137,8 @@ class DetachedTask(AttentionTask):
 
     @functools.cached_property
     def _reconstruction(self) -> Reconstruction:
-        if self._completion is None:
-            from gimbal_nbv.reconstruction.fusion import DepthFusion
-
-            return DepthFusion()
-        from gimbal.training.checkpoints import best
-        from gimbal_nbv.stages.completion import load_completion
-
-        folder = self._inputs["completion"].path
-        return load_completion(best(folder), self._completion, self._protocol.grid)
+        name = self._objective.reconstruction
+        return reconstruction_of(name, self._learned, self._inputs, self._protocol.grid)
 
     @functools.cached_property
     def _renderer(self) -> MeshDepths:
@@ -182,7 +177,7 @@ class DetachedTask(AttentionTask):
             truth_points=TRUTH_POINTS,
             settings=self._settings if self._objective.normalise == "range" else None,
         )
-        if self._objective.sums or self._completion is not None:
+        if self._objective.sums or self._objective.reconstruction != "fusion":
             return states
         before = oracle.chamfer(np.asarray(sets, dtype=np.int32), squared=True)
         return dataclasses.replace(states, before=torch.from_numpy(before))

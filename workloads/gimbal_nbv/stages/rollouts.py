@@ -15,6 +15,7 @@ from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, RolloutSettings, ViewSettings
 from gimbal_nbv.model_settings import ModelSettings
+from gimbal_nbv.multiview.settings import MultiviewSettings
 from gimbal_nbv.stages.reading import (
     DepthNoise,
     open_rows,
@@ -36,6 +37,7 @@ class RolloutsStage(DataStage):
     Attributes:
         first_view: Where every rollout starts; from seeded views of each object where None.
         completion: Of the learned reconstruction, which then guides a baseline of its own.
+        multiview: Of the multi-view model, where the policy reads its tokens.
     """
 
     libraries: ClassVar[tuple[str, ...]] = (*DataStage.libraries, "numba", "torch")
@@ -46,6 +48,7 @@ class RolloutsStage(DataStage):
     model: ModelSettings
     first_view: int | None = None
     completion: CompletionSettings | None = None
+    multiview: MultiviewSettings | None = None
     inputs: tuple[str, ...] = ("oracle", "constant", "train")
     items_per_block: int = 2
 
@@ -118,6 +121,7 @@ class RolloutsStage(DataStage):
             grid=protocol_of(self.views, self.oracle).grid,
             seed=self.seed,
             completion=self.completion,
+            multiview=self.multiview,
         )
         return listed_policies(sources, inputs)
 

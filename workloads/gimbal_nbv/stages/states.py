@@ -15,6 +15,7 @@ from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, StateSettings, ViewSettings
 from gimbal_nbv.holding_out import held_out
+from gimbal_nbv.multiview.settings import MultiviewSettings
 from gimbal_nbv.stages.reading import (
     DepthNoise,
     open_rows,
@@ -25,6 +26,7 @@ from gimbal_nbv.stages.reading import (
 )
 
 if TYPE_CHECKING:
+    from gimbal_nbv.tokens.extractor import FeatureExtractor
     from gimbal_nbv.training_data import Target, Worth
 
 _UNITS = {
@@ -39,7 +41,9 @@ class StatesStage(DataStage):
     """Draws states of each training object and computes what a policy sees and the true gains.
 
     Attributes:
-        extractor: Who makes tokens of the views; none: no tokens. Needs stage `views`.
+        extractor: Who makes tokens of the views; none: no tokens. Needs stage `views`, and where it
+            is the multi-view model stage `multiview`.
+        multiview: Of that model.
         features: Describe every candidate for the scorer.
         information: Tell what the auxiliary task asks for.
         first_view: The first view of every state; any where None.
@@ -53,6 +57,7 @@ class StatesStage(DataStage):
     views: ViewSettings
     oracle: OracleSettings
     extractor: str | None = None
+    multiview: MultiviewSettings | None = None
     features: bool = True
     information: bool = False
     first_view: int | None = None
@@ -80,10 +85,10 @@ class StatesStage(DataStage):
             yield Column("features", "float32", (M, SIGHTED_FEATURES))
             yield Column("blind", "float32", (M, ANGLE_FEATURES), description="angles only")
         if self.extractor is not None:
-            from gimbal_nbv.observing import extractor_of
+            from gimbal_nbv.observing import format_of
 
-            extractor = extractor_of(self.extractor)
-            shape = (longest, extractor.tokens_per_view(self.views.image_size), extractor.dim)
+            tokens = format_of(self.extractor, self.multiview)
+            shape = (longest, tokens.tokens_per_view(self.views.image_size), tokens.dim)
             yield Column("tokens", "float16", shape, frame="first view", description="of each view")
         if self.information:
             yield Column("unknown_share", "float32", (M,), unit="share of rays")
@@ -122,11 +127,20 @@ class StatesStage(DataStage):
             first=self.first_view,
         )
         content = RowContent(
-            features=self.features, extractor=self.extractor, information=self.information
+            features=self.features,
+            extractor=self._extractor(inputs),
+            information=self.information,
         )
         cache = FeatureCache(oracle, capacity=1, images=images)
         for row in rows_of(drawing.states(oracle), cache, self._worth(inputs), content):
             yield {**row, "object_id": item["id"], "split": item["split"]}
+
+    def _extractor(self, inputs: StageInputs) -> FeatureExtractor | None:
+        if self.extractor is None:
+            return None
+        from gimbal_nbv.observing import extractor_of, trained_network
+
+        return extractor_of(self.extractor, trained_network(self.extractor, self.multiview, inputs))
 
     def _worth(self, inputs: StageInputs) -> Target | Worth:
         if self.settings.target != "learned_rri":

@@ -13,13 +13,16 @@ from gimbal.training.stage import TrainStage
 from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, ViewSettings
 from gimbal_nbv.course import Course
+from gimbal_nbv.learned import Learned
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
+from gimbal_nbv.multiview.settings import MultiviewSettings
 from gimbal_nbv.stages.reading import DepthNoise, open_rows, protocol_of
 
 if TYPE_CHECKING:
     from gimbal.training.task import TrainTask
     from gimbal_nbv.attention.twins import AttentionTwins
     from gimbal_nbv.scorer import NbvModel
+    from gimbal_nbv.tokens.extractor import TokenFormat
 
 
 class PolicySettings(Settings):
@@ -36,12 +39,14 @@ class PolicyStage(TrainStage):
 
     Attributes:
         completion: Of the learned reconstruction that `detached_cd` uses; none: depth fusion.
+        multiview: Of the multi-view model whose tokens are read, or that `detached_cd` uses.
     """
 
     settings: PolicySettings
     views: ViewSettings
     oracle: OracleSettings
     completion: CompletionSettings | None = None
+    multiview: MultiviewSettings | None = None
     inputs: tuple[str, ...] = ("states",)
 
     @property
@@ -63,10 +68,12 @@ class PolicyStage(TrainStage):
 
             protocol = protocol_of(self.views, self.oracle)
             noise = DepthNoise(self.oracle.depth_noise, self.seed)
-            return DetachedTask(model, objective, inputs, protocol, noise, self.completion)
+            learned = Learned(completion=self.completion, multiview=self.multiview)
+            return DetachedTask(model, objective, inputs, protocol, noise, learned)
         from gimbal_nbv.stages.attention_task import AttentionTask
 
-        return AttentionTask(model, objective, rows, protocol_of(self.views, self.oracle), course)
+        protocol = protocol_of(self.views, self.oracle)
+        return AttentionTask(model, objective, rows, protocol, course, self.multiview)
 
 
 def load_scorer(checkpoint: Path, settings: ModelSettings) -> NbvModel:
@@ -92,25 +99,27 @@ def load_scorer(checkpoint: Path, settings: ModelSettings) -> NbvModel:
     return model.eval()
 
 
-def load_attention(checkpoint: Path, settings: ModelSettings, image_size: int) -> AttentionTwins:
+def load_attention(
+    checkpoint: Path, settings: ModelSettings, image_size: int, tokens: TokenFormat
+) -> AttentionTwins:
     """Rebuild the attention policy and its twin from a checkpoint, ready to be asked.
 
     Args:
         checkpoint: Folder of a checkpoint of this stage.
         settings: The model settings it was trained with.
         image_size: Side of the images it was trained on, in pixels.
+        tokens: What a token is.
 
     Raises:
         StorageError: The checkpoint is damaged.
     """
     from gimbal.training.checkpoints import load
     from gimbal_nbv.attention.twins import build_twins
-    from gimbal_nbv.observing import extractor_of
 
     state = load(checkpoint)["model"]
     model = build_twins(
         settings,
-        extractor_of(settings.extractor),
+        tokens,
         image_size,
         auxiliary=any("progress" in name for name in state),
     )

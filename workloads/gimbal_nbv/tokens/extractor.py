@@ -12,8 +12,8 @@ from typing import Protocol
 from torch import Tensor
 
 
-class FeatureExtractor(Protocol):
-    """A frozen network, or a formula, that describes views."""
+class TokenFormat(Protocol):
+    """What the tokens of an extractor are like; known before a network is trained."""
 
     @property
     def name(self) -> str:
@@ -45,6 +45,10 @@ class FeatureExtractor(Protocol):
             image_size: Height and width in pixels.
         """
         ...
+
+
+class FeatureExtractor(TokenFormat, Protocol):
+    """A frozen network, or a formula, that describes views."""
 
     def extract(
         self, images: Tensor | None, depths: Tensor, poses: Tensor, intrinsics: Tensor

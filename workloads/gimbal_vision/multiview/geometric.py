@@ -115,11 +115,19 @@ class _ResidualConv(nn.Module):
 
 
 def _mlp(given: int, dim: int) -> nn.Sequential:
+    """Return a map of few numbers to a token.
+
+    It starts with He's weights: by torch's own, four layers deep, what differs between two poses
+    would be .7 % of the size of the tokens that it is added to, and learned from late.
+    """
     layers: list[nn.Module] = []
-    for width in _MLP_WIDTHS:
-        layers += [nn.Linear(given, width), nn.GELU()]
+    for width in (*_MLP_WIDTHS, dim):
+        linear = nn.Linear(given, width)
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        nn.init.zeros_(linear.bias)
+        layers += [linear, nn.GELU()]
         given = width
-    return nn.Sequential(*layers, nn.Linear(given, dim))
+    return nn.Sequential(*layers[:-1])
 
 
 def _metric(told: Tensor, views: Views) -> Tensor:
