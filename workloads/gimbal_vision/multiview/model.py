@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from gimbal_vision.multiview.checkpointing import Checkpointing, run
@@ -115,8 +116,9 @@ class MultiViewModel(nn.Module):
         again = self.checkpointing.heads
         if not isinstance(self.pose_head, MatchedPoseHead):
             return (*run(self.pose_head, tokens, again=again), None)
-        known = dense.mask_logits.sigmoid()
-        patches = patches_of(dense.rays, dense.depth[..., 0], known, grid)
+        with torch.no_grad():  # else poses would teach the mask, and bend ranges to their liking
+            known = dense.mask_logits.sigmoid()
+            patches = patches_of(dense.rays, dense.depth[..., 0], known, grid)
         found: tuple[Tensor, Tensor, Matches] = self.pose_head(tokens, patches, grid)
         return found
 
