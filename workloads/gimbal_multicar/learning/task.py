@@ -17,10 +17,11 @@ import torch
 from gimbal.training.settings import TrainSettings
 from gimbal_multicar.learning.batch import truth_of, views_of
 from gimbal_multicar.learning.blind import PREFIX, BlindPoses
+from gimbal_multicar.learning.car_poses import car_error_terms, main_from_views
 from gimbal_multicar.learning.drawing import Draws, probabilities_of
 from gimbal_multicar.learning.losses import loss_of
 from gimbal_multicar.learning.model import CoopTwins, build_model, parameter_groups
-from gimbal_multicar.learning.predicting import answers, dtype_of, in_chunks, one_of
+from gimbal_multicar.learning.predicting import Answers, answers, dtype_of, in_chunks, one_of
 from gimbal_multicar.learning.samples import CoopSource
 from gimbal_multicar.learning.settings import LossSettings, ModelSettings, SampleSettings
 
@@ -38,6 +39,12 @@ NAMES = {
     "blind/pose_rot_deg": "blind_rot_deg",
 }
 """What a validation calls a term that stands for a number people know."""
+OF_PICTURES = {
+    f"{prefix}pose_{what}": f"{prefix}view_{what}"
+    for prefix in ("", PREFIX)
+    for what in ("trans_m", "rot_deg")
+}
+"""What errors of pictures' poses are called where a view is one: cars are what is compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +137,12 @@ class CoopTask:
         Terms are taken sample by sample, so that neither workers nor pieces matter.
         """
         assert isinstance(module, CoopTwins)
-        pairs = _Pairs(self._loss.term_weights)
+        by_picture = self._plan.samples.views == "cameras"
+        pairs = _Pairs(self._loss.term_weights, NAMES | OF_PICTURES if by_picture else NAMES)
         for indices in in_chunks(len(source), self._plan.at_once):
             found = answers(module, source, indices)
+            if by_picture:
+                pairs.add_cars(found)
             for sample, views in enumerate(found.batch["present"].sum(1).tolist()):
                 truth = one_of(found.truth, sample, views)
                 terms = self._terms(one_of(found.said, sample, views), truth)
@@ -153,10 +163,12 @@ class _Pairs:
 
     Args:
         weights: Of the model's terms; a sample's loss is their weighted sum.
+        names: What terms are called that have another name here.
     """
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
+    def __init__(self, weights: Mapping[str, float], names: Mapping[str, str]) -> None:
         self._weights = weights
+        self._names = names
         self.found: dict[str, tuple[float, float]] = {}
 
     def add(self, terms: LossTerms) -> None:
@@ -164,9 +176,17 @@ class _Pairs:
         total = 0.0
         for name, (value, count) in terms.items():
             counted = 1.0 if count is None else float(count)
-            self._put(NAMES.get(name, name), float(value), counted)
+            self._put(self._names.get(name, name), float(value), counted)
             total += self._weights.get(name, 0.0) * float(value) / counted if counted else 0.0
         self._put("loss", total, 1.0)
+
+    def add_cars(self, found: Answers) -> None:
+        """Add the errors of cars' poses, where views are pictures."""
+        for prefix, said in (("", found.said), (PREFIX, found.blind)):
+            poses = main_from_views(said.cam_quats.double(), said.cam_trans.double(), found.batch)
+            for name, (value, count) in car_error_terms(poses, found.batch).items():
+                full = NAMES.get(prefix + name, prefix + name)
+                self._put(full, float(value), float(count))
 
     def _put(self, name: str, value: float, count: float) -> None:
         before = self.found.get(name, (0.0, 0.0))
