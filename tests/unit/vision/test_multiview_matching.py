@@ -14,7 +14,8 @@ from gimbal_vision.multiview.losses.match_term import (
 from gimbal_vision.multiview.matched_pose import MatchedPoseHead, probable_pairs
 from gimbal_vision.multiview.matching import Matches
 from gimbal_vision.multiview.patches import Patches, patches_of
-from gimbal_vision.multiview.registration import Pairs, align, turned
+from gimbal_vision.multiview.pose_graph import pair_numbers, place_views
+from gimbal_vision.multiview.registration import Alignment, Pairs, align, turned
 from gimbal_vision.multiview.shape import ModelShape
 from gimbal_vision.multiview.views import Truth
 
@@ -194,7 +195,8 @@ def told_apart(truth):
 def test_matched_patches_say_where_the_views_stand():
     truth = in_a_round_room(*ROOM)
     matches, patches = told_apart(truth)
-    found = align(probable_pairs(matches, patches))
+    first, second = pair_numbers(3, patches.share.device)
+    found = align(probable_pairs(matches, patches, (first[:2], second[:2])))
     wanted = torch.linalg.inv(truth.camera_pose[0, 0]) @ truth.camera_pose[0, 1:]
     off = (found.translation - wanted[:, :3, 3])[:, [0, 2]].norm(dim=-1)
     assert float(off.max()) < 0.7
@@ -230,3 +232,40 @@ def test_the_head_falls_back_where_nothing_matches_and_fixes_view_0():
     assert torch.equal(translation[:, 0], torch.zeros(1, 3).double())
     assert torch.equal(quaternion[:, 0], torch.tensor([[0.0, 0.0, 0.0, 1.0]]).double())
     assert torch.allclose(quaternion.norm(dim=-1), torch.ones(1, 3).double())
+
+
+def chain(supports, poses):
+    """Exact alignments of all pairs of upright poses, with given supports."""
+    first, second = pair_numbers(len(poses), torch.device("cpu"))
+    relative = torch.linalg.inv(poses[first]) @ poses[second]
+    return Alignment(
+        cosine=relative[:, 2, 2],
+        sine=relative[:, 0, 2],
+        translation=relative[:, :3, 3],
+        support=torch.tensor(supports, dtype=torch.float64),
+    )
+
+
+def test_views_are_placed_along_the_best_supported_path():
+    poses = in_a_round_room(
+        [(0, 0, 0), (6, 0.3, 4), (-5, 0, 7), (1, 0.1, -8)], [0.4, 2.5, -1.0, 3.0]
+    ).camera_pose[0]
+    found = chain([20.0, 0.0, 0.0, 15.0, 0.0, 12.0], poses)
+    wrong = found.translation.clone()
+    wrong[1] += 30.0
+    wrong[2] -= 30.0
+    found = Alignment(
+        cosine=found.cosine, sine=found.sine, translation=wrong, support=found.support
+    )
+    placed = place_views(found, 1, 4)
+    wanted = torch.linalg.inv(poses[0]) @ poses
+    assert torch.allclose(placed.translation[0], wanted[:, :3, 3], atol=1e-9)
+    heading = torch.stack([wanted[:, 2, 2], wanted[:, 0, 2]], dim=-1)
+    assert torch.allclose(placed.heading[0], heading, atol=1e-9)
+    assert placed.support[0, 1:].tolist() == pytest.approx([20.0, 0.7 * 15, 0.7 * 0.7 * 15])
+
+
+def test_a_direct_alignment_is_kept_where_a_detour_is_hardly_better():
+    poses = in_a_round_room(*ROOM).camera_pose[0]
+    placed = place_views(chain([10.0, 8.0, 11.0], poses), 1, 3)
+    assert placed.support[0, 2] == 8.0

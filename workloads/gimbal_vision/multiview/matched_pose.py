@@ -1,4 +1,4 @@
-"""The pose head `matching`: every view is aligned with view 0 by matched patches.
+"""The pose head `matching`: views are aligned with view 0 by matched patches, or through others.
 
 Where two views share nothing there is nothing to match, so a regressed pose stands in: the more
 patches agree on the alignment, the less it counts. View 0's pose is the identity by construction.
@@ -6,14 +6,17 @@ patches agree on the alignment, the less it counts. View 0's pose is the identit
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gimbal_vision.multiview.matching import Matches, MatchHead
 from gimbal_vision.multiview.patches import Patches
+from gimbal_vision.multiview.pose_graph import Placed, pair_numbers, place_views
 from gimbal_vision.multiview.pose_head import AttentionPool
-from gimbal_vision.multiview.registration import Pairs, align
+from gimbal_vision.multiview.registration import Alignment, Pairs, align
 from gimbal_vision.multiview.shape import ModelShape
 
 MOST_PAIRS = 256
@@ -39,7 +42,11 @@ class MatchedPoseHead(nn.Module):
         self.doubt = nn.Parameter(torch.zeros(()))
 
     def forward(
-        self, tokens: Tensor, patches: Patches, grid: tuple[int, int]
+        self,
+        tokens: Tensor,
+        patches: Patches,
+        grid: tuple[int, int],
+        present: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Matches]:
         """Return translations [B, N, 3] and unit quaternions [B, N, 4], camera to view 0.
 
@@ -47,43 +54,67 @@ class MatchedPoseHead(nn.Module):
             tokens: [B, N, P, D].
             patches: As predicted, in the model's own unit of length.
             grid: Rows and columns of patches.
+            present: [B, N] bool; None: all views are there.
         """
         matches: Matches = self.match(tokens, grid)
-        batch, count = tokens.shape[:2]
-        guess = self.place(self.regress(self.pool(tokens)))[:, 1:]
-        found = align(probable_pairs(matches, patches))
-        trust = found.support / (found.support + self.doubt.exp())
-        trust = trust.reshape(batch, count - 1, 1)
-        heading = torch.stack([found.cosine, found.sine], dim=-1).reshape(batch, count - 1, 2)
+        guess = self.place(self.regress(self.pool(tokens)))
+        placed = self._placed(matches, patches, present)
+        trust = (placed.support / (placed.support + self.doubt.exp()))[..., None]
+        trust = torch.cat([torch.ones_like(trust[:, :1]), trust[:, 1:]], dim=1)
         guessed = F.normalize(guess[..., 3:], dim=-1, eps=_SMALLEST)
-        quaternion = _about_vertical(torch.lerp(guessed, heading, trust))
-        moved = found.translation.reshape(batch, count - 1, 3)
-        translation = torch.lerp(guess[..., :3], moved, trust)
-        return (
-            torch.cat([translation.new_zeros(batch, 1, 3), translation], 1),
-            torch.cat([quaternion.new_tensor([0, 0, 0, 1.0]).expand(batch, 1, 4), quaternion], 1),
-            matches,
+        quaternion = _about_vertical(torch.lerp(guessed, placed.heading, trust))
+        return torch.lerp(guess[..., :3], placed.translation, trust), quaternion, matches
+
+    def _placed(self, matches: Matches, patches: Patches, present: Tensor | None) -> Placed:
+        """Align with view 0 only in training; otherwise other views may lie on the way."""
+        batch, count = matches.unmatched.shape[:2]
+        first, second = pair_numbers(count, matches.unmatched.device)
+        if self.training:
+            first, second = first[: count - 1], second[: count - 1]
+        found = align(probable_pairs(matches, patches, (first, second)))
+        if not self.training:
+            return place_views(_absent(found, present, (first, second)), batch, count)
+        return Placed(
+            heading=_led(torch.stack([found.cosine, found.sine], dim=-1), batch, [1.0, 0.0]),
+            translation=_led(found.translation, batch, [0.0, 0.0, 0.0]),
+            support=_led(found.support[:, None], batch, [1.0])[..., 0],
         )
 
 
-def probable_pairs(matches: Matches, patches: Patches) -> Pairs:
-    """Return the most probable pairs of each view with view 0, B (N - 1) in a row."""
-    count = matches.descriptors.shape[1]
-    device = matches.descriptors.device
-    others = torch.arange(1, count, device=device)
-    probability = matches.probability(others, torch.zeros_like(others)).flatten(0, 1)
-    there = patches.share[:, 1:].flatten(0, 1)
-    here = patches.share[:, :1].expand(-1, count - 1, -1).flatten(0, 1)
-    weight = (probability * there[:, :, None] * here[:, None]).flatten(1)
-    size = there.shape[-1]
+def probable_pairs(matches: Matches, patches: Patches, views: tuple[Tensor, Tensor]) -> Pairs:
+    """Return the most probable pairs of patches of pairs of views, B M in a row.
+
+    Args:
+        matches: Descriptors.
+        patches: Where they look, and how far.
+        views: int64 [M] first and [M] second view of each pair.
+    """
+    here, there = views
+    probability = matches.probability(there, here).flatten(0, 1)
+    shares = patches.share[:, there, :, None] * patches.share[:, here, None]
+    weight = (probability * shares.flatten(0, 1)).flatten(1)
+    size = patches.share.shape[-1]
     best = weight.topk(min(MOST_PAIRS, size * size), dim=-1)
     points = patches.points
-    first = points[:, :1].expand(-1, count - 1, -1, -1).flatten(0, 1)
     return Pairs(
-        there=_taken(points[:, 1:].flatten(0, 1), best.indices // size),
-        here=_taken(first, best.indices % size),
+        there=_taken(points[:, there].flatten(0, 1), best.indices // size),
+        here=_taken(points[:, here].flatten(0, 1), best.indices % size),
         weight=best.values,
     )
+
+
+def _absent(found: Alignment, present: Tensor | None, views: tuple[Tensor, Tensor]) -> Alignment:
+    """Take all support from pairs with a view that is not there: no path may lead through it."""
+    if present is None:
+        return found
+    both = (present[:, views[0]] & present[:, views[1]]).flatten()
+    return replace(found, support=found.support * both)
+
+
+def _led(values: Tensor, batch: int, first: list[float]) -> Tensor:
+    """Return [B, N, C] of B (N - 1) rows [C], view 0's put before each sample's."""
+    rest = values.reshape(batch, -1, values.shape[-1])
+    return torch.cat([rest.new_tensor(first).expand(batch, 1, -1), rest], dim=1)
 
 
 def _taken(points: Tensor, which: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ class MultiViewModel(nn.Module):
             levels = [full(level) for level in (fused, *features.taps, features.tokens)]
             again = self.checkpointing.heads
             dense = run(self.dense_head, levels, grid, size, again=again)
-            translation, quaternion, matches = self._posed(levels[-1], dense, grid)
+            translation, quaternion, matches = self._posed(levels[-1], dense, grid, views.present)
             scale = self.scale_head(full(features.scale))
             return compose_predictions(
                 Factors(
@@ -110,7 +110,7 @@ class MultiViewModel(nn.Module):
             )
 
     def _posed(
-        self, tokens: Tensor, dense: DenseOutput, grid: tuple[int, int]
+        self, tokens: Tensor, dense: DenseOutput, grid: tuple[int, int], present: Tensor | None
     ) -> tuple[Tensor, Tensor, Matches | None]:
         """Return translations, quaternions and what matches, if the head matches patches."""
         again = self.checkpointing.heads
@@ -119,7 +119,7 @@ class MultiViewModel(nn.Module):
         with torch.no_grad():  # else poses would teach the mask, and bend ranges to their liking
             known = dense.mask_logits.sigmoid()
             patches = patches_of(dense.rays, dense.depth[..., 0], known, grid)
-        found: tuple[Tensor, Tensor, Matches] = self.pose_head(tokens, patches, grid)
+        found: tuple[Tensor, Tensor, Matches] = self.pose_head(tokens, patches, grid, present)
         return found
 
     def features(self, views: Views, use: InputUse | None = None) -> TrunkOutput:
