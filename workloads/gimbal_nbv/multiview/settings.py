@@ -22,10 +22,10 @@ POINT_NUMBERS = 6
 class MultiviewTraining(TrainSettings):
     """Training of the multi-view model; every number has a default, so one can be changed alone."""
 
-    steps: PositiveInt = 400
-    global_batch: PositiveInt = 8
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    warmup_steps: Annotated[int, Field(ge=0)] = 40
+    steps: PositiveInt = 1200
+    global_batch: PositiveInt = 4
+    lr: Annotated[float, Field(gt=0)] = 3e-3
+    warmup_steps: Annotated[int, Field(ge=0)] = 60
     weight_decay: Annotated[float, Field(ge=0)] = 1e-3
 
 
@@ -47,7 +47,7 @@ class MultiviewSettings(Settings):
     """Channels of the head of rays, ranges and masks."""
     points: bool = True
     """Put each patch's mean point and normal, as the network predicts them, before its token."""
-    all_given: Probability = 0.5
+    all_given: Probability = 0.7
     """Share of training samples that are given all rays, ranges and poses, as in use; the others
     are given some of them, or images only."""
     given: Probability = 0.5

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Names = tuple[str, ...]
 
 _WEIGHTS = {"mask": 3.0, "depth": 3.0, "normals": 1.0, "gradients": 1.0}
-"""Where they differ from the published ones: an object fills a seventh of a picture, and what is not
-known to be background would be points in the air."""
+"""Where they differ from the published ones: an object fills a seventh of a picture, and background
+that is not known as such would be points in the air."""
 _VALIDATION_SETS = 48
 _VALIDATION_BATCH = 8
 
