@@ -27,6 +27,8 @@ CELL = 0.2
 """Side of a cell, in units of the points' mean distance."""
 ROUNDS = 8
 """Reweighted alignments."""
+AT_ONCE = 64
+"""Pairs of cameras whose votes are held in memory together, .75 MB each."""
 NEAR = 0.06
 FAR_SHARE = 0.1
 """A residual of NEAR units and FAR_SHARE of the points' distances leaves a quarter of a pair's
@@ -96,7 +98,26 @@ def _horizontal(points: Tensor) -> Tensor:
 
 
 def _voted(pairs: Pairs, unit: Tensor) -> Alignment:
-    """Return the alignment of the fullest cell of the votes."""
+    """Return the alignment of the fullest cell of the votes, some pairs of cameras at a time."""
+    parts = [
+        _voted_at_once(Pairs(there=there, here=here, weight=weight), length)
+        for there, here, weight, length in zip(
+            pairs.there.split(AT_ONCE),
+            pairs.here.split(AT_ONCE),
+            pairs.weight.split(AT_ONCE),
+            unit.split(AT_ONCE),
+            strict=True,
+        )
+    ]
+    return Alignment(
+        cosine=torch.cat([part.cosine for part in parts]),
+        sine=torch.cat([part.sine for part in parts]),
+        translation=torch.cat([part.translation for part in parts]),
+        support=torch.cat([part.support for part in parts]),
+    )
+
+
+def _voted_at_once(pairs: Pairs, unit: Tensor) -> Alignment:
     angles = torch.arange(HEADINGS, device=unit.device, dtype=unit.dtype) * (2 * math.pi / HEADINGS)
     cosine, sine = angles.cos()[:, None], angles.sin()[:, None]
     there, here = pairs.there[:, None], pairs.here[:, None]
