@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gimbal_multicar.clouds.gathering import Gathered, cars_of
+from gimbal_multicar.clouds.gathering import cars_of
 from gimbal_multicar.clouds.measuring import summary_of
+from gimbal_multicar.clouds.moment import Gathered
 from gimbal_multicar.clouds.page import render
 from gimbal_multicar.cooperation import CoopRule, coop_moments
 

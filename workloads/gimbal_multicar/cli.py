@@ -6,6 +6,7 @@ import typer
 
 from gimbal_multicar.checking.command import check
 from gimbal_multicar.clouds.command import render
+from gimbal_multicar.inferring.command import infer
 from gimbal_multicar.previewing.command import preview
 from gimbal_multicar.rigs.command import fuse
 from gimbal_multicar.synthesis.command import synthesize
@@ -25,3 +26,4 @@ app.command("check")(check)
 app.command("preview")(preview)
 app.command("render")(render)
 app.command("fuse")(fuse)
+app.command("infer")(infer)

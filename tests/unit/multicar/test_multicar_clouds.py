@@ -23,8 +23,9 @@ from gimbal.errors import ConfigError
 from gimbal_multicar.cli import app
 from gimbal_multicar.clouds.boxes import EDGES, points_in
 from gimbal_multicar.clouds.folder import write_moment
-from gimbal_multicar.clouds.gathering import Gathered, cars_of, gather_stage
+from gimbal_multicar.clouds.gathering import cars_of, gather_stage
 from gimbal_multicar.clouds.measuring import car_numbers
+from gimbal_multicar.clouds.moment import Gathered
 from gimbal_multicar.clouds.picturing import BACKGROUND, HEIGHT, WIDTH, cloud_picture
 from gimbal_multicar.clouds.traces import thinned
 from gimbal_multicar.clouds.views import METRES_PER_UNIT, displayed, space_of, viewpoints

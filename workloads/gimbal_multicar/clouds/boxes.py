@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gimbal_multicar.clouds.gathering import Car
+from gimbal_multicar.clouds.moment import Car
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Counts = np.ndarray[Any, np.dtype[np.int64]]
@@ -18,11 +18,15 @@ EDGES = tuple((a, a | bit) for bit in (4, 2, 1) for a in range(8) if not a & bit
 
 
 def boxes_main(cars: Sequence[Car]) -> Mapping[str, Floats]:
-    """Return [8, 3] corners by vehicle, as the first car that lists a vehicle reports it."""
+    """Return [8, 3] corners by vehicle, as the first car that lists a vehicle reports it.
+
+    Boxes stand at the cars' true poses whatever poses are shown: they are what points are held
+    against.
+    """
     found: dict[str, Floats] = {}
     for car in cars:
         names = car.row["box_ids"].split(",") if car.row["box_ids"] else []
-        pose = car.main_from_car
+        pose = car.true_main_from_car
         corners = np.asarray(car.row["boxes_car"], np.float64) @ pose[:3, :3].T + pose[:3, 3]
         for name, one in zip(names, corners, strict=True):
             found.setdefault(name, one)

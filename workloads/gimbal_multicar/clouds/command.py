@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gimbal_multicar.previewing.options import ChosenSplit, Overrides, Root, Run, RunsDir, Split
+from gimbal_multicar.previewing.options import Overrides, Root, Run, RunsDir, Split
 
 if TYPE_CHECKING:
-    from gimbal_multicar.clouds.gathering import Gathered
+    from gimbal_multicar.clouds.moment import Gathered
 
 
 class PoseSource(StrEnum):
-    """Where the cars' poses come from."""
+    """Where poses, or ranges, come from."""
 
     GT = "gt"
     PRED = "pred"
@@ -26,7 +27,10 @@ def render(
     overrides: Overrides = None,
     root: Root = None,
     run: Run = None,
-    split: ChosenSplit = Split.TRAIN,
+    split: Annotated[
+        Split | None,
+        typer.Option("--split", help="Which split; else train, or the one a model is judged on."),
+    ] = None,
     index: Annotated[
         int,
         typer.Option(
@@ -36,9 +40,20 @@ def render(
     pose_source: Annotated[
         PoseSource, typer.Option("--pose-source", help="True poses, or a model's.")
     ] = PoseSource.GT,
+    geometry: Annotated[
+        PoseSource | None,
+        typer.Option("--geometry", help="True ranges, or a model's; else as --pose-source."),
+    ] = None,
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", help="Of the run's model: best, last or a step.")
+    ] = "best",
     max_distance: Annotated[
-        float, typer.Option("--max-distance", help="Cars farther from the main one stay out, m.")
-    ] = 60.0,
+        float | None,
+        typer.Option(
+            "--max-distance",
+            help="Cars farther from the main one stay out, m; else 60, or as in the training.",
+        ),
+    ] = None,
     max_points: Annotated[
         int, typer.Option("--max-points", min=1, help="Most points on the page; files hold all.")
     ] = 200_000,
@@ -58,10 +73,21 @@ def render(
     (metres along the ray, 0 unknown), _pose.npy (main car from car) and _points.npy (of the known
     pixels, in the main car's frame). Moments may share a folder.
 
+    With `pred` as pose source or geometry the model that --run trained is asked: the page shows its
+    poses, ranges and masks beside the truth, and the summary (test_idx0_pred_summary.json) their
+    errors and what is wrong first. --pose-source gt --geometry pred puts predicted ranges at true
+    poses: what is still wrong there is no fault of the poses. Each car also gets
+    AGENT_pred_depth.npy, _pred_pose.npy, _pred_mask.npy (probabilities), and pictures of ranges,
+    masks and errors.
+
     Examples:
       gimbal multicar render --root /data/OPV2V --split train --index 0 --out look
 
       gimbal multicar render --run latest --split validate --index 3 --out look --json
+
+      gimbal multicar render --run latest --index 0 --pose-source pred --out look
+
+      gimbal multicar render --run latest --index 0 --pose-source gt --geometry pred --out look
 
     Exit status:
       0 done, 1 no data set or a broken file, 2 a wrong option or key, 6 disk
@@ -69,20 +95,19 @@ def render(
     from gimbal.cli.run_commands import print_json
     from gimbal.experiment.paths import at_home
     from gimbal_multicar.clouds.folder import write_moment
-    from gimbal_multicar.clouds.gathering import gather_dataset, gather_run
     from gimbal_multicar.clouds.measuring import lines_of
-    from gimbal_multicar.cooperation.moments import CoopRule
-    from gimbal_multicar.previewing.settings import preview_config
 
-    _require_true_poses(pose_source)
-    rule = CoopRule(max_distance_m=max_distance)
-    gathered: Gathered
-    if run is None:
-        config = preview_config({"root": root}, overrides or [], split.value)
-        gathered = gather_dataset(config, split.value, index, rule)
-    else:
+    chosen = _Chosen(
+        index=index,
+        split=split.value if split else None,
+        max_distance_m=max_distance,
+        checkpoint=checkpoint,
+        pose=pose_source.value,
+        geometry=(geometry or pose_source).value,
+    )
+    if run is not None:
         _require_rows_as_they_are([*(["--root"] if root else []), *(overrides or [])])
-        gathered = gather_run(run, at_home(runs_dir), split.value, index, rule)
+    gathered = _gathered(chosen, run, (root, overrides or []), at_home(runs_dir))
     folder = at_home(out)
     summary = write_moment(gathered, folder, max_points=max_points, force=force)
     page = folder / f"{gathered.name}_pointcloud.html"
@@ -92,21 +117,76 @@ def render(
         print_json({"out": str(folder), "page": str(page), **summary})
 
 
-def _require_true_poses(pose_source: PoseSource) -> None:
-    """Refuse poses that nothing has predicted.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Chosen:
+    """What the options ask for."""
+
+    index: int
+    split: str | None
+    max_distance_m: float | None
+    checkpoint: str
+    pose: Literal["gt", "pred"]
+    geometry: Literal["gt", "pred"]
+
+    @property
+    def true(self) -> bool:
+        """Whether no model is needed."""
+        return self.pose == "gt" and self.geometry == "gt"
+
+
+def _gathered(
+    chosen: _Chosen, run: str | None, source: tuple[Path | None, list[str]], runs_dir: Path
+) -> Gathered:
+    """Return the moment that is to be shown.
 
     Raises:
-        ConfigError: They are a model's.
+        ConfigError: A wrong option or key, no such moment, or no model to ask.
+    """
+    if not chosen.true:
+        return _answered(chosen, run, runs_dir)
+    from gimbal_multicar.clouds.gathering import gather_dataset, gather_run
+    from gimbal_multicar.cooperation.moments import CoopRule
+    from gimbal_multicar.previewing.settings import preview_config
+
+    farthest = chosen.max_distance_m
+    rule = CoopRule() if farthest is None else CoopRule(max_distance_m=farthest)
+    split = chosen.split or Split.TRAIN.value
+    if run is not None:
+        return gather_run(run, runs_dir, split, chosen.index, rule)
+    root, overrides = source
+    config = preview_config({"root": root}, overrides, split)
+    return gather_dataset(config, split, chosen.index, rule)
+
+
+def _answered(chosen: _Chosen, run: str | None, runs_dir: Path) -> Gathered:
+    """Return a moment with what a run's model says of it.
+
+    Raises:
+        ConfigError: No run is named.
     """
     from gimbal.errors import ConfigError
 
-    if pose_source is PoseSource.PRED:
+    if run is None:
         raise ConfigError(
-            "--pose-source pred needs poses that a multi-view model predicted, and there is none: "
-            "no multi-car run has a stage 'train' yet",
-            "write --pose-source gt for the true poses; a run with a stage 'train' will give "
-            "predicted ones",
+            "--pose-source pred and --geometry pred ask the model that a run trained, and --run "
+            "names none: only a run with a stage 'train' has one",
+            "name such a run with --run, or write --pose-source gt for the truth alone; `gimbal "
+            "multicar infer` asks a model about other folders",
         )
+    from gimbal_multicar.clouds.asking import Asked, gather_answered
+
+    return gather_answered(
+        run,
+        runs_dir,
+        Asked(
+            index=chosen.index,
+            split=chosen.split,
+            max_distance_m=chosen.max_distance_m,
+            checkpoint=chosen.checkpoint,
+            pose=chosen.pose,
+            geometry=chosen.geometry,
+        ),
+    )
 
 
 def _require_rows_as_they_are(given: list[str]) -> None:

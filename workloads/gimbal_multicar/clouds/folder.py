@@ -21,12 +21,13 @@ from gimbal.experiment.files import (
     read_json,
     storage_errors,
 )
-from gimbal_multicar.clouds.gathering import Car, Gathered
 from gimbal_multicar.clouds.measuring import summary_of
+from gimbal_multicar.clouds.moment import Car, Gathered, Said
 from gimbal_multicar.clouds.page import render
 from gimbal_multicar.clouds.picturing import cloud_picture, png_bytes
 from gimbal_multicar.clouds.views import behind, viewpoints
 from gimbal_multicar.drawing import encoded, mask_picture, range_picture
+from gimbal_multicar.error_drawing import error_picture, probability_picture
 from gimbal_vision.cloud_files import ply_bytes
 
 _KINDS = (
@@ -38,11 +39,20 @@ _KINDS = (
     "pose.npy",
     "points.npy",
 )
+_SAID_KINDS = (
+    "pred_depth.png",
+    "pred_mask.png",
+    "pred_error.png",
+    "pred_depth.npy",
+    "pred_pose.npy",
+    "pred_mask.npy",
+)
 
 
 def summary_file(gathered: Gathered) -> str:
-    """Return the summary's name; that of predicted poses and that of true ones may lie together."""
-    return f"{gathered.name}{'_gtpose' if gathered.pose_source == 'gt' else ''}_summary.json"
+    """Return the summary's name; it says `gtpose` wherever poses are true."""
+    told = gathered.pose_source == "gt" and gathered.geometry == "gt"
+    return f"{gathered.name}{'_gtpose' if told else ''}_summary.json"
 
 
 def write_moment(
@@ -106,10 +116,10 @@ def make_room(gathered: Gathered, folder: Path, *, force: bool) -> None:
 def _there(gathered: Gathered, folder: Path) -> list[str]:
     """Return what lies in the moment's place, relative to the folder."""
     views = folder / f"{gathered.name}_views"
-    inside = sorted(views.rglob("*")) if views.is_dir() else []
-    around = [p for p in sorted(folder.glob(f"{gathered.name}_*")) if p != views or not p.is_dir()]
-    cloud = [p for p in (folder / f"{gathered.name}.ply",) if p.exists()]
-    return [str(path.relative_to(folder)) for path in (*cloud, *around, *inside)]
+    inside = sorted(views.rglob("*")) if views.is_dir() else [views]
+    ours = (folder / name for name in _names(gathered) if "/" not in name)
+    found = [path for path in (*ours, *inside) if path.exists()]
+    return [str(path.relative_to(folder)) for path in found]
 
 
 def _written_before(summary: Path) -> list[str]:
@@ -123,7 +133,11 @@ def _written_before(summary: Path) -> list[str]:
 def _names(gathered: Gathered) -> list[str]:
     name = gathered.name
     whole = [f"{name}_pointcloud.html", f"{name}.ply", f"{name}_views/above.png"]
-    each = [f"{name}_views/{car.agent}_{kind}" for car in gathered.cars for kind in _KINDS]
+    each = [
+        f"{name}_views/{car.agent}_{kind}"
+        for car in gathered.cars
+        for kind in (*_KINDS, *(_SAID_KINDS if car.said else ()))
+    ]
     return [*whole, *each, summary_file(gathered)]
 
 
@@ -141,18 +155,31 @@ def _contents(
         cloud = cloud_picture(points, colours, behind(car))
         for kind, data in zip(_KINDS, _car_files(car, cloud), strict=True):
             yield f"{name}_views/{car.agent}_{kind}", data
+        if car.said is not None:
+            for kind, data in zip(_SAID_KINDS, _said_files(car, car.said), strict=True):
+                yield f"{name}_views/{car.agent}_{kind}", data
 
 
 def _car_files(car: Car, cloud: np.ndarray[Any, np.dtype[np.uint8]]) -> Iterator[bytes]:
     """Give what `_KINDS` names, in its order."""
     image = car.image
     yield encoded(np.ascontiguousarray(image.rgb), "PNG")
-    yield encoded(range_picture(np.where(image.valid, image.range_m, np.float32(0))), "PNG")
+    yield encoded(range_picture(car.true_range_m), "PNG")
     yield encoded(mask_picture(image), "PNG")
     yield png_bytes(cloud)
-    yield _npy(car.view["depth_along_ray"][..., 0])
-    yield _npy(car.main_from_car)
+    yield _npy(car.true_range_m)
+    yield _npy(car.true_main_from_car)
     yield _npy(car.points_main)
+
+
+def _said_files(car: Car, said: Said) -> Iterator[bytes]:
+    """Give what `_SAID_KINDS` names, in its order."""
+    yield encoded(range_picture(said.range_m), "PNG")
+    yield encoded(probability_picture(said.mask_probability), "PNG")
+    yield encoded(error_picture(said.range_m, car.true_range_m), "PNG")
+    yield _npy(said.range_m)
+    yield _npy(said.main_from_car)
+    yield _npy(said.mask_probability)
 
 
 def _npy(array: np.ndarray[Any, Any]) -> bytes:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from gimbal_multicar.clouds.boxes import boxes_main, points_in
-from gimbal_multicar.clouds.gathering import Car, Gathered
+from gimbal_multicar.clouds.moment import Car, Gathered, Said
+from gimbal_multicar.clouds.verdict import answer_numbers, car_errors
+from gimbal_multicar.clouds.verdict import lines_of as answer_lines
 from gimbal_multicar.cooperation.consistency import SeenThrough, seen_through
 from gimbal_vision.lie import so3_log
 from gimbal_vision.poses import invert_pose, transform_points
@@ -17,6 +19,7 @@ Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 FRAME = "main car's, OpenCV: x right, y down, z forward; metres"
+WORDS = {"gt": "ground truth", "pred": "predicted"}
 
 
 def summary_of(gathered: Gathered) -> dict[str, Any]:
@@ -30,10 +33,11 @@ def summary_of(gathered: Gathered) -> dict[str, Any]:
         "frame_id": moment.frame,
         "index": gathered.index,
         "pose_source": gathered.pose_source,
+        "geometry": gathered.geometry,
         "frame": FRAME,
         "main": moment.agents[0],
         "max_distance_m": gathered.rule.max_distance_m,
-        "cars": [car_numbers(car, cars[0]) for car in cars],
+        "cars": _cars(gathered),
         "points": len(points),
         "bounds_m": bounds(points),
         "mean_distance_m": _mean(list(moment.distances_m[1:])),
@@ -42,6 +46,47 @@ def summary_of(gathered: Gathered) -> dict[str, Any]:
         "boxes": _boxes(gathered, points),
         "unreadable": list(gathered.unreadable),
         "made_by": dict(gathered.record),
+        **_answer(gathered),
+    }
+
+
+def _cars(gathered: Gathered) -> list[dict[str, Any]]:
+    cars = gathered.cars
+    found = [car_numbers(car, cars[0]) for car in cars]
+    if gathered.prediction is None:
+        return found
+    errors = car_errors(gathered.prediction)
+    pairs = zip(cars, found, errors.trans_m, errors.rot_deg, strict=True)
+    return [
+        {**numbers, "predicted": predicted_numbers(car, car.said, float(metres), float(degrees))}
+        for car, numbers, metres, degrees in pairs
+        if car.said is not None
+    ]
+
+
+def _answer(gathered: Gathered) -> dict[str, Any]:
+    """Return the answer's numbers, the few that tell most of it beside them."""
+    if gathered.prediction is None:
+        return {}
+    numbers = answer_numbers(gathered.prediction)
+    names = ("pose_rmse", "pose_rmse_deg", "mean_pose_rmse", "pred_mask_mean", "gt_mask_mean",
+             "expected_coverage", "verdict", "checkpoint")  # fmt: skip
+    return {**{name: numbers[name] for name in names}, "answer": numbers}
+
+
+def predicted_numbers(car: Car, said: Said, error_m: float, error_deg: float) -> dict[str, Any]:
+    """Return what a model says of one car, and how far off it is."""
+    true, valid = car.true_range_m, np.asarray(car.row["valid"])
+    rel = np.abs(said.range_m - true)[valid] / true[valid]
+    return {
+        "pose": said.main_from_car.tolist(),
+        "translation_m": said.main_from_car[:3, 3].tolist(),
+        "error_m": error_m,
+        "error_deg": error_deg,
+        "range_m": range_numbers(said.range_m[said.mask]),
+        "range_rel": float(rel.mean()) if rel.size else None,
+        "mask_mean": float(said.mask_probability.mean()),
+        "true_mask_mean": float(np.asarray(car.row["non_ambiguous"]).mean()),
     }
 
 
@@ -107,7 +152,7 @@ def lines_of(summary: Mapping[str, Any]) -> list[str]:
     """Return the numbers as a person reads them."""
     lines = [
         f"{summary['split']}/{summary['scenario']}/{summary['frame_id']}  ({summary['name']}), "
-        f"poses: {'ground truth' if summary['pose_source'] == 'gt' else 'predicted'}"
+        f"poses: {WORDS[summary['pose_source']]}{_ranges(summary)}"
     ]
     for car in summary["cars"]:
         where = "main car" if car["is_main"] else f"{car['distance_m']:.1f} m away"
@@ -120,7 +165,13 @@ def lines_of(summary: Mapping[str, Any]) -> list[str]:
         f"{boxes['points']} points in all"
     )
     lines += [f"passed over  {message}" for message in summary["unreadable"]]
+    if "answer" in summary:
+        lines += answer_lines(summary["answer"], summary["cars"])
     return lines
+
+
+def _ranges(summary: Mapping[str, Any]) -> str:
+    return f", ranges: {WORDS[summary['geometry']]}" if "answer" in summary else ""
 
 
 def _air(car: Mapping[str, Any]) -> str:

@@ -11,7 +11,9 @@ import numpy as np
 from gimbal.pages.markup import Html, el, join
 from gimbal.pages.skeleton import Page, render_page, section
 from gimbal.pages.tables import plain_table
-from gimbal_multicar.clouds.gathering import Gathered
+from gimbal_multicar.clouds.answering import answer_tables, comparison, hero
+from gimbal_multicar.clouds.measuring import WORDS
+from gimbal_multicar.clouds.moment import Gathered
 from gimbal_multicar.clouds.picturing import cloud_picture
 from gimbal_multicar.clouds.traces import cloud_data
 from gimbal_multicar.clouds.views import viewpoints
@@ -35,9 +37,10 @@ def render(gathered: Gathered, summary: Mapping[str, Any], max_points: int) -> s
         Page(
             title=f"Cloud · {gathered.title}",
             overline=["Gimbal", "cooperating cars", gathered.title, gathered.name],
-            hero=(el("h1", _headline(summary)),),
+            hero=(hero(summary) or el("h1", _headline(summary)),),
             sections=(
                 section("cloud", "The moment", _style(), _cloud(cloud), _stills(gathered)),
+                section("answer", "What the model says", answer_tables(summary)),
                 section("cars", "What each car sees", layer_key(), _panoramas(gathered)),
                 section("numbers", "Numbers", _cars_table(summary), _facts_table(summary)),
                 section("record", "What made it", _record(summary["made_by"])),
@@ -62,6 +65,11 @@ def _cloud(cloud: Mapping[str, Any]) -> Html:
         "turned for the eye from OpenCV's (x right, y down, z forward) to right, ahead, up; the "
         "arrays and the PLY keep OpenCV's. An arrow points where a car drives."
     )
+    if cloud["answers"]:
+        words += (
+            " A circle is where a car is, a diamond where the model says it is, the dashed line "
+            "between them the error. Boxes stand at the true poses."
+        )
     buttons = [
         el("button", view["name"], type="button", data_view=key, aria_pressed="false")
         for key, view in cloud["views"].items()
@@ -118,7 +126,7 @@ def _panoramas(gathered: Gathered) -> Html:
     parts = []
     for number, car in enumerate(gathered.cars):
         parts.append(el("h3", f"Car {car.agent}" + ("" if number else " (main)")))
-        parts.append(panorama_figure(car.row))
+        parts.append(panorama_figure(car.row) if car.said is None else comparison(car, car.said))
     return el("div", parts)
 
 
@@ -149,7 +157,8 @@ def _car_row(car: Mapping[str, Any]) -> list[str]:
 def _facts_table(summary: Mapping[str, Any]) -> Html:
     box, boxes = summary["bounds_m"], summary["boxes"]
     rows = [
-        ("pose source", "ground truth" if summary["pose_source"] == "gt" else "predicted"),
+        ("pose source", WORDS[summary["pose_source"]]),
+        ("ranges and masks", WORDS[summary["geometry"]]),
         ("frame", summary["frame"]),
         ("bounds", f"{box['min']} to {box['max']}" if box else "no point"),
         ("not sky, mean of cars", f"{summary['non_ambiguous']:.4f}"),

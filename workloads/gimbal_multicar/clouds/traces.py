@@ -10,7 +10,8 @@ import numpy as np
 
 from gimbal.pages.markup import plot_text
 from gimbal_multicar.clouds.boxes import EDGES, boxes_main
-from gimbal_multicar.clouds.gathering import Car, Gathered
+from gimbal_multicar.clouds.moment import Car, Gathered
+from gimbal_multicar.clouds.verdict import car_errors
 from gimbal_multicar.clouds.views import displayed, space_of, viewpoints
 from gimbal_multicar.report.bev import CAR_COLOURS
 
@@ -32,7 +33,9 @@ def cloud_data(gathered: Gathered, max_points: int) -> dict[str, Any]:
     places = [displayed(car.points_main[rows]) for car, rows in zip(cars, kept, strict=True)]
     boxes = [displayed(corners) for corners in boxes_main(cars).values()]
     poses = [displayed(car.main_from_car[:3, 3])[None] for car in cars]
-    space = space_of(np.concatenate([*places, *boxes, *poses]))
+    answers = _answers(gathered)
+    stands = [np.array([one["true"], one["said"]]) for one in answers]
+    space = space_of(np.concatenate([*places, *boxes, *poses, *stands]))
     return {
         "cars": [
             {
@@ -46,6 +49,7 @@ def cloud_data(gathered: Gathered, max_points: int) -> dict[str, Any]:
             for number, (car, points, rows) in enumerate(zip(cars, places, kept, strict=True))
         ],
         "boxes": _box_lines(gathered),
+        "answers": answers,
         "heights": _heights(places),
         "scene": space.scene(),
         "views": {
@@ -55,6 +59,28 @@ def cloud_data(gathered: Gathered, max_points: int) -> dict[str, Any]:
         "shown": sum(len(rows) for rows in kept),
         "points": sum(len(car.points_main) for car in cars),
     }
+
+
+def _answers(gathered: Gathered) -> list[dict[str, Any]]:
+    """Return where each car is, where a model says it is, and how far off that is."""
+    if gathered.prediction is None:
+        return []
+    errors = car_errors(gathered.prediction)
+    pairs = zip(gathered.cars, errors.trans_m, errors.rot_deg, strict=True)
+    return [
+        {
+            "true": _place(car.true_main_from_car),
+            "said": _place(car.said.main_from_car),
+            "text": f"{metres:.2f} m, {degrees:.1f} deg off",
+        }
+        for car, metres, degrees in pairs
+        if car.said is not None
+    ]
+
+
+def _place(pose: Floats) -> list[float]:
+    place: list[float] = np.round(displayed(pose[:3, 3]), 3).tolist()
+    return place
 
 
 def thinned(counts: Sequence[int], most: int) -> list[Ints]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gimbal_multicar.clouds.gathering import Car
+from gimbal_multicar.clouds.moment import Car
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 

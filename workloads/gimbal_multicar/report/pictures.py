@@ -64,9 +64,14 @@ def panorama_figure(row: Mapping[str, Any]) -> Html:
 
 def layer_key() -> Html:
     """Return what the colours of the mask mean."""
+    return colour_key(LAYERS)
+
+
+def colour_key(colours: Mapping[str, tuple[int, int, int]]) -> Html:
+    """Return what some colours mean, by name."""
     chips = [
         el("span", el("span", class_="swatch", style=f"--swatch:rgb{colour}"), f" {name}")
-        for name, colour in LAYERS.items()
+        for name, colour in colours.items()
     ]
     return el("p", chips, class_="key")
 

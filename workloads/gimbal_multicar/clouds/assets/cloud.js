@@ -34,6 +34,23 @@
         title: { text: "up, m", font: { size: 12 } } } };
   }
 
+  // Where a car is (circle), where a model says it is (diamond), and the way between them.
+  const stand = (name, key, symbol, spoken) => ({
+    type: "scatter3d", mode: "markers", name,
+    ...Object.fromEntries(["x", "y", "z"].map((axis, k) => [axis, cloud.answers.map((a) => a[key][k])])),
+    text: cloud.answers.map((answer, i) => `${cars[i].name}${spoken ? `: ${answer.text}` : ""}`),
+    marker: { size: 8, symbol, color: cars.map((car) => car.colour),
+      line: { width: 2, color: "var(--ink)" } },
+    hovertemplate: `%{text}<extra>${name}</extra>`,
+  });
+  const gap = (k) => cloud.answers.flatMap((answer) => [answer.true[k], answer.said[k], null]);
+  const answers = cloud.answers.length === 0 ? [] : [
+    stand("true place", "true", "circle", false),
+    stand("predicted place", "said", "diamond", true),
+    { type: "scatter3d", mode: "lines", name: "error", x: gap(0), y: gap(1), z: gap(2),
+      hoverinfo: "skip", line: { color: "var(--alarm)", width: 5, dash: "dash" } },
+  ];
+
   function traces() {
     return [
       ...cars.map((car, i) => ({
@@ -48,12 +65,14 @@
       { type: "scatter3d", mode: "lines", name: "vehicles' boxes", ...cloud.boxes,
         line: { color: "var(--best)", width: 2.5 },
         hovertemplate: "vehicle %{text}<extra></extra>" },
+      ...answers,
     ];
   }
 
   // Text inside a WebGL scene comes out in odd sizes; badges above it are plain SVG.
-  const badges = cars.map((car) => ({
-    x: car.place[0], y: car.place[1], z: car.place[2], text: `<b>${car.name}</b>`, ax: 0, ay: -38,
+  const badges = cars.map((car, i) => ({
+    x: car.place[0], y: car.place[1], z: car.place[2], ax: 0, ay: -38,
+    text: `<b>${car.name}</b>` + (cloud.answers[i] ? `<br>${cloud.answers[i].text}` : ""),
     arrowcolor: car.colour, arrowwidth: 1.5, bgcolor: "var(--surface)", bordercolor: car.colour,
     borderwidth: 1.5, borderpad: 2, font: { size: 12, color: "var(--ink)" },
   }));

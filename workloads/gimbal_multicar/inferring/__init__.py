@@ -1,0 +1,1 @@
+"""Asks the trained model of a run: about moments of its own rows, or of any folder."""

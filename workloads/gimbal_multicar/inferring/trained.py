@@ -1,0 +1,196 @@
+"""The trained model of a run, and its answer about one sample.
+
+A training that still runs has checkpoints too: whoever looks at them early need not wait for its
+end. Answers come from `learning.predicting`, as those of validation and evaluation do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gimbal.errors import ConfigError
+from gimbal.experiment.loading import load_experiment
+from gimbal.experiment.run_folder import RunFolder
+from gimbal_multicar.config import MulticarConfig
+from gimbal_multicar.judging.samples import SamplePrediction
+
+if TYPE_CHECKING:
+    from gimbal.training.checkpoints import Checkpoint
+    from gimbal_multicar.learning.model import CoopTwins
+    from gimbal_multicar.learning.predicting import Answers
+    from gimbal_multicar.learning.samples import CoopSource
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trained:
+    """A model with where it comes from.
+
+    Attributes:
+        run: Its run.
+        config: The run's settings.
+        checkpoint: Which weights.
+        twins: The model and its blind twin.
+    """
+
+    run: RunFolder
+    config: MulticarConfig
+    checkpoint: Checkpoint
+    twins: CoopTwins
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """`path` (absolute), `step` and `sha256` of the weights."""
+        found = self.checkpoint
+        return {
+            "path": str(found.path.resolve()),
+            "step": found.step,
+            "sha256": found.sha256,
+            "validation": dict(found.metrics),
+        }
+
+
+def open_trained(run: RunFolder, checkpoint: str = "best") -> Trained:
+    """Load the trained model of a run.
+
+    Args:
+        run: The run.
+        checkpoint: `best`, `last`, or a step of which there is one.
+
+    Raises:
+        ConfigError: The run trains nothing, has no such checkpoint, or its views are no panoramas.
+        StorageError: The checkpoint is damaged.
+    """
+    config = trained_config(run)
+    found = checkpoint_of(run, checkpoint)
+    from gimbal_multicar.learning.loading import load_twins
+
+    twins = load_twins(found.path, config.model, config.samples)
+    return Trained(run=run, config=config, checkpoint=found, twins=twins)
+
+
+def trained_config(run: RunFolder) -> MulticarConfig:
+    """Return the settings of a run that trains on panoramas.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    _, settings = load_experiment(run.config_file)
+    if not isinstance(settings, MulticarConfig):
+        raise ConfigError(f"run {run.id} is no multi-car run", "name one: gimbal runs list")
+    if settings.train is None:
+        raise ConfigError(
+            f"run {run.id} has no stage 'train', so there is no model to ask",
+            "name a run of a config that trains, such as configs/multicar/quickstart.yaml",
+        )
+    if settings.samples.views != "panoramas":
+        raise ConfigError(
+            f"run {run.id} was trained on samples.views: {settings.samples.views}; a moment is "
+            "shown, and inferred, for panoramas only",
+            "name a run with samples.views: panoramas",
+        )
+    return settings
+
+
+def checkpoint_of(run: RunFolder, wanted: str) -> Checkpoint:
+    """Return a checkpoint of a run's stage `train`.
+
+    Args:
+        run: The run.
+        wanted: `best`, `last`, or a step.
+
+    Raises:
+        ConfigError: There is none, or no such one.
+    """
+    from gimbal.training.checkpoints import INDEX_FILE, best, folder_of, listed
+
+    folder = (run.stages / "train").resolve()
+    found = listed(folder)
+    if not found:
+        raise ConfigError(
+            f"run {run.id} has no checkpoint of its stage 'train' yet",
+            "run its config again: it continues; a checkpoint is written at each validation",
+        )
+    if wanted == "last":
+        return found[-1]
+    if wanted == "best":
+        if not (folder_of(folder) / INDEX_FILE).is_file():
+            return found[-1]
+        path = best(folder)
+        return next(one for one in found if one.path.name == path.name)
+    for one in found:
+        if str(one.step) == wanted:
+            return one
+    steps = ", ".join(str(one.step) for one in found)
+    raise ConfigError(
+        f"--checkpoint: {wanted} is no checkpoint of run {run.id}",
+        f"write best, last, or a step: {steps}",
+    )
+
+
+def answer_about(trained: Trained, source: CoopSource, index: int) -> SamplePrediction:
+    """Return what the model says of one sample."""
+    from gimbal_multicar.learning.predicting import answers
+
+    return prediction_of(answers(trained.twins, source, [index]))
+
+
+def prediction_of(found: Answers, sample: int = 0) -> SamplePrediction:
+    """Return one sample's predictions as arrays, without padding."""
+    from gimbal_multicar.learning.car_poses import main_from_cars, main_from_views
+
+    said, there = found.said, found.batch["present"][sample]
+    views = main_from_views(said.cam_quats, said.cam_trans, found.batch)
+    cars, cars_there = main_from_cars(views, found.batch)
+
+    def array(values: Any, kept: Any) -> Any:
+        return values[sample][kept].double().cpu().numpy()
+
+    def single(values: Any) -> Any:
+        return values[sample][there].float().cpu().numpy()
+
+    return SamplePrediction(
+        main_from_car=array(cars, cars_there[sample]),
+        main_from_view=array(views, there),
+        points_view=single(said.pts3d_cam),
+        range_m=single(said.depth_along_ray)[..., 0],
+        rays=single(said.ray_directions),
+        mask_logits=single(said.non_ambiguous_mask_logits),
+        scale=float(said.metric_scaling_factor[sample]),
+    )
+
+
+def panoramas_of(run: RunFolder) -> Path | None:
+    """Return the folder of a run's own rows; none where they were cleared away."""
+    folder = (run.stages / "panoramas").resolve()
+    return folder if (folder / "manifest.json").is_file() else None
+
+
+def constant_poses(panoramas: Path, config: MulticarConfig, poses: Doubles) -> Doubles | None:
+    """Return [N, 4, 4] the best constant of the training split for cars; none without partners.
+
+    Args:
+        panoramas: Folder of the stage.
+        config: Which cars make a sample.
+        poses: [N, 4, 4] true poses in the main car's frame; only their number and order are read.
+    """
+    from gimbal_multicar.cooperation import CoopPanoramas
+    from gimbal_multicar.cooperation.views import main_from_cars
+    from gimbal_multicar.judging.baselines import fit_baselines, partners_of
+    from gimbal_multicar.learning.samples import rule_of
+
+    data = CoopPanoramas(panoramas, "train", rule_of(config.samples, training=False))
+    world = np.asarray(data.reader.column("world_from_car"), np.float64)
+    train = [
+        main_from_cars([{"world_from_car": world[row]} for row in m.rows]) for m in data.moments
+    ]
+    fitted = fit_baselines(partners_of(train, [moment.scenario for moment in data.moments]))
+    if fitted is None:
+        return None
+    guess = fitted.fitted[fitted.best].predict(partners_of([poses], [""]))
+    return np.concatenate([np.eye(4)[None], guess])
