@@ -88,6 +88,14 @@ MODES = {
     "attention": ("smoke", "model.policy=attention", "model.candidate_features=rays"),
     "direction": ("smoke", "model.policy=attention", "model.head=unit_vector"),
     "learned": ("smoke", "completion={}", "completion.train.steps=4", "states.target=learned_rri"),
+    "multiview": (
+        "smoke",
+        "model.extractor=multiview",
+        "multiview.train.steps=4",
+        "multiview.train.warmup_steps=1",
+        "multiview.objects=1",
+        "sensitivity.longest=2",
+    ),
     "detached": ("detached_cd", "views.image_size=48", "states.per_object=8"),
 }
 
@@ -111,5 +119,9 @@ def test_every_way_to_train_runs_and_plays_as_it_was_validated(
     seen = run["metrics"]["evaluate"]["sighted_minus_blind"]
     assert seen["ci95"][0] <= seen["value"] <= seen["ci95"][1]
     assert ("completion" in run["metrics"]["evaluate"]["auc"]) == (mode == "learned")
+    if mode == "multiview":
+        assert len(run["metrics"]["sensitivity"]["multiview"]["stages"]) == 2
+        assert "multiview_spread_of_cd_over_candidates" in run["metrics"]["oracle_test"]["checks"]
+        assert "View-sensitivity gate" in (Path(run["run_dir"]) / "report.html").read_text()
     checked = gimbal(tmp_path, address, "nbv", "check", "--run", run["run_dir"])
     assert {n["name"] for n in checked["numbers"]} >= {"regret/policy", "regret/blind"}

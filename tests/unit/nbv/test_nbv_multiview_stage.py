@@ -30,6 +30,7 @@ from gimbal_nbv.config import NbvConfig, OracleSettings, StateSettings, ViewSett
 from gimbal_nbv.diagnostics.bench import Bench
 from gimbal_nbv.diagnostics.oracle_test import measure
 from gimbal_nbv.observing import extractor_of, trained_network
+from gimbal_nbv.report.multiview import multiview_tables
 from gimbal_nbv.shapes import make_shape
 from gimbal_nbv.stages.multiview import MultiviewStage
 from gimbal_nbv.stages.oracle import OracleStage
@@ -196,7 +197,11 @@ def test_the_gate_measures_the_network(trained: dict[str, StageOutput], tmp_path
     found = record["multiview"]
     assert set(found["curves"]) == {"fusion", "multiview"} and found["objects"] == 1
     assert [one["views"] for one in metrics["multiview"]["stages"]] == [1, 2]
-    assert metrics["multiview"]["stages_passed"] == 0, "two steps teach nothing"
+    passed = [one["passed"] for one in metrics["multiview"]["stages"]]
+    assert metrics["multiview"]["stages_passed"] == sum(passed)
+    shown = "".join(str(part) for part in multiview_tables({"multiview": {"sensitivity": found}}))
+    assert "View-sensitivity gate" in shown and "Oracle test" not in shown
+    assert multiview_tables({}) == ()
     assert "lambdas" not in metrics, "of its RRI no target is made"
 
 

@@ -16,6 +16,7 @@ from gimbal_nbv.pages.sphere_part import sphere_scripts, sphere_section
 
 from . import hero, sections
 from .figures import Figure, result_figures
+from .multiview import multiview_tables
 from .object_figures import object_figures
 from .policies import ordered, policy
 from .sphere import sphere_payload
@@ -70,6 +71,7 @@ def render(
             _grid(learning, "grid thirds"),
             sections.gradient_table(training),
         ),
+        section("multiview", "The multi-view model", *multiview_tables(evaluation)),
         *_closing_sections(evaluation, run),
     ]
     return render_page(

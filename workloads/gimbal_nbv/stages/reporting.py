@@ -12,7 +12,9 @@ from gimbal.experiment.run_description import describe_run
 from gimbal.experiment.run_folder import RunFolder
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
 from gimbal.training.metrics import read_metrics
+from gimbal_nbv.stages.diagnosing import DIAGNOSIS_FILE
 from gimbal_nbv.stages.evaluating import EVALUATION_FILE
+from gimbal_nbv.stages.sensitivity import SENSITIVITY_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +28,20 @@ class ReportStage(TaskStage):
         """Assemble the page from the evaluation, the training curves and the run's record."""
         from gimbal_nbv.report import write_report
 
-        evaluation = read_json(inputs["evaluate"].path / EVALUATION_FILE)
+        evaluation = read_json(inputs["evaluate"].path / EVALUATION_FILE) | _multiview(inputs)
         run = describe_run(RunFolder(out_dir.parent.parent))
         training = training_curves(inputs["train"].path)
         path = write_report(evaluation, run, training, out_dir / "report.html")
         return {"size_bytes": path.stat().st_size}
+
+
+def _multiview(inputs: StageInputs) -> dict[str, Any]:
+    """Return what was found out about the multi-view model, if the run has one."""
+    if "oracle_test" not in inputs:
+        return {}
+    gate = read_json(inputs["sensitivity"].path / SENSITIVITY_FILE)
+    test = read_json(inputs["oracle_test"].path / DIAGNOSIS_FILE)
+    return {"multiview": {"oracle_test": test, "sensitivity": gate.get("multiview")}}
 
 
 def training_curves(train_dir: Path) -> dict[str, Any] | None:
