@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor, nn
 
 from gimbal_vision.multiview.attention import initialise_linear
@@ -18,6 +21,12 @@ class ScaleHead(nn.Module):
             nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 1)
         )
         initialise_linear(self)
+
+    def start_at(self, metres: float) -> None:
+        """Say about so many metres per unit until training knows better."""
+        last = self.layers[-1]
+        with torch.no_grad():
+            last.bias.fill_(math.log(metres))
 
     def forward(self, token: Tensor) -> Tensor:
         """Return [B, 1] metres per unit of the model, of [B, D]."""
