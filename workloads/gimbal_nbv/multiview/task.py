@@ -146,24 +146,21 @@ class MultiviewTask:
         """Return how far predicted points are off, given everything and given images only.
 
         `given/point_error` and `images/point_error` are means over the pixels that hit, in
-        diagonals; `.../mask_error` is the share of pixels whose mask is wrong. `point_error` is
-        that of everything given, which is how the network is used.
+        diagonals and in each camera's axes; `.../placed_error` are those in the first view's frame,
+        by predicted poses; `.../mask_error` is the share of pixels whose mask is wrong.
+        `point_error` is that of everything given, which is how the network is used.
         """
         from gimbal_nbv.multiview.told import everything
 
-        found: dict[str, list[tuple[float, float, float, float]]] = {"given": [], "images": []}
+        sums: dict[str, np.ndarray[Any, Any]] = {}
         for start in range(0, len(source), _VALIDATION_BATCH):
             index = np.arange(start, min(start + _VALIDATION_BATCH, len(source)))
-            batch = _on(module, source.fetch(index))
-            views, truth = self._pair(batch)
+            views, truth = self._pair(_on(module, source.fetch(index)))
             for name, use in (("given", everything(truth.present)), ("images", None)):
-                found[name].append(errors_of(module(views, use), truth))
-        sums = {name: np.sum(rows, axis=0) for name, rows in found.items()}
-        numbers = {
-            f"{name}/{what}": float(total[at] / max(total[at + 1], 1.0))
-            for name, total in sums.items()
-            for at, what in ((0, "point_error"), (2, "mask_error"))
-        }
+                for what, pair in errors_of(module(views, use), truth).items():
+                    key = f"{name}/{what}"
+                    sums[key] = sums.get(key, np.zeros(2)) + pair
+        numbers = {key: float(total / max(count, 1.0)) for key, (total, count) in sums.items()}
         return numbers | {"point_error": numbers["given/point_error"]}
 
     def _pair(self, batch: Batch) -> tuple[Views, Truth]:
@@ -183,11 +180,12 @@ class MultiviewTask:
         return drawn_use(self._settings, uniforms, batch["present"])
 
 
-def errors_of(predicted: Predictions, truth: Truth) -> tuple[float, float, float, float]:
-    """Return two sums and what each is summed over.
+def errors_of(predicted: Predictions, truth: Truth) -> dict[str, tuple[float, float]]:
+    """Return sums by name, and what each is summed over.
 
-    They are the distance of predicted points in the first view's frame over the pixels that hit,
-    and the pixels whose mask is wrong over all pixels of views that are there.
+    They are the distance of predicted points in each camera's axes over the pixels that hit, that
+    in the first view's frame by predicted poses over the same, and the pixels whose mask is wrong
+    over all pixels of views that are there.
 
     Args:
         predicted: By the network.
@@ -198,12 +196,17 @@ def errors_of(predicted: Predictions, truth: Truth) -> tuple[float, float, float
     first_from_camera = relative_pose(truth.camera_pose[:, :1], truth.camera_pose)
     flat = truth.pts3d_cam.flatten(2, 3)
     points = transform_points(first_from_camera, flat).reshape(truth.pts3d_cam.shape)
-    off = (predicted.pts3d - points).norm(dim=-1) * truth.valid_mask
-    wrong = (predicted.non_ambiguous_mask != truth.non_ambiguous_mask) & truth.present[
-        ..., None, None
-    ]
-    pixels = truth.present.sum() * wrong.shape[-2] * wrong.shape[-1]
-    return float(off.sum()), float(truth.valid_mask.sum()), float(wrong.sum()), float(pixels)
+    placed = (predicted.pts3d - points).norm(dim=-1) * truth.valid_mask
+    own = (predicted.pts3d_cam - truth.pts3d_cam).norm(dim=-1) * truth.valid_mask
+    there = truth.present[..., None, None]
+    wrong = (predicted.non_ambiguous_mask != truth.non_ambiguous_mask) & there
+    hit = float(truth.valid_mask.sum())
+    pixels = float(truth.present.sum()) * wrong[0, 0].numel()
+    return {
+        "point_error": (float(own.sum()), hit),
+        "placed_error": (float(placed.sum()), hit),
+        "mask_error": (float(wrong.sum()), pixels),
+    }
 
 
 def _on(module: nn.Module, arrays: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -2,6 +2,8 @@
 
 It is given everything, depth and declared poses among it, and may still be wrong: what it says of a
 view depends on all the others. That is what the view-sensitivity gate and the oracle test measure.
+As every reconstruction here it believes where the cameras are declared to be: rays and ranges are
+the network's, and they are placed by the declared poses, not by those it would predict.
 """
 
 from __future__ import annotations
@@ -49,8 +51,8 @@ class MultiviewReconstruction:
     def reconstruct(self, depths: Tensor, poses: Tensor, intrinsics: Tensor) -> SurfacePoints:
         """Reconstruct one set of views; see `Reconstruction.reconstruct`.
 
-        Gradients reach `poses` through the network and through where the first view is declared to
-        be. Which pixels are points does not change smoothly; their places do.
+        Gradients reach `poses` through where each view's points are placed and through the network,
+        whose rays and ranges depend on them. Which pixels are points does not change smoothly.
         """
         points, kept = self.predict(depths[None], poses[None], intrinsics[None])
         return SurfacePoints(points=points[0][kept[0]])
@@ -68,7 +70,7 @@ class MultiviewReconstruction:
         views = views_of(depths, given, intrinsics.to(weights), self.image_size)
         present = torch.ones(poses.shape[:2], dtype=torch.bool, device=weights.device)
         said = self.model(views, everything(present))
-        world = transform_points(given[:, 0], said.pts3d.flatten(1, 3))
+        world = transform_points(given, said.pts3d_cam.flatten(2, 3)).flatten(1, 2)
         return world.to(poses), said.non_ambiguous_mask.flatten(1).to(poses.device)
 
 

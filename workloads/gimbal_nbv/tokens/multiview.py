@@ -2,7 +2,8 @@
 
 The network is given everything the protocol knows of a view: picture, rays, ranges and pose. Its
 tokens are those of its last layer, and with `points` each is led by its patch's mean point and
-normal as the network itself predicts them, so that candidates can see where a token lies. A token
+normal, so that candidates can see where it lies: rays and ranges as the network predicts them,
+placed by the declared poses. A token
 depends on all views of its set, which is what a formula on one view cannot offer.
 """
 
@@ -18,14 +19,13 @@ from torch.nn.functional import avg_pool2d
 from gimbal_nbv.multiview.settings import MultiviewSettings
 from gimbal_nbv.multiview.told import everything
 from gimbal_nbv.multiview.views import normals_of, views_of
+from gimbal_nbv.tokens.pointmap import first_frame
 from gimbal_vision.multiview.tokens import trunk_tokens, watch_trunk
+from gimbal_vision.poses import make_pose, transform_points
 
 if TYPE_CHECKING:
     from gimbal_vision.multiview.model import MultiViewModel
     from gimbal_vision.multiview.views import Predictions
-
-_FLIP = (1.0, -1.0, -1.0)
-"""From OpenCV axes of the first camera to the first view's frame: x right, z towards the camera."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,12 @@ def _geometry(said: Predictions, poses: Tensor, patch: int) -> Tensor:
         poses: cam2world [B,N,4,4].
         patch: Side of a patch in pixels.
     """
-    flip = poses.new_tensor(_FLIP)
-    origin = (poses[:, 0, :3, :3].mT @ poses[:, 0, :3, 3:])[..., 0]
-    points = (said.pts3d + origin[:, None, None, None]) * flip
+    first_from_camera = make_pose(
+        first_frame(poses).mT @ poses[..., :3, :3],
+        (first_frame(poses).mT @ poses[..., :3, 3:])[..., 0],
+    )
+    cam = said.pts3d_cam
+    points = transform_points(first_from_camera, cam.flatten(2, 3)).reshape(cam.shape)
     hit = said.non_ambiguous_mask
     normals = normals_of(points, hit)
     measured = (normals != 0).any(-1)
