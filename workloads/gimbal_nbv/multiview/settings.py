@@ -22,10 +22,10 @@ POINT_NUMBERS = 6
 class MultiviewTraining(TrainSettings):
     """Training of the multi-view model; every number has a default, so one can be changed alone."""
 
-    steps: PositiveInt = 1200
+    steps: PositiveInt = 500
     global_batch: PositiveInt = 4
     lr: Annotated[float, Field(gt=0)] = 3e-3
-    warmup_steps: Annotated[int, Field(ge=0)] = 60
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
     weight_decay: Annotated[float, Field(ge=0)] = 1e-3
 
 
