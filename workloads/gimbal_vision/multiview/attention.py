@@ -109,8 +109,8 @@ class Block(nn.Module):
 def initialise_linear(module: nn.Module) -> None:
     """Start every linear map in `module` with truncated normal weights and no bias.
 
-    At ViT's width their deviation is ViT's; narrower maps start wider, or each would all but silence
-    what it reads, and hundreds of steps went into making it heard.
+    At ViT's width their deviation is ViT's; narrower maps start wider, or each would all but
+    silence what it reads, and hundreds of steps went into making it heard.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):
