@@ -1,8 +1,9 @@
-"""The multi-car workload through the real command, and a preview of what it wrote."""
+"""The multi-car workload through the real command, its training, and a preview of its rows."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -37,6 +38,13 @@ def test_a_run_makes_panoramas_and_its_rows_can_be_looked_at(
     survey = run["metrics"]["survey"]
     assert survey["rows"] == 12 and survey["skipped"] == 0
     assert survey["coverage"] == pytest.approx(survey["expected_coverage"], abs=0.002)
+    trained = run["metrics"]["train"]
+    assert (
+        trained["steps"] == 6 and trained["data"]["note"] == "2 to 2 cars a sample, about 8 a step"
+    )
+    assert trained["data"]["train_samples"] == 4 and trained["data"]["val_samples"] == 2
+    assert {"pose_trans_m", "pose_rot_deg", "depth_rel", "blind_m", "loss"} <= trained["val"].keys()
+    assert all(math.isfinite(value) for value in trained["val"].values())
     assert (Path(run["run_dir"]) / "report.html").stat().st_size > 1_000_000
     asked = ("preview", "--run", run["run_dir"], "--split", "test", "--index", "1")
     looked = gimbal(tmp_path, address, "multicar", *asked, "--out", str(tmp_path / "look"))
@@ -44,3 +52,4 @@ def test_a_run_makes_panoramas_and_its_rows_can_be_looked_at(
     assert looked["made_by"]["run_id"] == Path(run["run_dir"]).name
     again = gimbal(tmp_path, address, "run", str(SMOKE), "platform.tracking.enabled=false")
     assert again["stages"]["panoramas"]["status"] == "skipped"
+    assert again["stages"]["train"]["status"] == "skipped"

@@ -45,6 +45,7 @@ class CoopTrainStage(TrainStage):
             switch in `ModelSettings`.
     """
 
+    libraries: ClassVar[tuple[str, ...]] = (*TrainStage.libraries, "transformers")
     bookkeeping: ClassVar[frozenset[str]] = TrainStage.bookkeeping | {
         "max_views_per_worker",
         "recomputed",
