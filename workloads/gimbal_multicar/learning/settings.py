@@ -87,6 +87,7 @@ class ModelSettings(Settings):
 
     size: Literal["tiny", "v1", "v1_1"] = "tiny"
     patch: Annotated[int, Field(ge=2, le=64)] | None = None
+    stem: tuple[Positive, ...] | None = None
     encoder_dim: Positive | None = None
     encoder_layers: Positive | None = None
     encoder_heads: Positive | None = None
@@ -136,5 +137,15 @@ class JudgeSettings(Settings):
 
     split: Literal["validate", "test", "test_culvercity"] = "test"
     bootstrap: Positive = 2000
+    """Draws of scenarios for each interval."""
+    cloud_points: Positive = 50_000
+    """Points of a sample's clouds that are compared, drawn where there are more."""
+    told: tuple[Literal["rays", "depth", "pose", "all"], ...] = ()
+    """Judge again, beside images alone, with these told as well: for models that were told them in
+    training (`model.given`)."""
+    require_better: bool = False
+    """End the run as failed unless poses are better than the best constant of the training split
+    and than the blind control, both beyond doubt, and the mask is learnt. Off, the same is said
+    and nothing fails: a smoke run learns nothing."""
     shown: Annotated[int, Field(ge=0, le=64)] = 4
-    """Samples drawn in the report."""
+    """Samples whose predictions are kept and drawn in the report: best to worst, evenly."""

@@ -71,7 +71,7 @@ class SmallVit(nn.Module):
         super().__init__()
         dim = shape.encoder_dim
         self.patch, self.again = shape.patch, again
-        self.patches = nn.Conv2d(3, dim, shape.patch, stride=shape.patch)
+        self.patches = _patches(shape)
         self.positions = nn.Linear(POSITION_NUMBERS, dim)
         self.blocks = nn.ModuleList(
             Block(dim, shape.encoder_heads, swiglu=shape.encoder_swiglu)
@@ -95,6 +95,17 @@ class SmallVit(nn.Module):
             tokens = run(block, tokens, again=self.again)
         result: Tensor = self.norm(tokens)
         return result.reshape(batch, count, *result.shape[1:])
+
+
+def _patches(shape: ModelShape) -> nn.Module:
+    """Return what turns images into patches: convolutions of the stem, then one step a patch."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for wider in shape.stem:
+        layers += [nn.Conv2d(channels, wider, 3, padding=1), nn.GELU()]
+        channels = wider
+    last = nn.Conv2d(channels, shape.encoder_dim, shape.patch, stride=shape.patch)
+    return nn.Sequential(*layers, last) if layers else last
 
 
 class Dinov2(nn.Module):
@@ -138,7 +149,6 @@ def _dinov2(shape: ModelShape) -> nn.Module:
         image_size=_DINOV2_SIDE // shape.patch * shape.patch,
         patch_size=shape.patch,
         use_mask_token=False,
-        attn_implementation="sdpa",
     )
     model: nn.Module = Dinov2Model(config)
     return model

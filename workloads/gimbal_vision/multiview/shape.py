@@ -22,6 +22,8 @@ class ModelShape:
         encoder: `vit`: our small one; `dinov2`: `transformers.Dinov2Model` from a config, with no
             download.
         patch: Side of a patch in pixels; images' sides are multiples of it.
+        stem: Channels of 3 x 3 convolutions at full resolution before the patches of `vit`; none: a
+            patch is one linear map, as published.
         encoder_dim: Numbers of an image token D_enc.
         encoder_layers: Blocks of the image encoder.
         encoder_heads: Its attention heads.
@@ -44,6 +46,7 @@ class ModelShape:
 
     encoder: Encoder = "vit"
     patch: int = 14
+    stem: tuple[int, ...] = ()
     encoder_dim: int = 192
     encoder_layers: int = 4
     encoder_heads: int = 3
