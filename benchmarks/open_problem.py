@@ -30,9 +30,9 @@ from gimbal.experiment.files import atomic_write_json, read_json
 from gimbal_nbv.attention.policy import AttentionNBVPolicy, Moments
 from gimbal_nbv.attention.shape import AttentionShape
 from gimbal_nbv.attention.source import SourcePolicy
+from gimbal_nbv.extractors import extractor_of
 from gimbal_nbv.objectives.choosing import Weights, loss_terms
 from gimbal_nbv.objectives.detached import DetachedSettings, detached_step
-from gimbal_nbv.observing import extractor_of
 from gimbal_nbv.reconstruction.fusion import DepthFusion
 from open_problem_bench import SingleObject, rows_of
 from open_problem_variants import EXTRA, VARIANTS, Variant

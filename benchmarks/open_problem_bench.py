@@ -12,9 +12,10 @@ from torch import Tensor
 
 from gimbal_nbv.attention.inputs import PolicyInputs, PolicyOutput
 from gimbal_nbv.building import build_oracle, render_depth
+from gimbal_nbv.extractors import extractor_of
 from gimbal_nbv.objectives.detached import DetachedSettings, DetachedStates
 from gimbal_nbv.objectives.detached_inputs import MeshDepths, candidate_chamfers, detached_states
-from gimbal_nbv.observing import ViewImages, extractor_of, geometry_of, token_rows
+from gimbal_nbv.observing import ViewImages, geometry_of, token_rows
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.protocol import SphereProtocol
 from gimbal_nbv.shapes import make_shape

@@ -89,7 +89,7 @@ def check_run(run: RunFolder) -> Checked:
         StorageError: The checkpoint or the rows are damaged.
     """
     from gimbal.training.checkpoints import best
-    from gimbal_nbv.observing import TrainedNetwork
+    from gimbal_nbv.extractors import TrainedNetwork
     from gimbal_nbv.policies.learned import trained_policies
 
     _, config = load_experiment(run.config_file)

@@ -12,7 +12,7 @@ from gimbal.experiment.paths import at_home
 from gimbal.experiment.settings import ExperimentSettings, Settings
 from gimbal.training.settings import TrainSettings
 from gimbal_nbv.completion_settings import CompletionSettings, SensitivitySettings
-from gimbal_nbv.learned import Learned
+from gimbal_nbv.learned_settings import Learned
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings, idle_keys
 from gimbal_nbv.multiview.settings import MultiviewSettings
 

@@ -1,14 +1,12 @@
-"""The trained networks that others build on: which settings they had, and how each is loaded."""
+"""How the trained networks that others build on are loaded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gimbal.errors import ConfigError
 from gimbal.experiment.stage import StageInputs
-from gimbal_nbv.completion_settings import CompletionSettings
-from gimbal_nbv.multiview.settings import MultiviewSettings
+from gimbal_nbv.learned_settings import Learned
 
 if TYPE_CHECKING:
     from gimbal_nbv.reconstruction.base import Reconstruction
@@ -16,19 +14,6 @@ if TYPE_CHECKING:
     from gimbal_nbv.reconstruction.multiview import MultiviewReconstruction
 
 ReconstructionName = Literal["fusion", "completion", "multiview"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Learned:
-    """Settings of the trained networks, None where there is none.
-
-    Attributes:
-        completion: Of the completion net.
-        multiview: Of the multi-view model.
-    """
-
-    completion: CompletionSettings | None = None
-    multiview: MultiviewSettings | None = None
 
 
 def reconstruction_of(

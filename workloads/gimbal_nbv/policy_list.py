@@ -15,9 +15,9 @@ import numpy as np
 
 from gimbal.experiment.stage import StageInputs
 from gimbal_nbv.completion_settings import CompletionSettings
+from gimbal_nbv.extractors import TrainedNetwork, trained_network
 from gimbal_nbv.model_settings import ModelSettings
 from gimbal_nbv.multiview.settings import MultiviewSettings
-from gimbal_nbv.observing import TrainedNetwork, trained_network
 
 if TYPE_CHECKING:
     from gimbal_nbv.policies import Policy

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gimbal_nbv.building import render_depth
+from gimbal_nbv.multiview.network import build_network
 from gimbal_nbv.multiview.settings import MultiviewSettings
 from gimbal_nbv.observing import ViewImages
 from gimbal_nbv.protocol import SphereProtocol
@@ -39,7 +40,7 @@ SETTINGS = MultiviewSettings.model_validate(
 
 def tiny_model(seed: int = 0) -> MultiViewModel:
     torch.manual_seed(seed)
-    return MultiViewModel(SETTINGS.shape).eval()
+    return build_network(SETTINGS).eval()
 
 
 def mug_images(protocol: SphereProtocol) -> ViewImages:

@@ -23,9 +23,10 @@ from gimbal_nbv.attention.source import SourceOptions, SourcePolicy
 from gimbal_nbv.building import render_depth
 from gimbal_nbv.checking import validation_numbers
 from gimbal_nbv.config import NbvConfig
+from gimbal_nbv.extractors import extractor_of
 from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
-from gimbal_nbv.observing import ViewImages, extractor_of
+from gimbal_nbv.observing import ViewImages
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.policies import choose
 from gimbal_nbv.policies.learned import trained_policies

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from gimbal_nbv.building import render_depth
+from gimbal_nbv.extractors import extractor_of
 from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
-from gimbal_nbv.observing import ViewImages, extractor_of
+from gimbal_nbv.observing import ViewImages
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.shapes import make_shape
 from gimbal_nbv.stages import detached_task

@@ -13,9 +13,10 @@ from gimbal_nbv.diagnostics import blind_control, output_modes
 from gimbal_nbv.diagnostics.blind_control import OtherEyes, Played
 from gimbal_nbv.diagnostics.finding import Diagnosis, Verdict
 from gimbal_nbv.diagnostics.output_modes import Modes
+from gimbal_nbv.extractors import extractor_of
 from gimbal_nbv.features import FeatureCache
 from gimbal_nbv.model_settings import ModelSettings
-from gimbal_nbv.observing import ViewImages, extractor_of
+from gimbal_nbv.observing import ViewImages
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.policies import UNKNOWN_RAY, FarthestPolicy, OracleCoverage
 from gimbal_nbv.policies.learned import AttentionPolicy

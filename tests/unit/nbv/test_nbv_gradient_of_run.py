@@ -22,8 +22,8 @@ from gimbal_nbv.diagnostics.finding import Diagnosis, Verdict
 from gimbal_nbv.diagnostics.gradient_agreement import Agreement
 from gimbal_nbv.diagnostics.gradient_flow import Flow, flow_checks, read_flow
 from gimbal_nbv.diagnostics.prefixes import own_starts
+from gimbal_nbv.extractors import extractor_of
 from gimbal_nbv.model_settings import ModelSettings
-from gimbal_nbv.observing import extractor_of
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.protocol import SphereProtocol
 

@@ -29,7 +29,7 @@ from gimbal_nbv.completion_settings import SensitivitySettings
 from gimbal_nbv.config import NbvConfig, OracleSettings, StateSettings, ViewSettings
 from gimbal_nbv.diagnostics.bench import Bench
 from gimbal_nbv.diagnostics.oracle_test import measure
-from gimbal_nbv.observing import extractor_of, trained_network
+from gimbal_nbv.extractors import extractor_of, trained_network
 from gimbal_nbv.report.multiview import multiview_tables
 from gimbal_nbv.shapes import make_shape
 from gimbal_nbv.stages.multiview import MultiviewStage

@@ -8,8 +8,9 @@ import torch
 from nbv_multiview_toys import SETTINGS, Perfect, chosen, mug_images, tiny_model
 
 from gimbal_nbv.errors import PolicyError
+from gimbal_nbv.extractors import extractor_of, format_of
 from gimbal_nbv.multiview.settings import MultiviewSettings
-from gimbal_nbv.observing import ViewImages, extractor_of, format_of, token_rows
+from gimbal_nbv.observing import ViewImages, token_rows
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.reconstruction.fusion import DepthFusion
 from gimbal_nbv.reconstruction.multiview import MultiviewReconstruction, MultiviewSets

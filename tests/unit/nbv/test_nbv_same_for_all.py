@@ -16,8 +16,9 @@ from gimbal.experiment.stage import StageOutput
 from gimbal_nbv import policy_list, run_policy
 from gimbal_nbv.building import build_oracle, render_depth
 from gimbal_nbv.config import NbvConfig
+from gimbal_nbv.extractors import extractor_of
 from gimbal_nbv.features import FeatureCache
-from gimbal_nbv.observing import ViewImages, extractor_of, token_rows
+from gimbal_nbv.observing import ViewImages, token_rows
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.playing import play as playing
 from gimbal_nbv.playing.play import Play, play_policy

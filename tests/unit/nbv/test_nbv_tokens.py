@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from gimbal_nbv.errors import PolicyError
+from gimbal_nbv.extractors import extractor_of
 from gimbal_nbv.features import FeatureCache
-from gimbal_nbv.observing import ViewImages, extractor_of, geometry_of, token_rows
+from gimbal_nbv.observing import ViewImages, geometry_of, token_rows
 from gimbal_nbv.oracle import OracleMap
 from gimbal_nbv.states import States
 from gimbal_nbv.tokens.pointmap import (

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gimbal_nbv.learned import Learned, completion_of, multiview_of
+from gimbal_nbv.learned import completion_of, multiview_of
+from gimbal_nbv.learned_settings import Learned
 from gimbal_nbv.view_sensitivity import FusedDepth, SetReconstruction
 
 if TYPE_CHECKING:

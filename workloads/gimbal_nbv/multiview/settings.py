@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from gimbal.experiment.settings import Settings
 from gimbal.training.settings import PositiveInt, TrainSettings
-
-if TYPE_CHECKING:
-    from gimbal_vision.multiview.shape import ModelShape
 
 Width = Annotated[int, Field(ge=8, le=4096)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -86,21 +83,3 @@ class MultiviewSettings(Settings):
     def tokens_per_view(self) -> int:
         """Tokens P of a view, a square grid in row order."""
         return (self.image_size // self.patch) ** 2
-
-    @property
-    def shape(self) -> ModelShape:
-        """The network's shape."""
-        from gimbal_vision.multiview.shape import ModelShape
-
-        return ModelShape(
-            patch=self.patch,
-            encoder_dim=self.encoder_dim,
-            encoder_layers=self.encoder_layers,
-            encoder_heads=self.encoder_heads,
-            dim=self.dim,
-            layers=self.layers,
-            heads=self.heads,
-            taps=(self.layers // 3, 2 * self.layers // 3),
-            dense_dim=self.dense_dim,
-            geometric_dims=(self.encoder_dim,) * 3,
-        )

@@ -108,9 +108,9 @@ class MultiviewTask:
 
     def build(self) -> tuple[nn.Module, ParameterGroups]:
         """Make the network."""
-        from gimbal_vision.multiview.model import MultiViewModel
+        from gimbal_nbv.multiview.network import build_network
 
-        model = MultiViewModel(self._settings.shape)
+        model = build_network(self._settings)
         return model, [{"name": "multiview", "params": list(model.parameters())}]
 
     def source(self, split: str) -> ViewSets:

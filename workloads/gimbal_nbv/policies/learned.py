@@ -13,8 +13,8 @@ from gimbal_nbv.states import States
 if TYPE_CHECKING:
     from gimbal_nbv.attention.inputs import PolicyOutput
     from gimbal_nbv.attention.twins import AttentionTwins
+    from gimbal_nbv.extractors import TrainedNetwork
     from gimbal_nbv.model_settings import ModelSettings
-    from gimbal_nbv.observing import TrainedNetwork
     from gimbal_nbv.scorer import NbvModel
     from gimbal_nbv.tokens.extractor import FeatureExtractor
 
@@ -113,7 +113,7 @@ def trained_policies(
     Raises:
         StorageError: The checkpoint is damaged.
     """
-    from gimbal_nbv.observing import extractor_of
+    from gimbal_nbv.extractors import extractor_of
     from gimbal_nbv.stages.training import load_attention, load_scorer
 
     if settings.policy == "scorer":

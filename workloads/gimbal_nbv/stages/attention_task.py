@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gimbal_nbv.course import Course
+from gimbal_nbv.extractors import format_of
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 from gimbal_nbv.multiview.settings import MultiviewSettings
-from gimbal_nbv.observing import format_of
 from gimbal_nbv.stages.state_source import StateSource
 from gimbal_nbv.stages.twin_task import TwinTask, twin_groups
 

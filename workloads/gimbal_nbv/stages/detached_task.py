@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gimbal.experiment.stage import StageInputs
-from gimbal_nbv.learned import Learned, reconstruction_of
+from gimbal_nbv.learned import reconstruction_of
+from gimbal_nbv.learned_settings import Learned
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 from gimbal_nbv.stages.attention_task import AttentionTask
 from gimbal_nbv.stages.reading import DepthNoise, open_rows, read_images, read_oracle, row_of

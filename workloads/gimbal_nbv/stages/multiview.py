@@ -58,8 +58,8 @@ def load_multiview(folder: Path, settings: MultiviewSettings) -> MultiViewModel:
         StorageError: The checkpoint is damaged.
     """
     from gimbal.training.checkpoints import best, load
-    from gimbal_vision.multiview.model import MultiViewModel
+    from gimbal_nbv.multiview.network import build_network
 
-    model = MultiViewModel(settings.shape)
+    model = build_network(settings)
     model.load_state_dict(load(best(folder))["model"])
     return model.eval().requires_grad_(False)

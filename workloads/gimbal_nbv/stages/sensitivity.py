@@ -23,7 +23,8 @@ from gimbal.experiment.settings import Settings
 from gimbal.experiment.stage import Progress, StageInputs, TaskStage
 from gimbal_nbv.completion_settings import CompletionSettings, SensitivitySettings
 from gimbal_nbv.config import OracleSettings, ViewSettings
-from gimbal_nbv.learned import Learned, completion_of, multiview_of
+from gimbal_nbv.learned import completion_of, multiview_of
+from gimbal_nbv.learned_settings import Learned
 from gimbal_nbv.multiview.settings import MultiviewSettings
 from gimbal_nbv.stages.completion import training_rows
 from gimbal_nbv.stages.reading import (

@@ -85,7 +85,7 @@ class StatesStage(DataStage):
             yield Column("features", "float32", (M, SIGHTED_FEATURES))
             yield Column("blind", "float32", (M, ANGLE_FEATURES), description="angles only")
         if self.extractor is not None:
-            from gimbal_nbv.observing import format_of
+            from gimbal_nbv.extractors import format_of
 
             tokens = format_of(self.extractor, self.multiview)
             shape = (longest, tokens.tokens_per_view(self.views.image_size), tokens.dim)
@@ -138,7 +138,7 @@ class StatesStage(DataStage):
     def _extractor(self, inputs: StageInputs) -> FeatureExtractor | None:
         if self.extractor is None:
             return None
-        from gimbal_nbv.observing import extractor_of, trained_network
+        from gimbal_nbv.extractors import extractor_of, trained_network
 
         return extractor_of(self.extractor, trained_network(self.extractor, self.multiview, inputs))
 

@@ -13,7 +13,7 @@ from gimbal.training.stage import TrainStage
 from gimbal_nbv.completion_settings import CompletionSettings
 from gimbal_nbv.config import OracleSettings, ViewSettings
 from gimbal_nbv.course import Course
-from gimbal_nbv.learned import Learned
+from gimbal_nbv.learned_settings import Learned
 from gimbal_nbv.model_settings import ModelSettings, ObjectiveSettings
 from gimbal_nbv.multiview.settings import MultiviewSettings
 from gimbal_nbv.stages.reading import DepthNoise, open_rows, protocol_of
