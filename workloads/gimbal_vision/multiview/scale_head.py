@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ class ScaleHead(nn.Module):
 
     def start_at(self, metres: float) -> None:
         """Say about so many metres per unit until training knows better."""
-        last = self.layers[-1]
+        last = cast("nn.Linear", self.layers[-1])
         with torch.no_grad():
             last.bias.fill_(math.log(metres))
 
