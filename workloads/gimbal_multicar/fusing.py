@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from gimbal_multicar.caching import cache_folder
-from gimbal_multicar.config import DataSettings, PanoramaSettings
+from gimbal_multicar.data_settings import DataSettings, PanoramaSettings
 from gimbal_multicar.errors import DatasetError
 from gimbal_multicar.opv2v.model import CarFrame, CarFrameId
 from gimbal_multicar.rows import RowSource

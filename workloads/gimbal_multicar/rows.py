@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gimbal.data.schema import BlockSchema, Column
-from gimbal_multicar.config import PanoramaSettings
+from gimbal_multicar.data_settings import PanoramaSettings
 from gimbal_multicar.opv2v.model import CarFrame
 from gimbal_vision.cameras import describe
 from gimbal_vision.panoramas.model import PanoramaImage

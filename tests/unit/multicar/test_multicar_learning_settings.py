@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gimbal.errors import ConfigError
+from gimbal.experiment.code_closure import code_hashes
 from gimbal.experiment.loading import default_settings, load_experiment
 from gimbal.experiment.stage import Stage
 from gimbal.pipeline.plan import make_plan
@@ -80,3 +81,10 @@ def test_a_config_that_trains_has_its_stages_in_order(name: str) -> None:
     assert [stage.name for stage in workload.stages(settings)][:3] == [
         "panoramas", "survey", "train",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", ["panoramas", "surveying"])
+def test_an_edit_of_the_model_has_no_panorama_made_anew(stage: str) -> None:
+    """The fingerprint covers the code a stage reaches; rendering hundreds of streets takes long."""
+    reached = code_hashes(f"gimbal_multicar.stages.{stage}")
+    assert not [name for name in reached if "/learning/" in name or "/multiview/" in name]

@@ -18,7 +18,7 @@ import numpy as np
 from gimbal_multicar.checking.finding import Finding, Status, ok, shortened
 from gimbal_multicar.checking.samples import CarSample
 from gimbal_multicar.checking.signatures import name_cause
-from gimbal_multicar.config import DataSettings
+from gimbal_multicar.data_settings import DataSettings
 from gimbal_multicar.fusing import panorama_camera
 from gimbal_vision.cameras import Panorama
 from gimbal_vision.panoramas.coverage import expected_coverage

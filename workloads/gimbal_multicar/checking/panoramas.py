@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gimbal_multicar.checking.samples import CarSample, Floats
-from gimbal_multicar.config import DataSettings
+from gimbal_multicar.data_settings import DataSettings
 from gimbal_multicar.fusing import fuse_images, steady
 from gimbal_multicar.opv2v.own_cloud import cloud_in_car
 from gimbal_vision.panoramas.legacy import legacy_crop_depth

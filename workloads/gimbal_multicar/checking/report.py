@@ -15,7 +15,7 @@ from gimbal_multicar.checking.judging import split_plan
 from gimbal_multicar.checking.loader import samples_for
 from gimbal_multicar.checking.measures import SplitMeasures
 from gimbal_multicar.checking.runner import Checked
-from gimbal_multicar.config import LoaderSettings
+from gimbal_multicar.data_settings import LoaderSettings
 
 
 def report_of(checked: Checked) -> dict[str, Any]:

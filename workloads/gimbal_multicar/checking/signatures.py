@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from gimbal_multicar.config import PanoramaSettings
+from gimbal_multicar.data_settings import PanoramaSettings
 from gimbal_multicar.fusing import panorama_camera
 from gimbal_vision.panoramas.coverage import expected_coverage
 from gimbal_vision.panoramas.legacy import legacy_crop_rig

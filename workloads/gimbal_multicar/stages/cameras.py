@@ -18,7 +18,7 @@ from gimbal.data.schema import BlockSchema
 from gimbal.data.stage import Item, seed_of_item
 from gimbal.errors import ConfigError
 from gimbal_multicar.camera_rows import camera_row, camera_schema, pictured_rig
-from gimbal_multicar.config import DataSettings, PanoramaSettings
+from gimbal_multicar.data_settings import DataSettings, PanoramaSettings
 from gimbal_multicar.learning.settings import CameraViewSettings
 from gimbal_multicar.opv2v.model import CarFrameId
 from gimbal_multicar.rows import RowSource

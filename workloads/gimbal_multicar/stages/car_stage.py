@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gimbal.data.stage import BadItem, DataStage, Item
 from gimbal.experiment.stage import StageInputs
-from gimbal_multicar.config import DataSettings, SyntheticSettings
+from gimbal_multicar.data_settings import DataSettings, SyntheticSettings
 from gimbal_multicar.errors import DatasetError
 from gimbal_multicar.fusing import open_dataset
 from gimbal_multicar.opv2v.model import CarFrameId

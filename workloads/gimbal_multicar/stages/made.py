@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gimbal.data.stage import Item
-from gimbal_multicar.config import DataSettings, SyntheticSettings
+from gimbal_multicar.data_settings import DataSettings, SyntheticSettings
 from gimbal_multicar.fusing import panorama_camera
 from gimbal_multicar.rows import RowSource, panorama_row
 from gimbal_vision.panoramas.exposure import panorama_jitter

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gimbal.data.schema import BlockSchema
 from gimbal.data.stage import Item
 from gimbal.errors import ConfigError
-from gimbal_multicar.config import DataSettings
+from gimbal_multicar.data_settings import DataSettings
 from gimbal_multicar.fusing import fuse
 from gimbal_multicar.opv2v.model import CarFrameId
 from gimbal_multicar.rows import panorama_row, panorama_schema

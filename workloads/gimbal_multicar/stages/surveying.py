@@ -11,7 +11,7 @@ import numpy as np
 
 from gimbal.experiment.files import atomic_write_json
 from gimbal.experiment.stage import Gate, Progress, StageInputs, TaskStage
-from gimbal_multicar.config import LoaderSettings
+from gimbal_multicar.data_settings import LoaderSettings
 
 SURVEY_FILE = "survey.json"
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from gimbal_multicar.config import SyntheticSettings
+from gimbal_multicar.data_settings import SyntheticSettings
 from gimbal_multicar.errors import SynthesisError
 from gimbal_multicar.opv2v.axes import x_to_world
 from gimbal_multicar.synthesis.bodies import PASSENGER_KINDS, draw_body

@@ -22,7 +22,7 @@ from gimbal.experiment.files import (
     read_json,
     storage_errors,
 )
-from gimbal_multicar.config import SyntheticSettings
+from gimbal_multicar.data_settings import SyntheticSettings
 from gimbal_multicar.errors import SynthesisError
 from gimbal_multicar.opv2v.nominal import nominal_opv2v_rig
 from gimbal_multicar.synthesis.scenario import GENERATOR_VERSION, Scenario, scenario
