@@ -1,0 +1,111 @@
+"""Asks a trained pair about held-out samples, a few at a time, and keeps numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gimbal.experiment.stage import Progress
+from gimbal_multicar.judging.contract import FrameId
+from gimbal_multicar.judging.measuring import measure, pose_numbers
+from gimbal_multicar.judging.points import Thinning
+from gimbal_multicar.judging.pose_evaluation import PoseSet
+from gimbal_multicar.judging.ranges import range_errors
+from gimbal_multicar.judging.rows import CarFacts
+from gimbal_multicar.judging.samples import JudgedSample
+from gimbal_multicar.learning.judged import input_use, judged_samples
+from gimbal_multicar.learning.model import CoopTwins
+from gimbal_multicar.learning.predicting import answers, in_chunks, predict
+from gimbal_multicar.learning.samples import CoopSource
+from gimbal_multicar.learning.settings import PriorSettings
+
+PRIORS = "pose_priors"
+"""Name of the judgement at which the model is told its noisy priors of poses."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HeldOut:
+    """What is asked about what.
+
+    Attributes:
+        twins: Both networks, on their device.
+        source: Held-out samples.
+        facts: Boxes and coverage of their cars.
+        at_once: Samples of one forward pass; None: a few.
+    """
+
+    twins: CoopTwins
+    source: CoopSource
+    facts: CarFacts
+    at_once: int | None = None
+
+    def samples(self, told: str | None = None) -> Iterator[JudgedSample]:
+        """Yield every sample as it is judged.
+
+        Args:
+            told: What the model is told besides images, of `judged.TOLD` or `PRIORS`; None:
+                nothing.
+        """
+        for indices in in_chunks(len(self.source), self.at_once):
+            yield from self.ask(indices, told)
+
+    def ask(self, indices: Any, told: str | None = None) -> list[JudgedSample]:
+        """Return some samples as they are judged; see `samples`."""
+        moments = [self.source.moments[int(index)] for index in indices]
+        with _priors_off(self.twins, off=told != PRIORS):
+            found = answers(self.twins, self.source, indices)
+            if told is not None and told != PRIORS:
+                use = input_use(told, found.batch["present"])
+                found = replace(found, said=predict(self.twins, found.batch, use))
+        boxes = [self.facts.boxes(moment) for moment in moments]
+        return judged_samples(found, [FrameId.of(moment) for moment in moments], boxes)
+
+
+def measured(
+    held_out: HeldOut, thinning: Thinning, progress: Progress
+) -> tuple[list[dict[str, Any]], list[PoseSet]]:
+    """Return the numbers and the poses of every sample, told images alone."""
+    records, sets = [], []
+    for done, sample in enumerate(held_out.samples(), start=1):
+        records.append(measure(sample, thinning))
+        sets.append(
+            PoseSet(
+                frame=sample.frame,
+                true=sample.truth.main_from_car,
+                predicted=sample.prediction.main_from_car,
+                blind=sample.blind,
+            )
+        )
+        progress(done, len(held_out.source), "samples")
+    return records, sets
+
+
+def told_numbers(held_out: HeldOut, told: str) -> Mapping[str, float | None]:
+    """Return the means of poses and ranges when the model is told more than images."""
+    trans: list[float] = []
+    rot: list[float] = []
+    depth: list[float] = []
+    for sample in held_out.samples(told):
+        truth, said = sample.truth, sample.prediction
+        errors = pose_numbers(said.main_from_car, truth.main_from_car)
+        trans += errors["trans_m"]
+        rot += errors["rot_deg"]
+        found = range_errors(said.range_m, truth.range_m, truth.valid, truth.solid_angle)
+        depth += [] if found["absrel"] is None else [found["absrel"]]
+    columns = {"pose_trans_m": trans, "pose_rot_deg": rot, "depth_rel": depth}
+    return {name: float(np.mean(v)) if v else None for name, v in columns.items()}
+
+
+@contextmanager
+def _priors_off(twins: CoopTwins, *, off: bool) -> Iterator[None]:
+    """Tell the model nothing of where cars are while this is open."""
+    priors = twins.priors
+    twins.priors = PriorSettings() if off else priors
+    try:
+        yield
+    finally:
+        twins.priors = priors
