@@ -151,7 +151,7 @@ def test_the_blind_twin_sees_nothing_and_the_model_is_told_nothing(
     assert torch.equal(predict(twins, moved).pts3d, clear.said.pts3d), "a pose or range leaked"
     present = torch.ones(1, 4, dtype=torch.bool)
     partners = twins.blind(present).cam_trans[0, 1:]
-    assert torch.equal(partners, partners[:1].expand_as(partners)), "it knows more than a number"
+    torch.testing.assert_close(partners, partners[:1].expand_as(partners), rtol=0, atol=1e-6)
 
 
 def test_geometry_can_be_told_in_training_and_every_parameter_learns(held_out: CoopSource) -> None:
