@@ -45,6 +45,9 @@ def test_a_run_makes_panoramas_and_its_rows_can_be_looked_at(
     assert trained["data"]["train_samples"] == 4 and trained["data"]["val_samples"] == 2
     assert {"pose_trans_m", "pose_rot_deg", "depth_rel", "blind_m", "loss"} <= trained["val"].keys()
     assert all(math.isfinite(value) for value in trained["val"].values())
+    judged = run["metrics"]["evaluate"]
+    assert {"pose_trans_m", "pose_rot_deg", "baseline_mean_pose_m", "blind_m", "depth_rel",
+            "coverage"} <= judged.keys()  # fmt: skip
     assert (Path(run["run_dir"]) / "report.html").stat().st_size > 1_000_000
     asked = ("preview", "--run", run["run_dir"], "--split", "test", "--index", "1")
     looked = gimbal(tmp_path, address, "multicar", *asked, "--out", str(tmp_path / "look"))

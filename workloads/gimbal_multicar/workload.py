@@ -9,6 +9,7 @@ from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
 from gimbal_multicar.config import DataSettings, MulticarConfig
 from gimbal_multicar.stages.cameras import cameras_stage
+from gimbal_multicar.stages.evaluating import evaluating_stage
 from gimbal_multicar.stages.panoramas import panoramas_stage
 from gimbal_multicar.stages.reporting import ReportStage
 from gimbal_multicar.stages.surveying import SurveyStage
@@ -54,10 +55,10 @@ def picture_stages(config: MulticarConfig) -> tuple[Stage, ...]:
 
 
 def training_stages(config: MulticarConfig) -> tuple[Stage, ...]:
-    """Return the stages of a training, if there is one."""
+    """Return the stages of a training and its judgement, if there is one."""
     if config.train is None:
         return ()
-    return (training_stage(config, config.train),)
+    return (training_stage(config, config.train), evaluating_stage(config))
 
 
 def _margin(config: MulticarConfig) -> float:
