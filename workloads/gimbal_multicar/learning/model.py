@@ -10,13 +10,15 @@ from torch import nn
 from gimbal_multicar.learning.blind import BlindPoses, BlindTwin
 from gimbal_multicar.learning.drawing import probabilities_of
 from gimbal_multicar.learning.fitting import shape_of
-from gimbal_multicar.learning.settings import ModelSettings, SampleSettings
+from gimbal_multicar.learning.settings import ModelSettings, PriorSettings, SampleSettings
 from gimbal_vision.multiview.checkpointing import Checkpointing
 from gimbal_vision.multiview.model import MultiViewModel
+from gimbal_vision.multiview.pose_prior import PosePriorCorrection
 from gimbal_vision.multiview.shape import ModelShape
 from gimbal_vision.multiview.views import InputUse, Predictions, Views
 
 HEADS = ("pose_head", "dense_head", "scale_head")
+POSE_ENCODERS = ("quaternion.", "translation.", "translation_scale.")
 BLIND_LR = 1e-3
 
 
@@ -26,16 +28,28 @@ class CoopTwins(nn.Module):
     Args:
         model: Sees.
         blind: Knows how many cars there are.
+        priors: What the model is told of where cars are; see `priors.with_agent_priors`.
     """
 
-    def __init__(self, model: MultiViewModel, blind: BlindTwin) -> None:
+    def __init__(
+        self, model: MultiViewModel, blind: BlindTwin, priors: PriorSettings | None = None
+    ) -> None:
         super().__init__()
         self.model = model
         self.blind = blind
+        self.priors = priors or PriorSettings()
+        self.prior = PosePriorCorrection() if self.priors.use_agent_pose_prior else None
+
+    def seen(self, views: Views, use: InputUse | None = None) -> Predictions:
+        """Return what the model says; told poses are corrected first, where there is a prior."""
+        if self.prior is not None and use is not None:
+            views = self.prior(views)
+        said: Predictions = self.model(views, use)
+        return said
 
     def forward(self, views: Views, use: InputUse | None = None) -> tuple[Predictions, BlindPoses]:
         """Return both answers; the twin reads nothing but `views.present` and its shape."""
-        said: Predictions = self.model(views, use)
+        said = self.seen(views, use)
         present = views.present
         if present is None:
             present = views.img.new_ones(views.img.shape[:2]).bool()
@@ -59,7 +73,7 @@ def build_model(settings: ModelSettings, samples: SampleSettings) -> CoopTwins:
             heads=settings.checkpoint_heads,
         ),
     )
-    twins = CoopTwins(model, BlindTwin())
+    twins = CoopTwins(model, BlindTwin(), settings.priors)
     for parameter in _frozen(twins, settings):
         parameter.requires_grad_(False)
     return twins
@@ -87,8 +101,9 @@ def _frozen(twins: CoopTwins, settings: ModelSettings) -> Iterator[nn.Parameter]
             if name.partition(".")[0] not in HEADS:
                 yield parameter
     if probabilities_of(settings.given) is None:
+        told = ("norm.", *POSE_ENCODERS * settings.priors.use_agent_pose_prior)
         for name, parameter in twins.model.geometry.named_parameters():
-            if not name.startswith("norm."):
+            if not name.startswith(told):
                 yield parameter
 
 
@@ -108,7 +123,8 @@ def parameter_groups(
     """
     encoder = {id(p) for p in twins.model.image_encoder.parameters()}
     parts: dict[tuple[str, bool], list[nn.Parameter]] = {}
-    for parameter in twins.model.parameters():
+    prior = () if twins.prior is None else twins.prior.parameters()
+    for parameter in (*twins.model.parameters(), *prior):
         if parameter.requires_grad:
             part = "encoder" if id(parameter) in encoder else "model"
             decays = parameter.ndim > 1 or weight_decay == 0.0

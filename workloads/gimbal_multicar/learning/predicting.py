@@ -1,6 +1,7 @@
 """What a trained pair says of a batch: the one function behind validation, judging and pictures.
 
-Images only: nothing a car could not photograph is told, whatever the training told.
+Images only: nothing a car could not photograph is told, whatever the training told, unless the
+model has priors of where cars are (`model.priors`): then their noise is the same each time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from gimbal_multicar.learning.batch import as_tensors, truth_of, views_of
 from gimbal_multicar.learning.blind import BlindPoses
 from gimbal_multicar.learning.model import CoopTwins
+from gimbal_multicar.learning.priors import with_agent_priors
 from gimbal_vision.multiview.views import InputUse, Predictions, Truth
 
 SAMPLES_AT_ONCE = 8
@@ -50,11 +52,11 @@ def predict(twins: CoopTwins, batch: Mapping[str, Any], use: InputUse | None = N
     Args:
         twins: Both networks, on the batch's device.
         batch: See `batch`; tensors.
-        use: What the model is told besides images; None: nothing.
+        use: What the model is told besides images; None: nothing but the priors it has.
     """
     with torch.no_grad():
-        said: Predictions = twins.model(views_of(batch, dtype_of(twins)), use)
-    return said
+        views = views_of(batch, dtype_of(twins))
+        return twins.seen(*with_agent_priors(views, use, batch, twins.priors))
 
 
 def answers(twins: CoopTwins, source: Source, indices: Any) -> Answers:

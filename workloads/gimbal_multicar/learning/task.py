@@ -22,6 +22,7 @@ from gimbal_multicar.learning.drawing import Draws, probabilities_of
 from gimbal_multicar.learning.losses import loss_of
 from gimbal_multicar.learning.model import CoopTwins, build_model, parameter_groups
 from gimbal_multicar.learning.predicting import Answers, answers, dtype_of, in_chunks, one_of
+from gimbal_multicar.learning.priors import with_agent_priors
 from gimbal_multicar.learning.samples import CoopSource
 from gimbal_multicar.learning.settings import LossSettings, ModelSettings, SampleSettings
 
@@ -118,7 +119,15 @@ class CoopTask:
         dtype = dtype_of(module)
         shown = self._draws.shown(batch, step)
         turned = self._draws.turned(shown, step)
-        said, blind = module(views_of(turned, dtype), self._draws.told(shown, step))
+        views, use = with_agent_priors(
+            views_of(turned, dtype),
+            self._draws.told(shown, step),
+            turned,
+            self._plan.model.priors,
+            seed=self._plan.seed,
+            step=step,
+        )
+        said, blind = module(views, use)
         stands = truth_of(shown, dtype)
         return self._terms(said, stands if turned is shown else truth_of(turned, dtype)) | (
             self._blind_terms(blind, stands)
