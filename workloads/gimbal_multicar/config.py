@@ -15,7 +15,7 @@ from gimbal_multicar.data_settings import (
     PanoramaSettings,
     SyntheticSettings,
 )
-from gimbal_multicar.learning.fitting import problems, shape_of, size_problem
+from gimbal_multicar.learning.fitting import problems, shape_of, size_problem, told_problems
 from gimbal_multicar.learning.settings import (
     JudgeSettings,
     LossSettings,
@@ -55,6 +55,7 @@ class MulticarConfig(ExperimentSettings):
     def _training_problems(self) -> Iterator[str]:
         """Yield what is wrong with settings that only a training reads."""
         yield from problems(self.samples, self.model, self.loss)
+        yield from told_problems(self.evaluate, self.model.given)
         patch = shape_of(self.model).patch
         panorama, picture = self.data.panorama, self.samples.camera_view
         views = self.samples.views

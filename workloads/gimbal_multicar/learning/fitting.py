@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from gimbal_multicar.learning.settings import (
     GivenSettings,
+    JudgeSettings,
     LossSettings,
     ModelSettings,
     PriorSettings,
@@ -115,6 +116,16 @@ def _given_problems(given: GivenSettings) -> Iterator[str]:
     if given.preset == "images_only" and not told:
         where = "model.given.preset: images_only without overall_prob and dropout_prob"
         yield from _idle(given, "model.given", names, where)
+
+
+def told_problems(judge: JudgeSettings, given: GivenSettings) -> Iterator[str]:
+    """Yield why a judgement cannot tell the model what it was never told in training."""
+    if judge.told and given.preset == "images_only" and not given.overall_prob:
+        yield (
+            f"evaluate.told names {', '.join(judge.told)}, which model.given.preset: images_only "
+            "never tells in training: leave evaluate.told out, or choose another preset, such as "
+            "aug_training"
+        )
 
 
 def _prior_problems(priors: PriorSettings, samples: SampleSettings) -> Iterator[str]:

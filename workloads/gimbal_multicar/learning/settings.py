@@ -138,6 +138,8 @@ class JudgeSettings(Settings):
     split: Literal["validate", "test", "test_culvercity"] = "test"
     bootstrap: Positive = 2000
     """Draws of scenarios for each interval."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """`cuda` takes one card while samples are judged: worth it from size v1 on."""
     cloud_points: Positive = 50_000
     """Points of a sample's clouds that are compared, drawn where there are more."""
     told: tuple[Literal["rays", "depth", "pose", "all"], ...] = ()

@@ -70,8 +70,6 @@ class EvaluateStage(TaskStage):
 
     def held_out(self, inputs: StageInputs) -> HeldOut:
         """Open the samples and load the best checkpoint."""
-        import torch
-
         from gimbal.data.reading import BlockReader
         from gimbal.training.checkpoints import best
         from gimbal_multicar.judging.rows import CarFacts
@@ -83,7 +81,7 @@ class EvaluateStage(TaskStage):
         twins = load_twins(best(folders["train"]), self.model, self.samples)
         limit = {"max_views_per_worker": self.max_views_per_worker}
         return HeldOut(
-            twins=twins.to("cuda" if torch.cuda.is_available() else "cpu"),
+            twins=twins.to(self.settings.device),
             source=open_source(folders, self.settings.split, self.samples, training=False),
             facts=CarFacts(BlockReader(folders["panoramas"])),
             at_once=samples_at_once(self.samples.model_copy(update=limit)),
@@ -176,6 +174,7 @@ def evaluating_stage(config: MulticarConfig) -> EvaluateStage:
         settings=config.evaluate,
         seed=config.seed,
         gates=gates_of(require_better=config.evaluate.require_better),
+        num_gpus=1.0 if config.evaluate.device == "cuda" else 0.0,
         samples=config.samples.model_copy(update={"max_views_per_worker": None}),
         model=config.model,
         max_views_per_worker=config.samples.max_views_per_worker,
