@@ -13,7 +13,7 @@ import numpy as np
 
 from gimbal_multicar.clouds.gathering import gather_stage
 from gimbal_multicar.clouds.moment import Car, Gathered, Origin, Prediction
-from gimbal_multicar.clouds.predicted import truth_of_cars, with_prediction
+from gimbal_multicar.clouds.predicted import boxes_of, with_prediction
 from gimbal_multicar.inferring.trained import (
     Trained,
     answer_about,
@@ -21,8 +21,6 @@ from gimbal_multicar.inferring.trained import (
     open_trained,
     trained_config,
 )
-from gimbal_multicar.judging.contract import FrameId
-from gimbal_multicar.judging.samples import JudgedSample
 from gimbal_multicar.learning.samples import CoopSource, rule_of
 from gimbal_multicar.previewing.looking import multicar_run, panoramas_folder, run_record
 from gimbal_multicar.row_reading import rig_of
@@ -96,13 +94,9 @@ def prediction_about(
     """
     poses = np.stack([car.true_main_from_car for car in gathered.cars])
     constant = None if panoramas is None else constant_poses(panoramas, trained.config, poses)
-    truth = truth_of_cars(gathered.cars)
+    boxes = [boxes_of(car) for car in gathered.cars]
     return Prediction(
-        sample=JudgedSample(
-            frame=FrameId.of(gathered.moment),
-            truth=truth,
-            prediction=answer_about(trained, source, gathered.index),
-        ),
+        sample=answer_about(trained, source, gathered.index, boxes),
         checkpoint=trained.record,
         mean_pose=constant,
         expected_coverage=float(np.mean([_promised(car) for car in gathered.cars])),

@@ -63,11 +63,12 @@ def truth_of_cars(cars: Sequence[Car]) -> SampleTruth:
         non_ambiguous=np.stack([car.view["non_ambiguous_mask"] for car in cars]),
         rays=cars[0].view["ray_directions_cam"],
         solid_angle=camera.solid_angle().astype(np.float32),
-        boxes_car=tuple(_boxes(car) for car in cars),
+        boxes_car=tuple(boxes_of(car) for car in cars),
     )
 
 
-def _boxes(car: Car) -> dict[str, Any]:
+def boxes_of(car: Car) -> dict[str, Any]:
+    """Return corners [8, 3] by vehicle, as a car reports them in its own frame."""
     names = car.row["box_ids"].split(",") if car.row["box_ids"] else []
     return dict(zip(names, np.asarray(car.row["boxes_car"]), strict=True))
 

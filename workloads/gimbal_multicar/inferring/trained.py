@@ -6,6 +6,7 @@ end. Answers come from `learning.predicting`, as those of validation and evaluat
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,17 @@ from gimbal.errors import ConfigError
 from gimbal.experiment.loading import load_experiment
 from gimbal.experiment.run_folder import RunFolder
 from gimbal_multicar.config import MulticarConfig
-from gimbal_multicar.judging.samples import SamplePrediction
+from gimbal_multicar.judging.contract import FrameId
+from gimbal_multicar.judging.samples import JudgedSample
+from gimbal_multicar.learning.settings import PriorSettings
 
 if TYPE_CHECKING:
     from gimbal.training.checkpoints import Checkpoint
     from gimbal_multicar.learning.model import CoopTwins
-    from gimbal_multicar.learning.predicting import Answers
     from gimbal_multicar.learning.samples import CoopSource
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
+Boxes = Mapping[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,7 +59,7 @@ class Trained:
 
 
 def open_trained(run: RunFolder, checkpoint: str = "best") -> Trained:
-    """Load the trained model of a run.
+    """Load the trained model of a run; it is told images alone, as where it is judged.
 
     Args:
         run: The run.
@@ -71,6 +74,7 @@ def open_trained(run: RunFolder, checkpoint: str = "best") -> Trained:
     from gimbal_multicar.learning.loading import load_twins
 
     twins = load_twins(found.path, config.model, config.samples)
+    twins.priors = PriorSettings()
     return Trained(run=run, config=config, checkpoint=found, twins=twins)
 
 
@@ -133,36 +137,23 @@ def checkpoint_of(run: RunFolder, wanted: str) -> Checkpoint:
     )
 
 
-def answer_about(trained: Trained, source: CoopSource, index: int) -> SamplePrediction:
-    """Return what the model says of one sample."""
+def answer_about(
+    trained: Trained, source: CoopSource, index: int, cars: Sequence[Boxes]
+) -> JudgedSample:
+    """Return what the model says of one sample beside the truth, as an evaluation judges it.
+
+    Args:
+        trained: The model.
+        source: Samples.
+        index: Which of them.
+        cars: Each car's boxes in its own frame, main car first.
+    """
+    from gimbal_multicar.learning.judged import judged_samples
     from gimbal_multicar.learning.predicting import answers
 
-    return prediction_of(answers(trained.twins, source, [index]))
-
-
-def prediction_of(found: Answers, sample: int = 0) -> SamplePrediction:
-    """Return one sample's predictions as arrays, without padding."""
-    from gimbal_multicar.learning.car_poses import main_from_cars, main_from_views
-
-    said, there = found.said, found.batch["present"][sample]
-    views = main_from_views(said.cam_quats, said.cam_trans, found.batch)
-    cars, cars_there = main_from_cars(views, found.batch)
-
-    def array(values: Any, kept: Any) -> Any:
-        return values[sample][kept].double().cpu().numpy()
-
-    def single(values: Any) -> Any:
-        return values[sample][there].float().cpu().numpy()
-
-    return SamplePrediction(
-        main_from_car=array(cars, cars_there[sample]),
-        main_from_view=array(views, there),
-        points_view=single(said.pts3d_cam),
-        range_m=single(said.depth_along_ray)[..., 0],
-        rays=single(said.ray_directions),
-        mask_logits=single(said.non_ambiguous_mask_logits),
-        scale=float(said.metric_scaling_factor[sample]),
-    )
+    found = answers(trained.twins, source, [index])
+    (sample,) = judged_samples(found, [FrameId.of(source.moments[index])], [cars])
+    return sample
 
 
 def panoramas_of(run: RunFolder) -> Path | None:
@@ -179,17 +170,13 @@ def constant_poses(panoramas: Path, config: MulticarConfig, poses: Doubles) -> D
         config: Which cars make a sample.
         poses: [N, 4, 4] true poses in the main car's frame; only their number and order are read.
     """
-    from gimbal_multicar.cooperation import CoopPanoramas
-    from gimbal_multicar.cooperation.views import main_from_cars
+    from gimbal.data.reading import BlockReader
     from gimbal_multicar.judging.baselines import fit_baselines, partners_of
+    from gimbal_multicar.judging.rows import training_partners
     from gimbal_multicar.learning.samples import rule_of
 
-    data = CoopPanoramas(panoramas, "train", rule_of(config.samples, training=False))
-    world = np.asarray(data.reader.column("world_from_car"), np.float64)
-    train = [
-        main_from_cars([{"world_from_car": world[row]} for row in m.rows]) for m in data.moments
-    ]
-    fitted = fit_baselines(partners_of(train, [moment.scenario for moment in data.moments]))
+    rule = rule_of(config.samples, training=False)
+    fitted = fit_baselines(training_partners(BlockReader(panoramas), rule))
     if fitted is None:
         return None
     guess = fitted.fitted[fitted.best].predict(partners_of([poses], [""]))
