@@ -24,7 +24,7 @@ DATA = DataSettings(
     synthetic=SyntheticSettings(scenarios=4, agents=4, frames=1),
 )
 SAMPLES = SampleSettings(max_cars=4, max_distance_m=25.0)
-TRAIN = TrainSettings(steps=4, global_batch=4, lr=1e-3, warmup_steps=1)
+TRAIN = TrainSettings(steps=3, global_batch=4, lr=1e-3)
 
 
 @functools.cache
