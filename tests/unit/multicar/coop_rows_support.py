@@ -28,9 +28,15 @@ TRAIN = TrainSettings(steps=3, global_batch=4, lr=1e-3)
 
 
 @functools.cache
+def _kept() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that is deleted when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="coop-rows-")
+
+
+@functools.cache
 def panoramas() -> Path:
     """Return a finished stage: two scenarios to train on, one to validate, one to test."""
-    folder = Path(tempfile.mkdtemp(prefix="coop-rows-"))
+    folder = Path(_kept().name)
     write_stage(panoramas_stage(DATA, seed=0), {}, folder, execute=run_here)
     return folder
 
