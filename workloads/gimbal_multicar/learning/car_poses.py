@@ -2,8 +2,11 @@
 
 With panoramas a view is a car. With a car's own pictures each says where its car is, through the
 rig, and the car's pose is the mean of what its pictures say: translations averaged, rotations by
-the chordal mean (Hartley, Trumpf, Dai, Li, "Rotation averaging", IJCV 2013, 5.3). Measured against
-trusting the front picture alone, see docs/multicar.md.
+the chordal mean (Hartley, Trumpf, Dai, Li, "Rotation averaging", IJCV 2013, 5.3).
+
+Drawn errors of 2 m an axis and 5 degrees: where pictures err on their own, the mean is 1.62 m off
+and the front picture alone 3.19 m; where all of a car's err alike, 3.17 and 3.19. A single picture
+that is ten times worse than the others spoils the mean (2.43 against .96 m).
 """
 
 from __future__ import annotations
