@@ -19,16 +19,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-HEADINGS = 60
-"""Headings that are tried: 6 degrees apart."""
-CELLS = 56
+HEADINGS = 48
+"""Headings that are tried: 7.5 degrees apart."""
+CELLS = 40
 """Cells along x and z; the translation tried at most is half of them, `CELL` units each."""
-CELL = 0.2
+CELL = 0.25
 """Side of a cell, in units of the points' mean distance."""
 ROUNDS = 8
 """Reweighted alignments."""
-AT_ONCE = 64
-"""Pairs of cameras whose votes are held in memory together, .75 MB each."""
+AT_ONCE = 128
+"""Pairs of cameras whose votes are held in memory together, .3 MB each."""
 NEAR = 0.06
 FAR_SHARE = 0.1
 """A residual of NEAR units and FAR_SHARE of the points' distances leaves a quarter of a pair's
