@@ -269,3 +269,28 @@ def test_presets_are_the_published_ones():
     }  # fmt: skip
     assert PRESETS["v1_1"].pairwise
     assert not PRESETS["overall"].pairwise
+
+
+def test_the_gradient_of_normals_that_is_written_out_is_autograds():
+    truth = random_truth((1, 1, 6, 7), seed=2)
+    truth = replace(truth, valid_mask=torch.ones_like(truth.valid_mask), solid_angle=None)
+    g = torch.Generator().manual_seed(0)
+    points, noise = torch.randn(2, 6, 7, 3, dtype=torch.float64, generator=g)
+    true = points + 0.3 * noise
+    points.requires_grad_()
+    loss = MultiViewLoss(LossWeights())
+    said = replace(perfect(truth), pts3d_cam=points[None, None])
+    found = loss(said, replace(truth, pts3d_cam=true[None, None]))["normals"][0]
+
+    def corners(p):
+        quad = [p[:-1, :-1], p[:-1, 1:], p[1:, 1:], p[1:, :-1]]
+        sides = [quad[(k + 1) % 4] - quad[k] for k in range(4)]
+        return torch.stack([torch.linalg.cross(sides[k - 1], sides[k]) for k in range(4)])
+
+    cosine = torch.nn.functional.cosine_similarity(corners(points), corners(true), dim=-1)
+    angle = cosine.clamp(0.0, math.cos(math.radians(1.0))).acos()
+    beta = math.radians(3.0)
+    plain = torch.where(angle < beta, angle**2 / (2 * beta), angle - beta / 2).sum() / 7
+    (one,), (other,) = (torch.autograd.grad(total, points) for total in (found, plain))
+    assert one.abs().max() > 0.1
+    torch.testing.assert_close(one, other)
