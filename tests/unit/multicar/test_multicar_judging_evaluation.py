@@ -87,6 +87,7 @@ def test_the_best_variant_has_the_least_error_across_training_scenarios() -> Non
     fitted = fit_baselines(train_partners(np.random.default_rng(2)))
     assert fitted is not None and fitted.across_scenarios
     assert fitted.train_m[fitted.best] == min(fitted.train_m.values())
+    assert fitted.train_deg[fitted.best_turn] == min(fitted.train_deg.values())
     alone = fit_baselines(train_partners(np.random.default_rng(2), scenarios=1))
     assert alone is not None and not alone.across_scenarios
     assert fit_baselines(partners_of([np.eye(4)[None]], ["s"])) is None
@@ -264,6 +265,14 @@ def test_numbers_that_do_not_exist_are_left_out_of_the_headline() -> None:
     unknown = result["scenes"]["range"] | {"absrel": {"mean": None}}
     numbers = headline(result["poses"], result["scenes"] | {"range": unknown})
     assert "depth_rel" not in numbers and "depth_rmse_m" in numbers
+
+
+def test_worse_than_a_rival_is_said_as_worse() -> None:
+    over = {"value": -0.5, "ci_low": -0.6, "ci_high": -0.4, "scenarios": 9}
+    (found,) = readings({"over_blind_m": over})
+    assert found.level == "bad" and found.said.startswith("0.50 m worse than the blind control")
+    one = {"value": 0.5, "ci_low": None, "ci_high": None, "scenarios": 1}
+    assert readings({"over_blind_m": one})[0].level == "note"
 
 
 def test_a_dead_mask_and_a_wrong_scale_are_said() -> None:

@@ -73,10 +73,12 @@ def partner_errors(sets: Sequence[PoseSet], baselines: FittedBaselines | None) -
     true = np.concatenate([np.empty((0, 4, 4)), *(one.true[1:] for one in sets)])
     methods = {"ours": _joined_errors(sets, [one.predicted for one in sets])}
     if baselines is not None:
-        constant = baselines.fitted[baselines.best]
-        guess = constant.predict(partners_of([s.true for s in sets], _scenarios(sets)))
-        errors = absolute_errors(guess, true)
-        methods["mean_pose"] = (errors.trans_m, errors.rot_deg)
+        partners = partners_of([s.true for s in sets], _scenarios(sets))
+        place, turn = (
+            absolute_errors(baselines.fitted[variant].predict(partners), true)
+            for variant in (baselines.best, baselines.best_turn)
+        )
+        methods["mean_pose"] = (place.trans_m, turn.rot_deg)
     blind = [one.blind for one in sets]
     if any(pose is not None for pose in blind):
         methods["blind"] = _joined_errors(sets, blind)
@@ -186,7 +188,7 @@ def _pairs(sets: Sequence[PoseSet]) -> dict[str, Any]:
 
 def _baseline_table(sets: Sequence[PoseSet], fitted: FittedBaselines | None) -> dict[str, Any]:
     if fitted is None:
-        return {"best": None, "variants": []}
+        return {"best": None, "best_turn": None, "variants": []}
     partners = partners_of([one.true for one in sets], _scenarios(sets))
     rows = []
     for variant, constant in fitted.fitted.items():
@@ -195,12 +197,14 @@ def _baseline_table(sets: Sequence[PoseSet], fitted: FittedBaselines | None) -> 
             {
                 "name": name_of(variant),
                 "train_m": fitted.train_m[variant],
+                "train_deg": fitted.train_deg[variant],
                 "held_out_m": spread(errors.trans_m)["mean"],
                 "held_out_deg": spread(errors.rot_deg)["mean"],
             }
         )
     return {
         "best": name_of(fitted.best),
+        "best_turn": name_of(fitted.best_turn),
         "chosen_by": "training scenarios, each predicted by the others"
         if fitted.across_scenarios
         else "the fit's own error on the only training scenario",

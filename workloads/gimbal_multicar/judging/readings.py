@@ -103,7 +103,7 @@ def _rival(numbers: Mapping[str, Any], rival: str, words: str, remedy: str) -> l
         return []
     value, low, high = over["value"], over["ci_low"], over["ci_high"]
     interval = "no interval: one scenario" if low is None else f"95 % [{low:+.2f}, {high:+.2f}]"
-    said = f"{value:+.2f} m better than {words} ({interval})"
+    said = f"{abs(value):.2f} m {'better' if value > 0 else 'worse'} than {words} ({interval})"
     if low is not None and low > 0:
         return [Reading(name="poses", level="good", said=said)]
     level: Level = "note" if value > 0 else "bad"
