@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SPLITS = {"train": "train", "val": "validate"}
 POSE_TERMS = ("pose_quats", "pose_trans", "pose_trans_m", "pose_rot_deg")
+_LOOKED_AT = 16
 NAMES = {
     "range_rel": "depth_rel",
     "blind/pose_trans_m": "blind_m",
@@ -97,6 +98,9 @@ class CoopTask:
         """Make both networks and their parameter groups."""
         plan = self._plan
         twins = build_model(plan.model, plan.samples)
+        if (metres := _mean_range_m(self._train)) is not None:
+            twins.model.scale_head.start_at(metres)
+            twins.blind.scale_head.start_at(metres)
         if plan.model.init_from is not None:
             from gimbal_multicar.learning.loading import start_from
 
@@ -210,3 +214,11 @@ def _note(source: CoopSource, plan: CoopPlan) -> str:
         f"{min(cars)} to {max(cars)} cars a sample, about "
         f"{mean * plan.train.global_batch:.3g} a step"
     )
+
+
+def _mean_range_m(source: CoopSource) -> float | None:
+    """Return how far some training samples see on average: where the metric scale starts."""
+    some = np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).astype(np.int64))
+    batch = source.fetch(some)
+    known = np.asarray(batch["range_m"])[np.asarray(batch["range_m"]) > 0]
+    return float(known.mean()) if len(known) else None
