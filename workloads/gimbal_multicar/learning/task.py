@@ -217,8 +217,8 @@ def _note(source: CoopSource, plan: CoopPlan) -> str:
 
 
 def _mean_range_m(source: CoopSource) -> float | None:
-    """Return how far some training samples see on average: where the metric scale starts."""
+    """Return the geometric mean range of some training samples: where the metric scale starts."""
     some = np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).astype(np.int64))
     batch = source.fetch(some)
     known = np.asarray(batch["range_m"])[np.asarray(batch["range_m"]) > 0]
-    return float(known.mean()) if len(known) else None
+    return float(np.exp(np.log(known).mean())) if len(known) else None

@@ -1,8 +1,11 @@
 """From tokens to what is said of each pixel: rays, ranges, confidences, masks.
 
 Activations are the published ones (multicar.md A5): rays are linear, then unit; ranges exp; the
-confidence 1 + exp; the mask stays a logit. What goes into exp bends smoothly towards a limit: one
-pixel whose range overflowed would decide its sample's normaliser, and with it every loss.
+confidence 1 + exp; the mask stays a logit. Two things are ours. What goes into exp bends smoothly
+towards a limit: one pixel whose range overflowed would decide its sample's normaliser, and with it
+every loss. And a sample's logarithms of ranges are centred, so the model's unit of length is the
+geometric mean of what it says it sees: losses do not look at the unit, and left to itself it
+drifts, most of all because translations that are still small seem longer when ranges shrink.
 """
 
 from __future__ import annotations
@@ -51,7 +54,11 @@ class DenseHead(nn.Module):
         )
 
     def forward(
-        self, levels: Sequence[Tensor], grid: tuple[int, int], size: tuple[int, int]
+        self,
+        levels: Sequence[Tensor],
+        grid: tuple[int, int],
+        size: tuple[int, int],
+        present: Tensor | None = None,
     ) -> DenseOutput:
         """Return the pixels.
 
@@ -59,21 +66,32 @@ class DenseHead(nn.Module):
             levels: Four tensors [B, N, P, D_i].
             grid: Rows and columns of patches.
             size: Height and width of the images.
+            present: [B, N] bool; None: all views are there.
         """
         batch, count = levels[0].shape[:2]
         maps = [level.flatten(0, 1).mT.reshape(batch * count, -1, *grid) for level in levels]
         raw = self.layers(maps, size)
-        return _activated(raw.reshape(batch, count, *raw.shape[1:]))
+        return _activated(raw.reshape(batch, count, *raw.shape[1:]), present)
 
 
-def _activated(raw: Tensor) -> DenseOutput:
+def _activated(raw: Tensor, present: Tensor | None) -> DenseOutput:
     ray, depth, conf, mask = raw[:, :, :3], raw[:, :, 3:4], raw[:, :, 4], raw[:, :, 5]
     return DenseOutput(
         rays=F.normalize(ray, dim=2, eps=_SMALLEST_RAY).movedim(2, -1),
-        depth=_limited(depth).exp().movedim(2, -1),
+        depth=_limited(depth - _centre(depth, mask, present)).exp().movedim(2, -1),
         conf=1 + _limited(conf).exp(),
         mask_logits=mask,
     )
+
+
+def _centre(logarithm: Tensor, mask_logits: Tensor, present: Tensor | None) -> Tensor:
+    """Return [B, 1, 1, 1, 1]: the mean over the pixels that a sample says it sees something in."""
+    weight = mask_logits.detach().sigmoid()[:, :, None]
+    if present is not None:
+        weight = weight * present[:, :, None, None, None]
+    axes = (1, 2, 3, 4)
+    total = (logarithm * weight).sum(axes, keepdim=True)
+    return total / weight.sum(axes, keepdim=True).clamp_min(_SMALLEST_RAY)
 
 
 def _limited(logarithm: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ class MultiViewModel(nn.Module):
         with full_precision(fused):
             levels = [full(level) for level in (fused, *features.taps, features.tokens)]
             again = self.checkpointing.heads
-            dense = run(self.dense_head, levels, grid, size, again=again)
+            dense = run(self.dense_head, levels, grid, size, views.present, again=again)
             translation, quaternion, matches = self._posed(levels[-1], dense, grid, views.present)
             scale = self.scale_head(full(features.scale))
             return compose_predictions(
