@@ -37,7 +37,7 @@ class MulticarWorkload(Workload[MulticarConfig]):
                 view_selection_margin=_margin(config),
             ),
             *training_stages(config),
-            ReportStage(name="report", settings=config.loader),
+            ReportStage(name="report", settings=config.loader, inputs=_told_of(config)),
         )
 
     def cli(self) -> Any:
@@ -45,6 +45,12 @@ class MulticarWorkload(Workload[MulticarConfig]):
         from gimbal_multicar.cli import app
 
         return app
+
+
+def _told_of(config: MulticarConfig) -> tuple[str, ...]:
+    """Return the names of the stages that the page tells of."""
+    learnt = () if config.train is None else ("train", "evaluate")
+    return ("panoramas", "survey", *learnt)
 
 
 def picture_stages(config: MulticarConfig) -> tuple[Stage, ...]:

@@ -12,6 +12,7 @@ from gimbal.pages.skeleton import Page, render_page, section
 from gimbal.pages.tables import plain_table
 from gimbal_multicar.report.bev import moment_figure
 from gimbal_multicar.report.figures import Figure, survey_figures
+from gimbal_multicar.report.learnt import Learnt
 from gimbal_multicar.report.pictures import contact_sheet
 from gimbal_multicar.spreading import spread
 
@@ -23,32 +24,40 @@ COVERAGE_TOLERANCE = 0.01
 _SHOWN_SKIPPED = 50
 
 
-def render(rows: BlockReader, survey: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+def render(
+    rows: BlockReader,
+    survey: Mapping[str, Any],
+    run: Mapping[str, Any],
+    learnt: Learnt | None = None,
+) -> str:
     """Return the page as text.
 
     Args:
         rows: Of stage `panoramas`.
         survey: What stage `survey` wrote.
         run: See `gimbal.experiment.run_description`.
+        learnt: The run's training and its judgement; none: it trains nothing.
     """
     names = np.asarray(rows.column("split"), dtype=str)
     splits = {name: np.flatnonzero(names == name).tolist() for name in survey["splits"]}
     figures = survey_figures(survey)
     moments = moment_figures(rows, splits)
-    drawn = {**figures, **moments}
+    learning = learnt.figures if learnt else {}
+    drawn = {**figures, **moments, **learning}
     sections = (
+        *(learnt.sections(figure_grid) if learnt else ()),
         section("panoramas", "Panoramas", contact_sheet(rows, splits)),
-        section("numbers", "Numbers", _grid(figures), _split_table(survey)),
-        section("above", "From above", _grid(moments)),
+        section("numbers", "Numbers", figure_grid(figures), _split_table(survey)),
+        section("above", "From above", figure_grid(moments)),
         section("rays", "Rays", _rays_table(survey)),
         section("skipped", "Left out", _skipped(rows)),
         section("run", "The run", _record(run)),
     )
     return render_page(
         Page(
-            title=f"Panoramas · {run.get('run_id') or ''}",
-            overline=_overline(run),
-            hero=(_verdict(survey), _facts(survey)),
+            title=f"{'Cooperating cars' if learnt else 'Panoramas'} · {run.get('run_id') or ''}",
+            overline=_overline(run, "cooperating cars" if learnt else "multi-car panoramas"),
+            hero=(learnt.verdict if learnt else None, _verdict(survey), _facts(survey)),
             sections=sections,
             figures={key: figure for key, (_, _, figure) in drawn.items()},
         )
@@ -189,7 +198,8 @@ def _skipped(rows: BlockReader) -> Html | None:
     return plain_table(f"Car-frames without a row.{rest}", ("What", "Why", "What to do"), shown)
 
 
-def _grid(figures: Mapping[str, Figure]) -> Html | None:
+def figure_grid(figures: Mapping[str, Figure]) -> Html | None:
+    """Return the places of figures, side by side; nothing where there are none."""
     if not figures:
         return None
     drawn = [
@@ -223,8 +233,8 @@ def _record(run: Mapping[str, Any]) -> Html:
     )
 
 
-def _overline(run: Mapping[str, Any]) -> list[str]:
-    facts = ["Gimbal", "multi-car panoramas"]
+def _overline(run: Mapping[str, Any], what: str) -> list[str]:
+    facts = ["Gimbal", what]
     return facts + [str(run[key]) for key in ("experiment", "run_id", "created") if run.get(key)]
 
 
