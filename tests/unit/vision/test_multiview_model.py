@@ -150,6 +150,14 @@ def test_published_sizes_have_the_published_numbers(size, millions):
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"), [({"layers": 2}, "trunk of 2 layers"), ({"heads": 5}, "dim is 24")]
+)
+def test_shapes_that_cannot_be_built_say_so_at_once(wrong, said):
+    with pytest.raises(MultiViewError, match=said):
+        small_model(replace(MINI, **wrong))
+
+
 def test_the_tiny_model_is_tiny():
     assert sum(p.numel() for p in small_model(TINY).parameters()) < 10e6
 

@@ -77,9 +77,8 @@ class MapAnythingAdapter(nn.Module):
         """
         patch_grid(views, self.patch)
         samples = [self._predicted(views, use, sample) for sample in range(len(views.img))]
-        return Predictions(
-            **{name: torch.cat([sample[name] for sample in samples]) for name in samples[0]}
-        )
+        joined = {name: torch.cat([sample[name] for sample in samples]) for name in samples[0]}
+        return Predictions(matches=None, **joined)
 
     def tokens(self, views: Views, use: InputUse | None = None) -> Tensor:
         """Return [B, N, P, D] features after the trunk's final LayerNorm; absent views' are 0."""
@@ -89,7 +88,8 @@ class MapAnythingAdapter(nn.Module):
         def keep(_module: nn.Module, _inputs: object, output: Any) -> None:
             found.append(torch.stack([f.flatten(2).mT for f in output[0].features], dim=1))
 
-        handle = self.model.info_sharing.register_forward_hook(keep)  # type: ignore[operator,union-attr]
+        trunk: Any = self.model.info_sharing
+        handle = trunk.register_forward_hook(keep)
         try:
             self.forward(views, use)
         finally:
@@ -176,9 +176,9 @@ def _ranges(ranges: Tensor, use: InputUse, sample: int) -> Tensor:
 
 
 @contextmanager
-def _told(model: nn.Module, use: InputUse | None, sample: int) -> Iterator[None]:
+def _told(model: Any, use: InputUse | None, sample: int) -> Iterator[None]:
     """Make the model use every input that it is handed, in this sample."""
-    before: Any = model.geometric_input_config
+    before = model.geometric_input_config
     model.geometric_input_config = {**before, **_probabilities(use, sample)}
     try:
         yield

@@ -47,6 +47,9 @@ class MultiViewModel(nn.Module):
         checkpointing: Parts whose activations are computed again in the backward pass; of an
             encoder that is handed in, that is its own matter.
 
+    Raises:
+        MultiViewError: `shape` is no model, or its encoder needs a package that is missing.
+
     Attributes:
         image_encoder: Images to tokens.
         geometry: Adds known rays, ranges and poses to them. Its parameters get no gradient in steps
@@ -66,6 +69,7 @@ class MultiViewModel(nn.Module):
         checkpointing: Checkpointing = Checkpointing(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__()
+        shape.check()
         self.shape = shape
         self.checkpointing = checkpointing
         self.image_encoder = image_encoder or make_encoder(shape, again=checkpointing.encoder)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gimbal_vision.errors import MultiViewError
+
 Encoder = Literal["vit", "dinov2"]
 PoseHead = Literal["pooled", "attention", "matching"]
 DenseHead = Literal["dpt", "light"]
@@ -64,6 +66,28 @@ class ModelShape:
     pose_head: PoseHead = "pooled"
     match_dim: int = 64
     pose_hidden: int | None = 192
+
+    def check(self) -> None:
+        """Refuse numbers no model can be built from.
+
+        Raises:
+            MultiViewError: The taps are no blocks of the trunk, or heads do not divide a width.
+        """
+        first, second = self.taps
+        if not 0 <= first < second < self.layers:
+            raise MultiViewError(
+                f"taps {self.taps} are no two blocks, in order, of a trunk of {self.layers} layers",
+                f"write two of 0 to {self.layers - 1}, the smaller first",
+            )
+        for name, dim, heads in (
+            ("encoder_dim", self.encoder_dim, self.encoder_heads),
+            ("dim", self.dim, self.heads),
+        ):
+            if dim % heads:
+                raise MultiViewError(
+                    f"{name} is {dim}, which {heads} heads cannot share evenly",
+                    f"write a multiple of {heads}",
+                )
 
 
 TINY = ModelShape()

@@ -102,6 +102,7 @@ def restack(views: Sequence[Mapping[str, Tensor]]) -> Predictions:
     """Return the predictions of N dictionaries as `unstack` gives them."""
     return Predictions(
         metric_scaling_factor=views[0]["metric_scaling_factor"].reshape(-1, 1),
+        matches=None,
         **{key: torch.stack([view[key] for view in views], dim=1) for key in _OF_A_VIEW},
     )
 
