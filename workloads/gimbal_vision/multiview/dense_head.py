@@ -4,7 +4,7 @@ Activations are the published ones (multicar.md A5): rays are linear, then unit;
 confidence 1 + exp; the mask stays a logit. Two things are ours. What goes into exp bends smoothly
 towards a limit: one pixel whose range overflowed would decide its sample's normaliser, and with it
 every loss. And a sample's logarithms of ranges are centred, so the model's unit of length is the
-geometric mean of what it says it sees: losses do not look at the unit, and left to itself it
+geometric mean of all its ranges: losses do not look at the unit, and left to itself it
 drifts, most of all because translations that are still small seem longer when ranges shrink.
 """
 
@@ -78,20 +78,18 @@ def _activated(raw: Tensor, present: Tensor | None) -> DenseOutput:
     ray, depth, conf, mask = raw[:, :, :3], raw[:, :, 3:4], raw[:, :, 4], raw[:, :, 5]
     return DenseOutput(
         rays=F.normalize(ray, dim=2, eps=_SMALLEST_RAY).movedim(2, -1),
-        depth=_limited(depth - _centre(depth, mask, present)).exp().movedim(2, -1),
+        depth=_limited(depth - _centre(depth, present)).exp().movedim(2, -1),
         conf=1 + _limited(conf).exp(),
         mask_logits=mask,
     )
 
 
-def _centre(logarithm: Tensor, mask_logits: Tensor, present: Tensor | None) -> Tensor:
-    """Return [B, 1, 1, 1, 1]: the mean over the pixels that a sample says it sees something in."""
-    weight = mask_logits.detach().sigmoid()[:, :, None]
-    if present is not None:
-        weight = weight * present[:, :, None, None, None]
-    axes = (1, 2, 3, 4)
-    total = (logarithm * weight).sum(axes, keepdim=True)
-    return total / weight.sum(axes, keepdim=True).clamp_min(_SMALLEST_RAY)
+def _centre(logarithm: Tensor, present: Tensor | None) -> Tensor:
+    """Return [B, 1, 1, 1, 1]: the mean over all pixels of the views that are there."""
+    if present is None:
+        return logarithm.mean((1, 2, 3, 4), keepdim=True)
+    views = logarithm.mean((2, 3, 4), keepdim=True) * present[:, :, None, None, None]
+    return views.sum(1, keepdim=True) / present.sum(1)[:, None, None, None, None]
 
 
 def _limited(logarithm: Tensor) -> Tensor:
