@@ -14,7 +14,7 @@ Colour = tuple[int, int, int]
 
 FULL_ERROR = 2.0
 """A range that is wrong by this factor, or more, has the full colour."""
-NEARER, RIGHT, FARTHER, UNKNOWN = (33, 102, 172), (247, 247, 247), (178, 24, 43), (38, 40, 48)
+NEARER, RIGHT, FARTHER, UNKNOWN = (33, 102, 172), (226, 224, 218), (178, 24, 43), (38, 40, 48)
 ERRORS: Mapping[str, Colour] = {
     f"said {FULL_ERROR:g} times too near": NEARER,
     "right": RIGHT,

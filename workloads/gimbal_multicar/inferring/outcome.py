@@ -22,6 +22,7 @@ from gimbal_multicar.inferring.rows_source import RowsSource
 from gimbal_multicar.inferring.trained import Trained
 from gimbal_vision.cloud_files import ply_bytes
 
+Array = np.ndarray[Any, np.dtype[Any]]
 RECORD_FILE, CLOUD_FILE = "infer.json", "cloud.ply"
 ARRAYS = ("pose", "range", "mask")
 
@@ -98,12 +99,13 @@ def _contents(answered: Gathered) -> Iterator[tuple[str, bytes]]:
     yield CLOUD_FILE, ply_bytes(points, np.concatenate([car.colours for car in cars]))
     for car in cars:
         if car.said is not None:
-            arrays = (car.said.main_from_car, car.said.range_m, car.said.mask_probability)
+            said = car.said
+            arrays: tuple[Array, ...] = (said.main_from_car, said.range_m, said.mask_probability)
             for kind, array in zip(ARRAYS, arrays, strict=True):
                 yield f"{car.agent}_{kind}.npy", _npy(array)
 
 
-def _npy(array: np.ndarray[Any, Any]) -> bytes:
+def _npy(array: Array) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()

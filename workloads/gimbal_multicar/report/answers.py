@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Row = Mapping[str, Any]
 KEYS = ("split", "scenario", "frame", "agent_id")
-_AHEAD_M = 6.0
+_AHEAD_M, _MARGIN_M = 6.0, 12.0
 _WHOLE = "display:block;width:100%;border-radius:4px"
 _PAIR = "display:grid;grid-template-columns:1fr 1fr;gap:4px 6px;margin-top:4px"
 
@@ -47,7 +47,7 @@ class Shown:
     def by_car(self) -> bool:
         """Whether each view is a car's panorama."""
         size = np.asarray(self.rows[0]["range_m"]).shape
-        return self.range_m.shape == (len(self.rows), *size)
+        return bool(self.range_m.shape == (len(self.rows), *size))
 
 
 def open_shown(evaluation: Mapping[str, Any], evaluate_dir: Path, rows: BlockReader) -> list[Shown]:
@@ -87,12 +87,23 @@ def pose_figures(samples: Sequence[Shown]) -> dict[str, Figure]:
         figure["data"] += [
             trace for car in range(1, len(sample.rows)) for trace in _answer(sample, car)
         ]
+        figure["layout"] |= _around(figure["data"][1:], figure["layout"])
         errors = sample.record["pose"]
         said = ", ".join(f"{error:.1f} m" for error in errors["trans_m"]) or "no partner"
         words = f"Circles are cars, diamonds where the model says they are: {said} off."
         title = f"{sample.record['scenario']} / {sample.record['frame']}"
         found[f"answer-{number}"] = title, words, figure
     return found
+
+
+def _around(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the layout's axes drawn near to some traces: boxes far away are beside the point."""
+    ends = {}
+    for axis, name in (("xaxis", "x"), ("yaxis", "y")):
+        values = np.concatenate([trace[name] for trace in traces])
+        near = [float(values.min()) - _MARGIN_M, float(values.max()) + _MARGIN_M]
+        ends[axis] = {**layout[axis], "range": near}
+    return ends
 
 
 def _answer(sample: Shown, car: int) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ METHODS = {
     "blind": "blind twin",
     "shuffled": "the model, shown another scene",
 }
+SHORT = {"ours": "model", "mean_pose": "constant", "blind": "blind", "shuffled": "other scene"}
 _LEVELS = {"good": "as it should be", "note": "note", "bad": "look at it"}
 _ICONS = {"good": "✓", "caution": "!", "bad": "✕"}
 
@@ -94,7 +95,7 @@ def bucket_table(poses: Mapping[str, Any]) -> Html:
             *((f"{part['cars']} cars", part) for part in poses["by_cars"]),
         ]
     ]  # fmt: skip
-    titles = ("Partners", "Number", *(f"{METHODS[name]}, m" for name in shown), "The model, deg")
+    titles = ("Partners", "Number", *(f"{SHORT[name]}, m" for name in shown), "model, deg")
     return plain_table("By distance from the main car, and by cars of the sample", titles, rows)
 
 

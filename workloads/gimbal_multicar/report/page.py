@@ -57,7 +57,7 @@ def render(
         Page(
             title=f"{'Cooperating cars' if learnt else 'Panoramas'} · {run.get('run_id') or ''}",
             overline=_overline(run, "cooperating cars" if learnt else "multi-car panoramas"),
-            hero=(learnt.verdict if learnt else None, _verdict(survey), _facts(survey)),
+            hero=(*_hero(survey, learnt), _facts(survey)),
             sections=sections,
             figures={key: figure for key, (_, _, figure) in drawn.items()},
         )
@@ -83,11 +83,24 @@ def moment_figures(rows: BlockReader, splits: Mapping[str, Sequence[int]]) -> di
     return found
 
 
+def _hero(survey: Mapping[str, Any], learnt: Learnt | None) -> tuple[Html, ...]:
+    """Return what was learnt first, and the panoramas' coverage where it is news."""
+    if learnt is None:
+        return (_verdict(survey),)
+    return (learnt.verdict,) if _as_calibrated(survey) else (learnt.verdict, _verdict(survey))
+
+
+def _as_calibrated(survey: Mapping[str, Any]) -> bool:
+    return bool(_coverage_error(survey) <= COVERAGE_TOLERANCE)
+
+
+def _coverage_error(survey: Mapping[str, Any]) -> float:
+    return float(max(one["coverage_error"] for one in survey["splits"].values()))
+
+
 def _verdict(survey: Mapping[str, Any]) -> Html:
-    splits = survey["splits"]
-    error = max(one["coverage_error"] for one in splits.values())
-    coverage = _mean(survey, "coverage")
-    good = error <= COVERAGE_TOLERANCE
+    error, coverage = _coverage_error(survey), _mean(survey, "coverage")
+    good = _as_calibrated(survey)
     words = (
         f"{_rows(survey)} panoramas cover {coverage:.3f} of their pixels, as calibration says."
         if good
@@ -214,10 +227,11 @@ def figure_grid(figures: Mapping[str, Figure]) -> Html | None:
                 role="img",
                 aria_label=f"{title}. {caption}",
             ),
+            class_="wide" if len(figures) == 1 else None,
         )
         for key, (title, caption, figure) in figures.items()
     ]
-    return el("div", drawn, class_="grid")
+    return el("div", drawn, class_="grid", style="margin:14px 0")
 
 
 def _record(run: Mapping[str, Any]) -> Html:
