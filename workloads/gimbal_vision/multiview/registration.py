@@ -99,15 +99,10 @@ def _horizontal(points: Tensor) -> Tensor:
 
 def _voted(pairs: Pairs, unit: Tensor) -> Alignment:
     """Return the alignment of the fullest cell of the votes, some pairs of cameras at a time."""
+    fields = (torch.split(each, AT_ONCE) for each in (pairs.there, pairs.here, pairs.weight, unit))
     parts = [
         _voted_at_once(Pairs(there=there, here=here, weight=weight), length)
-        for there, here, weight, length in zip(
-            pairs.there.split(AT_ONCE),
-            pairs.here.split(AT_ONCE),
-            pairs.weight.split(AT_ONCE),
-            unit.split(AT_ONCE),
-            strict=True,
-        )
+        for there, here, weight, length in zip(*fields, strict=True)
     ]
     return Alignment(
         cosine=torch.cat([part.cosine for part in parts]),
