@@ -12,9 +12,12 @@ import pytest
 
 from gimbal_multicar.clouds.gathering import cars_of
 from gimbal_multicar.clouds.measuring import summary_of
-from gimbal_multicar.clouds.moment import Gathered
+from gimbal_multicar.clouds.moment import Gathered, Prediction
 from gimbal_multicar.clouds.page import render
+from gimbal_multicar.clouds.predicted import truth_of_cars, with_prediction
 from gimbal_multicar.cooperation import CoopRule, coop_moments
+from gimbal_multicar.judging.contract import FrameId
+from gimbal_multicar.judging.samples import JudgedSample, SamplePrediction
 
 CHROMIUM = "/usr/bin/chromium"
 HOSTILE = "<script>alert(1)</script>"
@@ -57,11 +60,10 @@ def row(agent: str, ahead_m: float) -> dict[str, Any]:
 CORNERS = [[x, y, z] for x in (-1, 1) for y in (0, 2) for z in (3, 7)]
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, list[str]]]:
+def moment_of_two() -> Gathered:
     rows = [row("207", 0.0), row(HOSTILE, 20.0)]
     (moment,) = coop_moments({key: [r[key] for r in rows] for key in rows[0]}, CoopRule())
-    gathered = Gathered(
+    return Gathered(
         moment=moment,
         index=0,
         cars=cars_of(rows),
@@ -70,6 +72,42 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, list
         unreadable=(),
         record={"run_id": HOSTILE, "config_yaml": HOSTILE},
     )
+
+
+def answered() -> Gathered:
+    """Return the moment with a model's answer: the partner is said to be 3 m to the right."""
+    gathered = moment_of_two()
+    views = [car.view for car in gathered.cars]
+    poses = np.stack([car.true_main_from_car for car in gathered.cars])
+    poses[1, 0, 3] += 3.0
+    prediction = SamplePrediction(
+        main_from_car=poses,
+        main_from_view=poses,
+        points_view=np.stack([view["pts3d_cam"] for view in views]),
+        range_m=np.stack([car.true_range_m for car in gathered.cars]),
+        rays=np.stack([view["ray_directions_cam"] for view in views]),
+        mask_logits=np.ones((2, 12, 72)),
+        scale=1.0,
+    )
+    judged = JudgedSample(
+        frame=FrameId.of(gathered.moment),
+        truth=truth_of_cars(gathered.cars),
+        prediction=prediction,
+    )
+    answer = Prediction(
+        sample=judged,
+        checkpoint={"path": HOSTILE, "step": 7, "sha256": "ab"},
+        mean_pose=None,
+        expected_coverage=1.0,
+    )
+    return with_prediction(gathered, answer, pose="pred", geometry="pred")
+
+
+@pytest.fixture(scope="module", params=[moment_of_two, answered], ids=["truth", "answer"])
+def opened(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Any, list[str]]]:
+    gathered = request.param()
     path: Path = tmp_path_factory.mktemp("page") / "cloud.html"
     path.write_text(render(gathered, summary_of(gathered), max_points=300))
     problems: list[str] = []
@@ -94,6 +132,9 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, list
 
 
 CAMERA = "() => document.getElementById('plot-cloud-3d').layout.scene.camera.eye"
+STANDS = """() => document.getElementById('plot-cloud-3d').data
+  .filter((trace) => ["circle", "diamond"].includes(trace.marker?.symbol))
+  .map((trace) => [trace.marker.symbol, trace.x])"""
 COLOUR = "() => document.getElementById('plot-cloud-3d').data[0].marker.color"
 
 
@@ -114,6 +155,10 @@ def test_the_cloud_is_seen_from_elsewhere_and_in_other_colours(
     assert page.evaluate(CAMERA) == above, "colours do not move the viewer"
     page.click(".cloud-views button[data-view=car1]")
     assert page.evaluate(CAMERA) != above
+    stands = page.evaluate(STANDS)
+    if stands:
+        assert page.locator("#answer").is_visible()
+        assert stands == [["circle", [0, 0]], ["diamond", [0, 3]]]
     assert page.locator(".cloud-views button[aria-pressed=true]").text_content() == (
         f"From car {HOSTILE}"
     )
