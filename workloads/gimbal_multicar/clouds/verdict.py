@@ -21,6 +21,9 @@ from gimbal_multicar.judging.readings import DEAD_MASK, MOST_OF_IT, Reading, rea
 
 Numbers = dict[str, Any]
 
+CLEARLY = 0.8
+"""Poses beat a constant clearly where their RMSE is below this share of the constant's."""
+
 
 def answer_numbers(prediction: Prediction) -> Numbers:
     """Return every number of a model's answer, as plain values.
@@ -75,13 +78,12 @@ def verdict(numbers: Mapping[str, Any]) -> str:
         return "the mask is dead: look at the mask's loss before anything else"
     if rival is None or mine is None:
         return "there is no constant pose to compare with: the training split has no partners"
-    if mine < rival:
-        return f"the poses are {mine / rival:.0%} of the constant pose's error"
+    share = f"their error is {mine / max(rival, 1e-9):.0%} of a constant pose's"
+    if mine < CLEARLY * rival:
+        return f"the poses tell something: {share}"
     if _poses_explain(numbers):
-        return (
-            "the poses are the problem: no better than a constant, and at true poses the ranges fit"
-        )
-    return "poses and ranges are both off: train longer, or look at the training curves"
+        return f"the poses are the problem: {share}, and true poses mend most of the cloud"
+    return f"poses and ranges are both off ({share}): train longer, look at the training curves"
 
 
 def lines_of(numbers: Mapping[str, Any], cars: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -117,12 +119,12 @@ def _poses(numbers: Mapping[str, Any]) -> list[Reading]:
     if mine is None or rival is None:
         return []
     said = f"RMSE {mine:.2f} m, the best constant pose {rival:.2f} m on these cars"
-    if mine < rival:
+    if mine < CLEARLY * rival:
         return [Reading(name="poses", level="good", said=said)]
     return [
         Reading(
             name="poses",
-            level="bad",
+            level="note" if mine < rival else "bad",
             said=said,
             next="compare with --pose-source gt --geometry pred, then look at the pose losses",
         )

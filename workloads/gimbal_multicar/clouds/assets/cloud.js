@@ -70,8 +70,10 @@
   }
 
   // Text inside a WebGL scene comes out in odd sizes; badges above it are plain SVG.
+  // Predicted places may lie on one another, true ones do not.
+  const at = cars.map((car, i) => cloud.answers[i]?.true ?? car.place);
   const badges = cars.map((car, i) => ({
-    x: car.place[0], y: car.place[1], z: car.place[2], ax: 0, ay: -38,
+    x: at[i][0], y: at[i][1], z: at[i][2], ax: 0, ay: -38,
     text: `<b>${car.name}</b>` + (cloud.answers[i] ? `<br>${cloud.answers[i].text}` : ""),
     arrowcolor: car.colour, arrowwidth: 1.5, bgcolor: "var(--surface)", bordercolor: car.colour,
     borderwidth: 1.5, borderpad: 2, font: { size: 12, color: "var(--ink)" },
