@@ -100,9 +100,7 @@ def test_the_verdict_names_what_is_wrong(truth: Gathered) -> None:
 def test_all_four_placements_share_a_folder(truth: Gathered, tmp_path: Path) -> None:
     write_moment(truth, tmp_path, max_points=50, force=False)
     for pose, geometry in PLACEMENTS:
-        shown = answered(truth, pose, geometry)
-        write_moment(shown, tmp_path, max_points=50, force=False)
-        write_moment(shown, tmp_path, max_points=50, force=True)
+        write_moment(answered(truth, pose, geometry), tmp_path, max_points=50, force=False)
     summaries = {path.name for path in tmp_path.glob("*_summary.json")}
     assert summaries == {
         "train_idx0_gtpose_summary.json",
