@@ -4,8 +4,9 @@ Activations are the published ones (multicar.md A5): rays are linear, then unit;
 confidence 1 + exp; the mask stays a logit. Two things are ours. What goes into exp bends smoothly
 towards a limit: one pixel whose range overflowed would decide its sample's normaliser, and with it
 every loss. And a sample's logarithms of ranges are centred, so the model's unit of length is the
-geometric mean of all its ranges: losses do not look at the unit, and left to itself it
-drifts, most of all because translations that are still small seem longer when ranges shrink.
+geometric mean of what it says it sees: losses do not look at the unit, and left to itself it
+drifts, most of all because translations that are still small seem longer when ranges shrink. For
+the same reason ranges do not teach the mask what to leave out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gimbal_vision.multiview.dense_layers import DptLayers, LightLayers
 from gimbal_vision.multiview.shape import ModelShape
 
 _SMALLEST_RAY = 1e-6
+_SMALLEST_WEIGHT = 1e-6
 _LIMIT = 6.0
 """Logarithms of ranges and confidences stay within this: ranges span five orders of magnitude."""
 
@@ -71,25 +73,30 @@ class DenseHead(nn.Module):
         batch, count = levels[0].shape[:2]
         maps = [level.flatten(0, 1).mT.reshape(batch * count, -1, *grid) for level in levels]
         raw = self.layers(maps, size)
-        return _activated(raw.reshape(batch, count, *raw.shape[1:]), present)
+        return _activated(
+            raw.reshape(batch, count, *raw.shape[1:]), present, training=self.training
+        )
 
 
-def _activated(raw: Tensor, present: Tensor | None) -> DenseOutput:
+def _activated(raw: Tensor, present: Tensor | None, *, training: bool) -> DenseOutput:
     ray, depth, conf, mask = raw[:, :, :3], raw[:, :, 3:4], raw[:, :, 4], raw[:, :, 5]
+    seen = (mask.detach() if training else mask).sigmoid()
     return DenseOutput(
         rays=F.normalize(ray, dim=2, eps=_SMALLEST_RAY).movedim(2, -1),
-        depth=_limited(depth - _centre(depth, present)).exp().movedim(2, -1),
+        depth=_limited(depth - _centre(depth, seen, present)).exp().movedim(2, -1),
         conf=1 + _limited(conf).exp(),
         mask_logits=mask,
     )
 
 
-def _centre(logarithm: Tensor, present: Tensor | None) -> Tensor:
-    """Return [B, 1, 1, 1, 1]: the mean over all pixels of the views that are there."""
-    if present is None:
-        return logarithm.mean((1, 2, 3, 4), keepdim=True)
-    views = logarithm.mean((2, 3, 4), keepdim=True) * present[:, :, None, None, None]
-    return views.sum(1, keepdim=True) / present.sum(1)[:, None, None, None, None]
+def _centre(logarithm: Tensor, seen: Tensor, present: Tensor | None) -> Tensor:
+    """Return [B, 1, 1, 1, 1]: the mean over the pixels in which something is seen."""
+    weight = seen[:, :, None]
+    if present is not None:
+        weight = weight * present[:, :, None, None, None]
+    axes = (1, 2, 3, 4)
+    total = (logarithm * weight).sum(axes, keepdim=True)
+    return total / weight.sum(axes, keepdim=True).clamp_min(_SMALLEST_WEIGHT)
 
 
 def _limited(logarithm: Tensor) -> Tensor:
