@@ -162,6 +162,22 @@ def test_a_hidden_point_matches_nothing():
     assert torch.allclose(targets.weight[0, 0], torch.tensor(UNMATCHED_WEIGHT).double())
 
 
+@pytest.mark.parametrize(("known_share", "taught"), [(0.3, True), (0.0, False)])
+def test_sparse_ranges_teach_what_they_know_and_nothing_else(known_share, taught):
+    """A LiDAR's few returns place a patch; without any, "nothing matches" would be a lie."""
+    truth = in_a_round_room(*ROOM)
+    whole = match_counts(match_targets(truth, (ROWS, COLUMNS)))
+    torch.manual_seed(0)
+    truth.valid_mask[:] = torch.rand(truth.valid_mask.shape) < known_share
+    truth.depth_along_ray[~truth.valid_mask] = 0.0
+    solid = Truth(**{**vars(truth), "non_ambiguous_mask": torch.ones_like(truth.valid_mask)})
+    counts = match_counts(match_targets(solid, (ROWS, COLUMNS)))
+    assert float(counts["match"]) < float(whole["match"])
+    assert (float(counts["match_right"]) > 0.3 * float(whole["match_right"])) == taught
+    if not taught:
+        assert float(counts["match"]) == 0.0
+
+
 def test_absent_views_count_nothing():
     truth = in_a_round_room(*ROOM)
     whole = match_counts(match_targets(truth, (ROWS, COLUMNS)))

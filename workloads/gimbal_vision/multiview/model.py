@@ -123,7 +123,9 @@ class MultiViewModel(nn.Module):
         with torch.no_grad():  # else poses would teach the mask, and bend ranges to their liking
             known = dense.mask_logits.sigmoid()
             patches = patches_of(dense.rays, dense.depth[..., 0], known, grid)
-        found: tuple[Tensor, Tensor, Matches] = self.pose_head(tokens, patches, grid, present)
+        found: tuple[Tensor, Tensor, Matches] = run(
+            self.pose_head, tokens, patches, grid, present, again=again
+        )
         return found
 
     def features(self, views: Views, use: InputUse | None = None) -> TrunkOutput:

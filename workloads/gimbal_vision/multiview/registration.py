@@ -29,6 +29,8 @@ ROUNDS = 8
 """Reweighted alignments."""
 AT_ONCE = 128
 """Pairs of cameras whose votes are held in memory together, .3 MB each."""
+VOTE = 2.0**40
+"""A vote of weight 1 as an integer: integers add up alike in any order, on a GPU too."""
 NEAR = 0.06
 FAR_SHARE = 0.1
 """A residual of NEAR units and FAR_SHARE of the points' distances leaves a quarter of a pair's
@@ -138,13 +140,14 @@ def _histogram(right: Tensor, ahead: Tensor, weight: Tensor) -> Tensor:
     inside = (low_right >= 0) & (low_right < CELLS - 1) & (low_ahead >= 0) & (low_ahead < CELLS - 1)
     column = low_right.clamp(0, CELLS - 2).long() * CELLS + low_ahead.clamp(0, CELLS - 2).long()
     counted = weight[:, None] * inside
-    votes = counted.new_zeros(*right.shape[:2], CELLS**2)
+    votes = torch.zeros(*right.shape[:2], CELLS**2, dtype=torch.int64, device=right.device)
     for step_right in (0, 1):
         for step_ahead in (0, 1):
             part = share_right if step_right else 1 - share_right
             other = share_ahead if step_ahead else 1 - share_ahead
-            votes.scatter_add_(-1, column + step_right * CELLS + step_ahead, counted * part * other)
-    return votes.reshape(*right.shape[:2], CELLS, CELLS)
+            vote = (counted * part * other * VOTE).long()
+            votes.scatter_add_(-1, column + step_right * CELLS + step_ahead, vote)
+    return (votes.reshape(*right.shape[:2], CELLS, CELLS) / VOTE).to(right.dtype)
 
 
 def _smoothed(votes: Tensor) -> Tensor:

@@ -14,14 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gimbal_vision.multiview.matching import Matches
-from gimbal_vision.multiview.patches import Patches, patches_of
+from gimbal_vision.multiview.patches import Patches, patches_of, pooled
 from gimbal_vision.multiview.views import Truth
 from gimbal_vision.poses import invert_pose
 
 SAME_LOG_RANGE = 0.25
 """Ranges agree if their logarithms differ by less: a patch of a street is not flat."""
-ENOUGH = 0.5
-"""Share of a patch's pixels whose range must be known."""
+SOLID = 0.5
+"""Share of a patch's pixels in which something must be seen, for it to be a thing and not sky."""
+MEASURED = 0.05
+"""Share of those whose range must be known: a few returns of a LiDAR say where a patch is. Where
+fewer are, nothing is known, and nothing is taught."""
 UNMATCHED_WEIGHT = 0.1
 """Most patches are not seen by another view; they must not drown those that are."""
 
@@ -73,17 +76,21 @@ def match_targets(truth: Truth, grid: tuple[int, int]) -> MatchTargets:
     points = patches.points[:, source] @ relative[..., :3, :3].mT + relative[..., None, :3, 3]
     distance = points.norm(dim=-1).clamp_min(1e-6)
     cosine, nearest = ((points / distance[..., None]) @ patches.rays[:, target].mT).max(-1)
-    same = cosine >= _reach(truth, patches, grid)[:, target].gather(-1, nearest)
-    there = patches.log_range[:, target].gather(-1, nearest)
-    same &= (distance.log() - there).abs() < SAME_LOG_RANGE
-    enough = patches.share > ENOUGH
-    same &= enough[:, source] & enough[:, target].gather(-1, nearest)
+    ranges = patches.log_range[:, target].gather(-1, nearest)
+    agree = (distance.log() - ranges).abs() < SAME_LOG_RANGE
+    inside = cosine >= _reach(truth, patches, grid)[:, target].gather(-1, nearest)
+    thing = pooled(truth.non_ambiguous_mask.to(known.dtype), grid)
+    solid, measured = thing > SOLID, patches.share > MEASURED * thing
+    here, there = (solid[:, source], measured[:, source]), _at(solid, measured, target, nearest)
+    same = inside & here[0] & here[1] & there[0] & there[1] & agree
+    unknown = here[0] & (~here[1] | (inside & there[0] & ~there[1]))
     both = (truth.present[:, source] & truth.present[:, target])[..., None].to(distance.dtype)
+    taught = torch.where(same, 1.0, torch.where(unknown, 0.0, UNMATCHED_WEIGHT))
     return MatchTargets(
         source=source,
         target=target,
         label=torch.where(same, nearest, nearest.shape[-1]),
-        weight=both * torch.where(same, 1.0, UNMATCHED_WEIGHT).to(distance.dtype),
+        weight=both * taught.to(distance.dtype),
     )
 
 
@@ -111,6 +118,11 @@ def match_counts(targets: MatchTargets) -> dict[str, Tensor]:
 def _seen(targets: MatchTargets) -> Tensor:
     """Return [B, M, P] bool: the target shows the patch, and both views are there."""
     return (targets.label < targets.label.shape[-1]) & (targets.weight > 0)
+
+
+def _at(solid: Tensor, measured: Tensor, target: Tensor, nearest: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both flags [B, N, P] of the patches [B, M, P] of the target views."""
+    return solid[:, target].gather(-1, nearest), measured[:, target].gather(-1, nearest)
 
 
 def _pairs(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
