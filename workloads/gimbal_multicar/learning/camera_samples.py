@@ -32,7 +32,8 @@ class CameraSource(CoopSource):
     """Samples of stage `cameras`: every picture is a view, the main car's front one the first.
 
     A batch has `car_from_view` [B, V, 4, 4] float32 besides the keys of `batch`, by which the poses
-    of cars are read back from those of views. Moments whose main car has no front picture are left
+    of cars are read back from those of views, and `place` [B, V] int64, which of its car's cameras
+    a picture is from. Moments whose main car has no front picture are left
     out. See `CoopSource` for arguments and errors.
     """
 
@@ -81,6 +82,7 @@ class CameraSource(CoopSource):
             "present": present,
             "full": bool(present.all()),
             "car": views(np.broadcast_to(number[:, None], shape)),
+            "place": views(np.broadcast_to(np.arange(shape[1]), shape)),
             "synthetic": cars.synthetic(columns),
             "rows": views(np.broadcast_to(cars.rows[:, None], shape), -1),
             **(

@@ -63,8 +63,8 @@ class Draws:
         return {**batch, "present": present & (ranks < count[:, None]), "full": False}
 
     def turned(self, batch: Mapping[str, Any], step: int) -> Mapping[str, Any]:
-        """Return the batch with every panorama turned, where `samples.roll` says so."""
-        if not self.samples.roll or self.samples.views != "panoramas":
+        """Return the batch with every panorama turned, unless `samples.roll` is off."""
+        if self.samples.roll is False or self.samples.views != "panoramas":
             return batch
         width, count = batch["range_m"].shape[-1], batch["present"].shape[1]
         bits = keyed_bits(self.seed, step, batch["sample_ids"], (count,), stream="roll")

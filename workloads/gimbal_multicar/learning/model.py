@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from gimbal_multicar.learning.blind import BlindPoses, BlindTwin
 from gimbal_multicar.learning.drawing import probabilities_of
-from gimbal_multicar.learning.fitting import shape_of
+from gimbal_multicar.learning.fitting import VIEWS_OF_A_CAR, shape_of
 from gimbal_multicar.learning.settings import ModelSettings, PriorSettings, SampleSettings
 from gimbal_vision.multiview.checkpointing import Checkpointing
 from gimbal_vision.multiview.model import MultiViewModel
@@ -27,7 +27,7 @@ class CoopTwins(nn.Module):
 
     Args:
         model: Sees.
-        blind: Knows how many cars there are.
+        blind: Knows how many cars there are, and which picture of a car is which.
         priors: What the model is told of where cars are; see `priors.with_agent_priors`.
     """
 
@@ -47,13 +47,21 @@ class CoopTwins(nn.Module):
         said: Predictions = self.model(views, use)
         return said
 
-    def forward(self, views: Views, use: InputUse | None = None) -> tuple[Predictions, BlindPoses]:
-        """Return both answers; the twin reads nothing but `views.present` and its shape."""
+    def forward(
+        self, views: Views, use: InputUse | None = None, seats: Tensor | None = None
+    ) -> tuple[Predictions, BlindPoses]:
+        """Return both answers; the twin reads nothing but `views.present`, its shape and seats.
+
+        Args:
+            views: What the model may see.
+            use: What it is told besides images.
+            seats: See `blind.seats_of`.
+        """
         said = self.seen(views, use)
         present = views.present
         if present is None:
             present = views.img.new_ones(views.img.shape[:2]).bool()
-        return said, self.blind(present)
+        return said, self.blind(present, seats)
 
 
 def build_model(settings: ModelSettings, samples: SampleSettings) -> CoopTwins:
@@ -73,7 +81,7 @@ def build_model(settings: ModelSettings, samples: SampleSettings) -> CoopTwins:
             heads=settings.checkpoint_heads,
         ),
     )
-    twins = CoopTwins(model, BlindTwin(), settings.priors)
+    twins = CoopTwins(model, BlindTwin(_places(samples)), settings.priors)
     for parameter in _frozen(twins, settings):
         parameter.requires_grad_(False)
     return twins
@@ -92,6 +100,11 @@ def _image_encoder(
         rel_pose=settings.priors.use_rel_pose_prior,
         again=settings.checkpoint_encoder,
     )
+
+
+def _places(samples: SampleSettings) -> int:
+    """Return how many views of its own a car has."""
+    return VIEWS_OF_A_CAR[samples.views] if samples.views == "cameras" else 1
 
 
 def _frozen(twins: CoopTwins, settings: ModelSettings) -> Iterator[nn.Parameter]:

@@ -1,7 +1,9 @@
-"""What a trained pair says of a batch: the one function behind validation, judging and pictures.
+"""What a trained pair says of samples: the one function behind validation, judging and pictures.
 
-Images only: nothing a car could not photograph is told, whatever the training told, unless the
-model has priors of where cars are (`model.priors`): then their noise is the same each time.
+Each sample is asked about on its own and without padding, so what is said of it depends neither on
+how samples are read nor on who asks. Images only: nothing a car could not photograph is told,
+whatever the training told, unless the model has priors of where cars are (`model.priors`): then
+their noise is the same each time.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from gimbal_multicar.learning.batch import as_tensors, truth_of, views_of
-from gimbal_multicar.learning.blind import BlindPoses
+from gimbal_multicar.learning.blind import BLIND_KEYS, BlindPoses, seats_of
 from gimbal_multicar.learning.model import CoopTwins
 from gimbal_multicar.learning.priors import with_agent_priors
+from gimbal_multicar.learning.settings import PriorSettings
+from gimbal_multicar.learning.single import alone, together, used_alone
 from gimbal_vision.multiview.views import InputUse, Predictions, Truth
 
 SAMPLES_AT_ONCE = 8
-"""Samples of one forward pass where nothing limits them; the numbers do not depend on it."""
+"""Samples that are read together where nothing limits them; each is asked about on its own."""
 
 if TYPE_CHECKING:
     from gimbal.training.task import Source
@@ -46,34 +50,58 @@ class Answers:
     batch: Mapping[str, Any]
 
 
-def predict(twins: CoopTwins, batch: Mapping[str, Any], use: InputUse | None = None) -> Predictions:
+def predict(
+    twins: CoopTwins,
+    batch: Mapping[str, Any],
+    use: InputUse | None = None,
+    *,
+    priors: PriorSettings | None = None,
+) -> Predictions:
     """Return the model's predictions for a batch, without gradients.
 
     Args:
         twins: Both networks, on the batch's device.
-        batch: See `batch`; tensors.
-        use: What the model is told besides images; None: nothing but the priors it has.
+        batch: See `batch`; tensors. What is present is a prefix.
+        use: What the model is told besides images; None: nothing but the priors.
+        priors: Of where cars are; None: those the model has.
     """
-    with torch.no_grad():
-        views = views_of(batch, dtype_of(twins))
-        return twins.seen(*with_agent_priors(views, use, batch, twins.priors))
+    told, dtype = priors or twins.priors, dtype_of(twins)
+    said = []
+    for sample in range(len(batch["present"])):
+        one = alone(batch, sample)
+        own = used_alone(use, sample, one["present"].shape[1])
+        with torch.no_grad():
+            said.append(twins.seen(*with_agent_priors(views_of(one, dtype), own, one, told)))
+    return together(said, batch["present"].shape[1])
 
 
-def answers(twins: CoopTwins, source: Source, indices: Any) -> Answers:
+def answers(
+    twins: CoopTwins, source: Source, indices: Any, *, priors: PriorSettings | None = None
+) -> Answers:
     """Fetch samples and ask both networks.
 
     Args:
         twins: Both networks.
         source: Held-out samples.
         indices: int64 [B].
+        priors: See `predict`.
     """
-    device, dtype = next(twins.parameters()).device, dtype_of(twins)
-    batch = as_tensors(source.fetch(np.asarray(indices)), device)
-    with torch.no_grad():
-        blind = twins.blind(batch["present"])
+    batch = as_tensors(source.fetch(np.asarray(indices)), next(twins.parameters()).device)
     return Answers(
-        said=predict(twins, batch), blind=blind, truth=truth_of(batch, dtype), batch=batch
+        said=predict(twins, batch, priors=priors),
+        blind=_guessed(twins, batch),
+        truth=truth_of(batch, dtype_of(twins)),
+        batch=batch,
     )
+
+
+def _guessed(twins: CoopTwins, batch: Mapping[str, Any]) -> BlindPoses:
+    """Return what the blind twin says, of each sample on its own."""
+    count, views = batch["present"].shape
+    samples = (alone({n: batch[n] for n in BLIND_KEYS if n in batch}, i) for i in range(count))
+    with torch.no_grad():
+        said = [twins.blind(one["present"], seats_of(one)) for one in samples]
+    return together(said, views)
 
 
 def in_chunks(count: int, largest: int | None = None) -> Iterator[Any]:

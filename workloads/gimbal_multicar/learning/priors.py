@@ -19,11 +19,13 @@ from torch import Tensor
 from gimbal.training.keyed import keyed_normal, keyed_uniform
 from gimbal_multicar.learning.settings import PriorSettings
 from gimbal_multicar.learning.turning import yaw
-from gimbal_vision.multiview.views import InputUse, Predictions, Views
-from gimbal_vision.poses import make_pose, matrix_to_quaternion, quaternion_to_matrix
+from gimbal_vision.multiview.views import InputUse, Views
+from gimbal_vision.poses import matrix_to_quaternion, quaternion_to_matrix
 
 HELD_OUT_STEP = -1
 """The step whose noise validation and judging see."""
+_MOST_CARS = 64
+"""Of a sample, `samples.max_cars` at most: drawn for all, so that padding cannot matter."""
 
 
 def with_agent_priors(
@@ -82,32 +84,12 @@ def noisy(
         settings: Standard deviations, of each ground coordinate and of the heading.
         key: Seed and step.
     """
-    count = trans.shape[1]
-    numbers = keyed_normal(*key, batch["rows"][:, 0], (count, 3), stream="agent prior")
-    numbers = numbers.to(trans)
+    drawn = keyed_normal(*key, batch["rows"][:, 0], (_MOST_CARS, 3), stream="agent prior")
+    numbers = drawn[:, : trans.shape[1]].to(trans)
     angle = numbers[..., 2] * math.radians(settings.agent_pose_noise_deg)
     ahead, right = (numbers[..., axis] * settings.agent_pose_noise_m for axis in (0, 1))
     offset = torch.stack([right, torch.zeros_like(right), ahead], dim=-1)
     return rotation @ yaw(angle), trans + (rotation @ offset[..., None])[..., 0]
-
-
-def to_world(said: Predictions, priors: Views) -> Tensor:
-    """Return [B, N, 4, 4] predicted poses in the world of the priors, through the main car's.
-
-    Args:
-        said: Poses in view 0's frame.
-        priors: Views whose poses are the priors.
-
-    Raises:
-        ValueError: The views have no poses.
-    """
-    quats, trans = priors.camera_pose_quats, priors.camera_pose_trans
-    if quats is None or trans is None:
-        raise ValueError("views without poses tell no world")
-    main = make_pose(quaternion_to_matrix(quats[:, :1]), trans[:, :1])
-    local = make_pose(quaternion_to_matrix(said.cam_quats), said.cam_trans)
-    world: Tensor = main @ local
-    return world
 
 
 def _told(batch: Mapping[str, Any], settings: PriorSettings, key: tuple[int, int]) -> Tensor:

@@ -157,6 +157,24 @@ def name_of(moment: CoopMoment) -> str:
     return f"{moment.split}/{moment.scenario}/{moment.frame}/{moment.agents[0]}"
 
 
+def cars_a_step(cars: Sequence[int], settings: SampleSettings, batch: int) -> str:
+    """Return how many cars a sample and a step of training show, in words.
+
+    Args:
+        cars: Cars of each sample.
+        settings: How many of them are shown, and what a view is.
+        batch: Samples of a step.
+    """
+    counts = np.asarray(cars)[:, None]
+    if settings.num_cars is not None:
+        counts = np.minimum(counts, np.asarray(settings.num_cars))
+    pictures = "" if settings.views == "panoramas" else " cars, of up to 4 pictures each,"
+    return (
+        f"{counts.min()} to {counts.max()} cars a sample, about "
+        f"{counts.mean() * batch:.3g}{pictures} a step"
+    )
+
+
 def padded(values: Any, present: Array, fill: Any = 0) -> Array:
     """Return [K, ...] values spread over [B, N, ...], where `present`, and `fill` elsewhere."""
     values = np.asarray(values)
