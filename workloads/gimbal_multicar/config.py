@@ -16,6 +16,7 @@ from gimbal_multicar.data_settings import (
     SyntheticSettings,
 )
 from gimbal_multicar.learning.fitting import problems, shape_of, size_problem, told_problems
+from gimbal_multicar.learning.measured import metric_problems
 from gimbal_multicar.learning.settings import (
     JudgeSettings,
     LossSettings,
@@ -56,6 +57,7 @@ class MulticarConfig(ExperimentSettings):
         """Yield what is wrong with settings that only a training reads."""
         yield from problems(self.samples, self.model, self.loss)
         yield from told_problems(self.evaluate, self.model.given)
+        yield from metric_problems(self.train, self.samples, self.model)
         patch = shape_of(self.model).patch
         panorama, picture = self.data.panorama, self.samples.camera_view
         views = self.samples.views
@@ -73,8 +75,20 @@ class MulticarConfig(ExperimentSettings):
                     f"data.splits lacks {split}, which is trained on, validated on or judged "
                     "(evaluate.split): add it"
                 )
-        if self.data.root is None and self.data.synthetic.scenarios < 3:
+        if self.data.root is None:
+            yield from self._street_problems()
+
+    def _street_problems(self) -> Iterator[str]:
+        """Yield what made streets have too little of."""
+        made, least = self.data.synthetic, self.samples.min_cars
+        if made.scenarios < 3:
             yield (
-                f"data.synthetic.scenarios ({self.data.synthetic.scenarios}) leaves a split empty: "
+                f"data.synthetic.scenarios ({made.scenarios}) leaves a split empty: "
                 "write 3 or more, of which one in six is for validation and one for the test"
+            )
+        if min(made.agents, self.data.max_cars) < least:
+            key = "synthetic.agents" if made.agents < least else "max_cars"
+            yield (
+                f"data.{key} is below samples.min_cars ({least}), so there would be no sample: "
+                f"write {least} or more, or lower samples.min_cars"
             )

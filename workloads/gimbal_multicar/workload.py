@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from gimbal.errors import ConfigError
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
 from gimbal_multicar.config import DataSettings, MulticarConfig
+from gimbal_multicar.learning.fitting import A_CHECKPOINT, start_problem
 from gimbal_multicar.stages.cameras import cameras_stage
 from gimbal_multicar.stages.evaluating import evaluating_stage
 from gimbal_multicar.stages.panoramas import panoramas_stage
@@ -39,6 +41,19 @@ class MulticarWorkload(Workload[MulticarConfig]):
             *training_stages(config),
             ReportStage(name="report", settings=config.loader, inputs=_told_of(config)),
         )
+
+    def notices(self, config: MulticarConfig) -> Sequence[str]:
+        """Return nothing; called before a run starts, which is when weights must be there.
+
+        A finished run can be looked at without the weights that it started from.
+
+        Raises:
+            ConfigError: `model.init_from` names nothing.
+        """
+        problem = None if config.train is None else start_problem(config.model)
+        if problem is not None:
+            raise ConfigError(problem, f"name {A_CHECKPOINT}, or a file of weights")
+        return ()
 
     def cli(self) -> Any:
         """Return the commands under `gimbal multicar`."""

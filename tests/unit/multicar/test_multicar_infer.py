@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from panorama_rows_support import write_set
-from trained_run_support import trained_run
+from trained_run_support import TINY, trained_run
 from typer.testing import CliRunner
 
 from gimbal.cli.border import exit_code
@@ -18,7 +18,9 @@ from gimbal.data.reading import BlockReader
 from gimbal.errors import ConfigError
 from gimbal.experiment.run_folder import RunFolder
 from gimbal_multicar.cli import app
-from gimbal_multicar.inferring.moments import Wanted, gather_wanted
+from gimbal_multicar.data_settings import PanoramaSettings
+from gimbal_multicar.inferring.moments import Wanted, config_of, gather_wanted
+from gimbal_multicar.inferring.pictures import kind_of
 from gimbal_multicar.inferring.trained import open_trained
 from gimbal_multicar.learning.settings import SampleSettings
 from gimbal_multicar.learning.sources import open_source
@@ -34,7 +36,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     root = write_set(folder / "opv2v")
     for split in ("validate", "test"):
         shutil.copytree(root / "train", root / split)
-    return trained_run(root, folder / "runs")
+    matching = TINY.model_copy(update={"pose_head": "matching"})
+    return trained_run(root, folder / "runs", model=matching)
 
 
 def command(run: RunFolder, *arguments: object) -> tuple[dict[str, Any], BaseException | None]:
@@ -83,6 +86,57 @@ def test_numbers_are_those_of_validation(run: RunFolder) -> None:
     assert np.mean(means) == pytest.approx(total / count, rel=1e-5)
 
 
+def test_depth_is_looked_for_where_the_runs_own_was(run: RunFolder) -> None:
+    """Other depth gives other pictures: it is kept for the run's own folder, and else said."""
+    config, root = open_trained(run).config, root_of(run)
+    depths = root.parent / "depths"
+    config = config.model_copy(
+        update={"data": config.data.model_copy(update={"depth_root": depths})}
+    )
+
+    def looked_for(folder: Path, given: Path | None = None) -> Path | None:
+        wanted = Wanted(root=folder, frame="68", split="test", depth_root=given)
+        return config_of(config, wanted).data.depth_root
+
+    assert looked_for(root / "." / "train" / "..") == depths
+    assert looked_for(root / "train") is None
+    assert looked_for(root, root) == looked_for(root / "train", root) == root
+
+
+def test_pictures_unlike_those_of_training_are_said(run: RunFolder, tmp_path: Path) -> None:
+    """The run's own folder is as trained; without its clouds, colours and masks are others."""
+    same = infer(run, "68")["pictures"]
+    assert same["alike"] and same["asked"] == same["trained"]
+    other = tmp_path / "no_lidar"
+    shutil.copytree(root_of(run), other, ignore=shutil.ignore_patterns("*.pcd", "*.npy"))
+    words = ["--run", str(run.path), "--root", str(other), "--frame", "68"]
+    shown = CliRunner().invoke(app, ["infer", *words])
+    assert shown.exception is None, shown.exception
+    assert "depth none, warp rotation; in training depth" in shown.output
+    assert "LOOK pictures" in shown.output and "--depth-root" in shown.output
+    _, error = command(run, "infer", *words[2:], "--depth-root", tmp_path / "gone")
+    assert error is not None and "--depth-root" in str(error) and "data." not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("source", "depth", "density", "expected"),
+    [
+        ("synthetic", "render", 1.0, ("render", "drawn")),
+        ("opv2v", "npy", 0.9, ("npy", "splat")),
+        ("opv2v", "npy", 0.4, ("npy", "ranges")),
+        ("opv2v", "lidar", 0.9, ("lidar", "ranges")),
+        ("opv2v", "none", 0.0, ("none", "rotation")),
+    ],
+)
+def test_how_a_picture_was_made_follows_from_its_row(
+    source: str, depth: str, density: float, expected: tuple[str, str]
+) -> None:
+    row = {"source": source, "depth_source": depth, "depth_density": density}
+    assert kind_of(row, PanoramaSettings()) == expected
+    if source == "opv2v":
+        assert kind_of(row, PanoramaSettings(warp="fixed_point")) == (depth, "fixed_point")
+
+
 def test_rows_made_from_files_are_those_of_the_stage(run: RunFolder) -> None:
     rows = BlockReader(run.stages / "panoramas")
     config = open_trained(run).config
@@ -118,6 +172,7 @@ def test_what_cannot_be_asked_is_said(run: RunFolder, tmp_path: Path) -> None:
         (("infer", "--root", root, "--frame", "72"), "fewer than 2 cars"),
         (("infer", "--root", root, "--frame", "68", "--scenario", "x"), "no scenario x"),
         (("infer", "--root", root, "--frame", "68", "--main", "5"), "no car 5"),
+        (("infer", "--root", root, "--frame", "68", "--max-distance", "0"), "--max-distance: 0 m"),
         (("infer", "--root", root, "--frame", "68", "--checkpoint", "7"), "7 is no checkpoint"),
         (("render", "--pose-source", "pred", "--index", "9", "--out", tmp_path / "o"), "9 is not"),
     )

@@ -37,6 +37,21 @@ def stages(*overrides: str) -> dict[str, Stage]:
         ("data.synthetic.scenarios=2", "3 or more"),
         ("samples.max_cars=1", "below samples.min_cars"),
         ("samples.num_cars=[2,5]", "shows 5 cars"),
+        ("samples.num_cars=[1,2]", "write numbers of 2 or more"),
+        ("{samples.min_cars: 1, samples.max_cars: 1}", "leaves no partner"),
+        ("data.synthetic.agents=1", "data.synthetic.agents is below samples.min_cars (2)"),
+        ("data.max_cars=1", "data.max_cars is below samples.min_cars (2)"),
+        ("train.best_metric=pose_m", "one of blind/pose_quats"),
+        ("train.best_metric=match_right", "is not measured"),
+        ("loss.match_weight=5", "loss.match_weight has no effect with any model.pose_head but"),
+        ("{model.pose_head: matching, loss.match_weight: 0}", "never teach what matches"),
+        ("{model.size: v1, model.stem: [8]}", "model.stem has no effect with model.size: v1"),
+        ("evaluate.told=[rays]", "rays (model.given.ray_dirs_prob)"),
+        (
+            "{model.given.preset: mvs, evaluate.told: [all]}",
+            "depth (model.given.depth_prob), which",
+        ),
+        ("evaluate.told=[pose,pose]", "pose is there more than once"),
         ("samples.max_views_per_worker=3", "write 4 or more"),
         ("samples.camera_view.width=224", "no effect with samples.views: panoramas"),
         ("model.heads=5", "divisible by model.heads"),
@@ -49,10 +64,34 @@ def stages(*overrides: str) -> dict[str, Stage]:
     ],
 )
 def test_a_training_that_cannot_work_is_refused(override: str, words: str) -> None:
-    overrides = override.strip("{}").replace(": ", "=").split(", ")
+    braced = override.strip("{}").replace(": ", "=").split(", ")
+    overrides = braced if override.startswith("{") else [override]
     with pytest.raises(ConfigError) as caught:
         default_settings(MulticarWorkload(), BASE, [*TRAINED, *overrides])
     assert words in f"{caught.value.message} {caught.value.remedy}"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.given.preset=mvs", "evaluate.told=[rays,pose]"],
+        ["model.pose_head=matching", "train.best_metric=match_right", "loss.match_weight=5"],
+        ["model.priors.use_agent_pose_prior=true", "model.priors.agent_pose_noise_m=2"],
+    ],
+)
+def test_a_training_that_does_what_it_says_is_taken(overrides: list[str]) -> None:
+    default_settings(MulticarWorkload(), BASE, [*TRAINED, *overrides])
+
+
+def test_a_run_does_not_start_without_the_weights_it_starts_from(tmp_path: Path) -> None:
+    """A config of a finished run still loads: its model outlives the weights it began with."""
+    given = [*TRAINED, f"model.init_from={tmp_path / 'lost.pt'}"]
+    settings = default_settings(MulticarWorkload(), BASE, given)
+    assert isinstance(settings, MulticarConfig)
+    with pytest.raises(ConfigError, match=r"model\.init_from: there is nothing at .*lost\.pt"):
+        MulticarWorkload().notices(settings)
+    (tmp_path / "lost.pt").touch()
+    assert not MulticarWorkload().notices(settings)
 
 
 def test_without_a_training_nothing_of_it_is_asked_for() -> None:

@@ -20,8 +20,8 @@ from multiview_loss_support import (
     select_views,
 )
 
-from gimbal_vision.multiview.losses.presets import TERMS, LossWeights
-from gimbal_vision.multiview.losses.total import READINGS, MultiViewLoss
+from gimbal_vision.multiview.losses.presets import READINGS, TERMS, LossWeights
+from gimbal_vision.multiview.losses.total import MultiViewLoss
 from gimbal_vision.multiview.views import Predictions, Truth
 
 LOSS = MultiViewLoss(LossWeights(), pairwise=True, wraps=True)

@@ -18,8 +18,8 @@ from multiview_loss_support import (
     select_views,
 )
 
-from gimbal_vision.multiview.losses.presets import PRESETS, TERMS, LossWeights
-from gimbal_vision.multiview.losses.total import READINGS, MultiViewLoss, published_factor
+from gimbal_vision.multiview.losses.presets import PRESETS, READINGS, TERMS, LossWeights
+from gimbal_vision.multiview.losses.total import MultiViewLoss, published_factor
 from gimbal_vision.multiview.views import Predictions, Truth
 from gimbal_vision.poses import make_pose, quaternion_to_matrix
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from multiview_loss_support import perfect, random_truth
 
 from gimbal_vision.errors import LossError
+from gimbal_vision.multiview.losses.match_term import MatchTerm
 from gimbal_vision.multiview.losses.presets import PRESETS, TERMS, LossWeights, preset
 from gimbal_vision.multiview.losses.robust import (
     length,
@@ -152,6 +153,14 @@ def test_an_unknown_weight_names_those_there_are():
 def test_a_weight_is_finite_and_not_negative(weight):
     with pytest.raises(LossError, match="depth"):
         LossWeights().replaced({"depth": weight})
+
+
+def test_matches_are_taught_to_a_model_that_gives_some():
+    truth = random_truth()
+    loss = MultiViewLoss(LossWeights(), match=MatchTerm(patch=1))
+    with pytest.raises(LossError, match=r"predictions\.matches") as caught:
+        loss(perfect(truth), truth)
+    assert "matching" in caught.value.remedy
 
 
 def test_an_unknown_preset_names_those_there_are():

@@ -28,7 +28,10 @@ def infer(
         Split | None, typer.Option("--split", help="Which split; else the one the run judges.")
     ] = None,
     depth_root: Annotated[
-        Path | None, typer.Option("--depth-root", help="Folder of depth files laid out like it.")
+        Path | None,
+        typer.Option(
+            "--depth-root", help="Folder of depth files laid out like it; else the run's own."
+        ),
     ] = None,
     max_distance: Annotated[
         float | None,
@@ -46,11 +49,13 @@ def infer(
 ) -> None:
     """Ask a trained model where the cars of one moment are, and how far away everything is.
 
-    The cars' pictures are fused by the run's own settings, so the numbers are those that a
-    validation on the same folder gives. Poses are in the main car's frame (x right, y down, z
-    forward), metres and degrees; the folder's true poses tell the errors. --out gets infer.json,
-    for each car AGENT_pose.npy (main car from car), AGENT_range.npy (metres along the ray) and
-    AGENT_mask.npy (probabilities), and cloud.ply of all predicted points at the predicted poses.
+    The cars' pictures are fused by the run's own settings; on the run's own folder the numbers are
+    those of its validation. A folder with other depth (--depth-root) gives other pictures: how they
+    are made is said beside how training's were, with LOOK where they differ. Poses are in the main
+    car's frame (x right, y down, z forward), metres and degrees; the folder's true poses tell the
+    errors. --out gets infer.json, for each car AGENT_pose.npy (main car from car), AGENT_range.npy
+    (metres along the ray) and AGENT_mask.npy (probabilities), and cloud.ply of all predicted points
+    at the predicted poses.
 
     Examples:
       gimbal multicar infer --run latest --root /data/OPV2V --scenario 2021_08_18_19_48_05
@@ -82,8 +87,9 @@ def infer(
         depth_root=at_home(depth_root) if depth_root else None,
         max_distance_m=max_distance,
     )
-    answered = ask(trained, wanted, panoramas_of(found))
-    record = record_of(answered, trained)
+    panoramas = panoramas_of(found)
+    answered = ask(trained, wanted, panoramas)
+    record = record_of(answered, trained, panoramas)
     if out is not None:
         folder = at_home(out)
         require_free(folder, files_of(answered), what="answer", force=force)

@@ -17,6 +17,7 @@ from gimbal_multicar.clouds.moment import Gathered
 from gimbal_multicar.config import MulticarConfig
 from gimbal_multicar.cooperation.moments import CoopMoment, CoopRule, coop_moments
 from gimbal_multicar.fusing import open_dataset
+from gimbal_multicar.inferring.wording import in_options
 from gimbal_multicar.previewing.looking import dataset_record
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Wanted:
         split: Folder of the split.
         scenario: Folder of the scenario; none: the only one that has the frame.
         main: Id of the main car; none: the first as text.
-        depth_root: Folder of depth files; none: see `data.depth`.
+        depth_root: Folder of depth files; none: the run's own where `root` is the run's, else see
+            `data.depth`.
         max_distance_m: Farther cars stay out; none: as in training.
     """
 
@@ -61,6 +63,11 @@ def gather_wanted(config: MulticarConfig, wanted: Wanted) -> Gathered:
         ConfigError: There is no such frame, scenario or car, or several scenarios have the frame.
         DatasetError: The folder is no data set, or a file of the moment is missing or broken.
     """
+    with in_options():
+        return _gathered(config, wanted)
+
+
+def _gathered(config: MulticarConfig, wanted: Wanted) -> Gathered:
     there = config_of(config, wanted)
     dataset = open_dataset(there.data)
     place = _place(dataset, wanted)
@@ -84,7 +91,7 @@ def config_of(config: MulticarConfig, wanted: Wanted) -> MulticarConfig:
     data = config.data.model_copy(
         update={
             "root": wanted.root,
-            "depth_root": wanted.depth_root,
+            "depth_root": _depth_root(config, wanted),
             "splits": (wanted.split,),
             "frame_stride": 1,
             "min_cars": 1,
@@ -93,11 +100,28 @@ def config_of(config: MulticarConfig, wanted: Wanted) -> MulticarConfig:
     return config.model_copy(update={"data": data})
 
 
+def _depth_root(config: MulticarConfig, wanted: Wanted) -> Path | None:
+    """Return where depth is looked for: a folder of depth belongs to the set it mirrors."""
+    root = config.data.root
+    if wanted.depth_root is None and root is not None and root.resolve() == wanted.root.resolve():
+        return config.data.depth_root
+    return wanted.depth_root
+
+
 def rule_for(config: MulticarConfig, wanted: Wanted) -> CoopRule:
-    """Return which cars belong together: as in the run's held-out samples."""
-    samples = config.samples
+    """Return which cars belong together: as in the run's held-out samples.
+
+    Raises:
+        ConfigError: The distance is not above 0.
+    """
+    samples, farthest = config.samples, wanted.max_distance_m
+    if farthest is not None and not farthest > 0:
+        raise ConfigError(
+            f"--max-distance: {farthest:g} m leaves the main car alone",
+            "write metres above 0, or leave it out: then it is as in training",
+        )
     return CoopRule(
-        max_distance_m=wanted.max_distance_m or samples.max_distance_m,
+        max_distance_m=samples.max_distance_m if farthest is None else farthest,
         min_cars=samples.min_cars,
         max_cars=samples.max_cars,
         main="first" if wanted.main is None else "each",

@@ -18,6 +18,7 @@ from gimbal_multicar.clouds.predicted import with_prediction
 from gimbal_multicar.clouds.verdict import lines_of as answer_lines
 from gimbal_multicar.cooperation.moments import CoopMoment
 from gimbal_multicar.inferring.moments import Wanted, gather_wanted
+from gimbal_multicar.inferring.pictures import picture_lines, pictures_record
 from gimbal_multicar.inferring.rows_source import RowsSource
 from gimbal_multicar.inferring.trained import Trained
 from gimbal_vision.cloud_files import ply_bytes
@@ -43,14 +44,23 @@ def infer(trained: Trained, wanted: Wanted, panoramas: Path | None) -> Gathered:
     return with_prediction(gathered, prediction, pose="pred", geometry="pred")
 
 
-def record_of(answered: Gathered, trained: Trained) -> dict[str, Any]:
-    """Return the answer as plain values: poses in metres and degrees, errors, what made it."""
+def record_of(answered: Gathered, trained: Trained, panoramas: Path | None) -> dict[str, Any]:
+    """Return the answer as plain values: poses in metres and degrees, errors, what made it.
+
+    Args:
+        answered: What `infer` returned.
+        trained: The model.
+        panoramas: The run's own rows, which say what pictures it was trained on.
+    """
     summary = summary_of(answered)
     return {
         **{name: summary[name] for name in ("split", "scenario", "frame_id", "main", "frame")},
         "cars": [_car(car) for car in summary["cars"]],
         **{name: summary[name] for name in _TOLD},
         "answer": summary["answer"],
+        "pictures": pictures_record(
+            [car.row for car in answered.cars], trained.config.data.panorama, panoramas
+        ),
         "unreadable": summary["unreadable"],
         "run": str(trained.run.path),
         "run_id": trained.run.id,
@@ -67,7 +77,8 @@ def lines_of(record: Mapping[str, Any]) -> list[str]:
     where = f"{record['split']}/{record['scenario']}/{record['frame_id']}"
     poses = [_pose_line(car) for car in record["cars"]]
     skipped = [f"passed over  {message}" for message in record["unreadable"]]
-    return [where, *poses, *skipped, *answer_lines(record["answer"], record["cars"])]
+    seen = picture_lines(record["pictures"])
+    return [where, *poses, *skipped, *seen, *answer_lines(record["answer"], record["cars"])]
 
 
 def _pose_line(car: Mapping[str, Any]) -> str:

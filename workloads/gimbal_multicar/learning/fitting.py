@@ -20,6 +20,15 @@ from gimbal_vision.multiview.shape import SIZES, ModelShape
 
 VIEWS_OF_A_CAR = {"panoramas": 1, "cameras": 4, "fused_cameras": 4}
 """Pictures of a car that one forward pass holds."""
+INIT_FROM = "model.init_from"
+TOLD_BY = {"rays": "ray_dirs_prob", "depth": "depth_prob", "pose": "cam_prob"}
+"""Key of `model.given` that tells in training what `evaluate.told` names; `all` is all three."""
+A_CHECKPOINT = (
+    "a checkpoint's folder, such as runs/EXPERIMENT/RUN/stages/train/checkpoints/step-00000500"
+)
+
+
+_PAIR = 2
 
 
 def shape_of(settings: ModelSettings) -> ModelShape:
@@ -53,7 +62,7 @@ def problems(samples: SampleSettings, model: ModelSettings, loss: LossSettings) 
     yield from _model_problems(model)
     yield from _given_problems(model.given)
     yield from _prior_problems(model.priors, samples)
-    yield from _loss_problems(loss)
+    yield from _loss_problems(loss, matches=shape_of(model).pose_head == "matching")
 
 
 def size_problem(key: str, width: int, height: int, patch: int) -> str | None:
@@ -72,6 +81,13 @@ def _sample_problems(samples: SampleSettings) -> Iterator[str]:
         yield (
             f"samples.max_cars ({samples.max_cars}) is below samples.min_cars "
             f"({samples.min_cars}): raise max_cars or lower min_cars"
+        )
+    if samples.max_cars < _PAIR:
+        yield "samples.max_cars: 1 leaves no partner, so no pose, to learn from: write 2 or more"
+    if samples.num_cars is not None and min(samples.num_cars) < _PAIR:
+        yield (
+            f"samples.num_cars {list(samples.num_cars)} shows the main car alone at some steps, "
+            "which teaches no pose: write numbers of 2 or more"
         )
     if samples.num_cars is not None and max(samples.num_cars) > samples.max_cars:
         yield (
@@ -101,6 +117,8 @@ def _model_problems(model: ModelSettings) -> Iterator[str]:
             f"model.taps {list(shape.taps)} must be two of the trunk's {shape.layers} blocks, "
             f"counted from 0, such as [{(shape.layers - 1) // 3}, {2 * shape.layers // 3}]"
         )
+    if shape.stem and shape.encoder != "vit":
+        yield f"model.stem has no effect with model.size: {model.size}: leave it out"
     if model.train_only == "heads":
         if model.init_from is None:
             yield (
@@ -120,24 +138,42 @@ def _given_problems(given: GivenSettings) -> Iterator[str]:
 
 def told_problems(judge: JudgeSettings, given: GivenSettings) -> Iterator[str]:
     """Yield why a judgement cannot tell the model what it was never told in training."""
-    if judge.told and given.preset == "images_only" and not given.overall_prob:
+    if not judge.told:
+        return
+    from gimbal_multicar.learning.drawing import probabilities_of
+
+    found = probabilities_of(given)
+    never = [
+        f"{name} (model.given.{key})"
+        for name, key in TOLD_BY.items()
+        if {name, "all"} & set(judge.told) and (found is None or not getattr(found, key))
+    ]
+    if never:
         yield (
-            f"evaluate.told names {', '.join(judge.told)}, which model.given.preset: images_only "
-            "never tells in training: leave evaluate.told out, or choose another preset, such as "
-            "aug_training"
+            f"evaluate.told {list(judge.told)} tells {', '.join(never)}, which model.given.preset: "
+            f"{given.preset} never tells in training: leave it out, or choose another preset, such "
+            "as aug_training"
         )
 
 
+def start_problem(model: ModelSettings) -> str | None:
+    """Return what is wrong with the place of weights to start from, or None."""
+    start = model.init_from
+    return None if start is None or start.exists() else f"{INIT_FROM}: there is nothing at {start}"
+
+
 def _prior_problems(priors: PriorSettings, samples: SampleSettings) -> Iterator[str]:
+    where = f"samples.views: {samples.views}"
+    agents = tuple(name for name in PriorSettings.model_fields if name.startswith("agent_"))
     if samples.views != "fused_cameras":
-        names = tuple(PriorSettings.model_fields)
-        yield from _idle(priors, "model.priors", names, f"samples.views: {samples.views}")
+        yield from _idle(priors, "model.priors", ("use_rel_pose_prior",), where)
+    if samples.views == "cameras":
+        yield from _idle(priors, "model.priors", ("use_agent_pose_prior", *agents), where)
     elif not priors.use_agent_pose_prior:
-        names = tuple(name for name in PriorSettings.model_fields if name.startswith("agent_"))
-        yield from _idle(priors, "model.priors", names, "use_agent_pose_prior: false")
+        yield from _idle(priors, "model.priors", agents, "use_agent_pose_prior: false")
 
 
-def _loss_problems(loss: LossSettings) -> Iterator[str]:
+def _loss_problems(loss: LossSettings, *, matches: bool) -> Iterator[str]:
     unknown = sorted(set(loss.weights) - set(TERMS))
     if unknown:
         yield (
@@ -146,7 +182,15 @@ def _loss_problems(loss: LossSettings) -> Iterator[str]:
         )
         return
     weights = {**PRESETS[loss.preset].weights.by_name(), **loss.weights}
-    if not any(weights.values()):
+    if not matches:
+        where = "any model.pose_head but matching"
+        yield from _idle(loss, "loss", ("match_weight",), where)
+    elif not loss.match_weight:
+        yield (
+            "loss.match_weight: 0 with model.pose_head: matching would never teach what matches: "
+            "give it a weight, or choose another head"
+        )
+    if not matches and not any(weights.values()):
         yield "loss.weights are all 0: nothing would be trained; give one term a weight"
     if weights["mask"] == 0.0:
         yield from _idle(loss, "loss", ("mask_pos_weight",), "loss.weights.mask: 0")

@@ -5,20 +5,23 @@ Everything is loaded to the CPU, so that weights trained on a card open on a lap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from gimbal.errors import ConfigError
-from gimbal.experiment.files import storage_errors
-from gimbal.training.checkpoints import STATE_FILE, load
+from gimbal.training.checkpoints import load
+from gimbal_multicar.learning.fitting import INIT_FROM
 from gimbal_multicar.learning.model import CoopTwins, build_model
 from gimbal_multicar.learning.settings import ModelSettings, SampleSettings
-from gimbal_vision.multiview.patch_weights import adapted_patches
+from gimbal_multicar.learning.weight_files import State, read_weights
+from gimbal_vision.multiview.patch_weights import (
+    adapted_patches,
+    depends_on_patch,
+    fits_adapted,
+)
 
-State = Mapping[str, Tensor]
 _SHOWN = 5
 
 
@@ -40,57 +43,89 @@ def load_twins(checkpoint: Path, model: ModelSettings, samples: SampleSettings) 
     return twins.eval()
 
 
-def start_from(path: Path, twins: CoopTwins) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What became of weights that a training starts from.
+
+    Attributes:
+        resized: Patch embeddings that were made to fit.
+        fresh: Weights whose shape depends on the size of a patch: as they were drawn.
+    """
+
+    resized: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """In one line; empty where everything fitted as it was."""
+        return "; ".join(
+            f"{INIT_FROM}: {what}: {', '.join(names)}"
+            for what, names in (
+                ("made to fit the patches", self.resized),
+                ("new at random, since their shape depends on model.patch", self.fresh),
+            )
+            if names
+        )
+
+    def require_trained(self, twins: CoopTwins, *, told: bool) -> None:
+        """See that nothing that was drawn at random stays so and is used.
+
+        Args:
+            twins: Both networks.
+            told: Whether the model is told geometry.
+
+        Raises:
+            ConfigError: `model.train_only: heads` would freeze it.
+        """
+        trained = {name: p.requires_grad for name, p in twins.model.named_parameters()}
+        stuck = [n for n in self.fresh if not trained[n] and (told or "geometry." not in n)]
+        if stuck:
+            raise ConfigError(
+                f"model.train_only would freeze what {INIT_FROM} cannot give at this model.patch: "
+                f"{', '.join(stuck)}",
+                "use train_only: all, or the model.patch those weights were trained with",
+            )
+
+
+def start_from(path: Path, twins: CoopTwins) -> Start:
     """Load the model's weights from an earlier training; its blind twin starts anew.
 
-    Where only the patches differ (their size, or several images stacked as channels), the first
-    layer's weights are made to fit; see `adapted_patches`.
+    Where patches differ (their size, or several images stacked as channels), the first layer's
+    weights are made to fit, see `adapted_patches`; layers that have a number for every pixel of a
+    patch stay as they were drawn.
 
     Args:
-        path: Folder of a checkpoint, or a file of weights: a dictionary of tensors, or one that
-            holds it under `model`.
+        path: See `read_weights`.
         twins: What `build_model` returned.
 
     Raises:
-        ConfigError: The weights do not fit; the message names them.
+        ConfigError: The weights do not fit, or cannot be loaded; the message names them.
         StorageError: They cannot be read.
     """
-    state = _weights(path)
+    state = read_weights(path)
     mine = twins.model.state_dict()
     prefix = "model."
     if any(name.startswith(prefix) for name in state):
         state = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+    other = {name: tensor for name, tensor in state.items() if _differs(tensor, mine.get(name))}
+    resized = [name for name, tensor in other.items() if fits_adapted(name, tensor, mine[name])]
+    sides = {(state[name].shape[-1], mine[name].shape[-1]) for name in resized}
+    fresh = [
+        name
+        for name, tensor in other.items()
+        if name not in resized and depends_on_patch(tensor.shape, mine[name].shape, sides)
+    ]
     fitted = {
-        name: adapted_patches(tensor, mine[name].shape)
-        if name in mine and _is_patch_weight(name, tensor, mine[name])
-        else tensor
-        for name, tensor in state.items()
+        **state,
+        **{name: adapted_patches(state[name], mine[name].shape) for name in resized},
+        **{name: mine[name] for name in fresh},
     }
-    _load(twins.model, fitted, str(path))
+    _load(twins.model, fitted, f"{path} ({INIT_FROM})")
+    return Start(resized=tuple(resized), fresh=tuple(fresh))
 
 
-def _weights(path: Path) -> State:
-    if path.is_dir():
-        if not (path / STATE_FILE).exists():
-            raise ConfigError(
-                f"model.init_from: {path} is no checkpoint: it has no {STATE_FILE}",
-                "name a folder such as runs/EXPERIMENT/RUN/stages/train/checkpoints/step-00000500",
-            )
-        state: State = load(path)["model"]
-        return state
-    with storage_errors(path, "read the weights"):
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    inner = content.get("model", content) if isinstance(content, Mapping) else content
-    if not isinstance(inner, Mapping) or not all(isinstance(t, Tensor) for t in inner.values()):
-        raise ConfigError(
-            f"model.init_from: {path} holds no dictionary of tensors",
-            "write one with torch.save(model.state_dict(), FILE), or name a checkpoint folder",
-        )
-    return inner
-
-
-def _is_patch_weight(name: str, theirs: Tensor, mine: Tensor) -> bool:
-    return "patch" in name and theirs.ndim == mine.ndim == 4 and theirs.shape != mine.shape
+def _differs(theirs: Tensor, mine: Tensor | None) -> bool:
+    return mine is not None and theirs.shape != mine.shape
 
 
 def _load(module: nn.Module, state: State, where: str) -> None:

@@ -18,6 +18,13 @@ FilePath = Annotated[Path, AfterValidator(at_home)]
 ViewKind = Literal["panoramas", "cameras", "fused_cameras"]
 
 
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"name each once: {', '.join(repeated)} is there more than once")
+    return names
+
+
 class CameraViewSettings(Settings):
     """The cars' own pictures, for `samples.views: cameras` and `fused_cameras`."""
 
@@ -113,7 +120,9 @@ class ModelSettings(Settings):
     """`heads` freezes everything else."""
     init_from: FilePath | None = None
     """A checkpoint folder of an earlier training, or a file of weights, to start from; loaded with
-    map_location cpu. What does not fit is an error that names it."""
+    map_location cpu. For another `patch` the patch embedding is made to fit, and layers that have a
+    number for each pixel of a patch start at random, which is said; all else that does not fit is
+    an error that names it."""
 
 
 class LossSettings(Settings):
@@ -142,7 +151,9 @@ class JudgeSettings(Settings):
     """`cuda` takes one card while samples are judged: worth it from size v1 on."""
     cloud_points: Positive = 50_000
     """Points of a sample's clouds that are compared, drawn where there are more."""
-    told: tuple[Literal["rays", "depth", "pose", "all"], ...] = ()
+    told: Annotated[
+        tuple[Literal["rays", "depth", "pose", "all"], ...], AfterValidator(_each_once)
+    ] = ()
     """Judge again, beside images alone, with these told as well: for models that were told them in
     training (`model.given`)."""
     require_better: bool = False

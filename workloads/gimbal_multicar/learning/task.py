@@ -16,10 +16,11 @@ import torch
 
 from gimbal.training.settings import TrainSettings
 from gimbal_multicar.learning.batch import truth_of, views_of
-from gimbal_multicar.learning.blind import PREFIX, BlindPoses
+from gimbal_multicar.learning.blind import BlindPoses
 from gimbal_multicar.learning.car_poses import car_error_terms, main_from_views
 from gimbal_multicar.learning.drawing import Draws, probabilities_of
 from gimbal_multicar.learning.losses import loss_of
+from gimbal_multicar.learning.measured import NAMES, OF_PICTURES, POSE_TERMS, PREFIX
 from gimbal_multicar.learning.model import CoopTwins, build_model, parameter_groups
 from gimbal_multicar.learning.predicting import Answers, answers, dtype_of, in_chunks, one_of
 from gimbal_multicar.learning.priors import with_agent_priors
@@ -33,20 +34,7 @@ if TYPE_CHECKING:
     from gimbal_vision.multiview.views import Predictions, Truth
 
 SPLITS = {"train": "train", "val": "validate"}
-POSE_TERMS = ("pose_quats", "pose_trans", "pose_trans_m", "pose_rot_deg")
 _LOOKED_AT = 16
-NAMES = {
-    "range_rel": "depth_rel",
-    "blind/pose_trans_m": "blind_m",
-    "blind/pose_rot_deg": "blind_rot_deg",
-}
-"""What a validation calls a term that stands for a number people know."""
-OF_PICTURES = {
-    f"{prefix}pose_{what}": f"{prefix}view_{what}"
-    for prefix in ("", PREFIX)
-    for what in ("trans_m", "rot_deg")
-}
-"""What errors of pictures' poses are called where a view is one: cars are what is compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +92,10 @@ class CoopTask:
         if plan.model.init_from is not None:
             from gimbal_multicar.learning.loading import start_from
 
-            start_from(plan.model.init_from, twins)
+            start = start_from(plan.model.init_from, twins)
+            start.require_trained(twins, told=self._draws.given is not None)
+            if start.note:
+                self.plan_note = f"{_note(self._train, plan)}; {start.note}"
         groups = parameter_groups(
             twins, plan.model, lr=plan.train.lr, weight_decay=plan.train.weight_decay
         )

@@ -1,8 +1,8 @@
-"""Weights of a patch embedding for patches of another size, or for several images as channels."""
+"""Weights for patches of another size, or for several images stacked as channels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -38,3 +38,33 @@ def adapted_patches(weight: Tensor, shape: Sequence[int]) -> Tensor:
         weight = weight + (old - weight.sum((2, 3), keepdim=True)) / weight[0, 0].numel()
     copies = wanted[1] // weight.shape[1]
     return torch.cat([weight / copies] * copies, dim=1)
+
+
+def fits_adapted(name: str, theirs: Tensor, mine: Tensor) -> bool:
+    """Return whether a weight is a patch embedding's, and can be made to fit.
+
+    Args:
+        name: Of the weight.
+        theirs: [D, C, p, p].
+        mine: What is wanted: [D, k C, q, q].
+    """
+    if "patch" not in name or not theirs.ndim == mine.ndim == 4:
+        return False
+    return theirs.shape[0] == mine.shape[0] and mine.shape[1] % theirs.shape[1] == 0
+
+
+def depends_on_patch(
+    theirs: Sequence[int], mine: Sequence[int], sides: Iterable[tuple[int, int]]
+) -> bool:
+    """Return whether two shapes differ only in axes that count the pixels of a patch.
+
+    Args:
+        theirs: A shape.
+        mine: Another one of the same weight.
+        sides: Sides of a patch, theirs and mine, by the patch embeddings.
+    """
+    return len(theirs) == len(mine) and any(
+        all(a == b or a * q**2 == b * p**2 for a, b in zip(theirs, mine, strict=True))
+        for p, q in sides
+        if p != q
+    )

@@ -67,6 +67,23 @@ class LossWeights:
 
 TERMS: tuple[str, ...] = tuple(field.name for field in fields(LossWeights))
 
+POSE_ERRORS = ("pose_trans_m", "pose_rot_deg")
+READINGS = (
+    *POSE_ERRORS,
+    "points_m",
+    "range_m",
+    "range_rel",
+    "ray_deg",
+    "scale_log",
+    "pred_mask_mean",
+    "gt_mask_mean",
+    "valid_mask_ratio",
+    "pred_valid_mask_ratio",
+)
+"""Terms of weight 0: they are logged, in units, and train nothing."""
+MATCH_READINGS = ("match_right",)
+"""Likewise, of a model that matches."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossPreset:

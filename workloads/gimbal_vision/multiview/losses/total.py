@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gimbal_vision.errors import LossError
 from gimbal_vision.multiview.losses import (
     gradient_term,
     mask_term,
@@ -29,31 +30,20 @@ from gimbal_vision.multiview.losses.pose_terms import (
     pose_sums,
     predicted_poses,
 )
-from gimbal_vision.multiview.losses.presets import LossPreset, LossWeights
+from gimbal_vision.multiview.losses.presets import (
+    MATCH_READINGS,
+    READINGS,
+    LossPreset,
+    LossWeights,
+)
 from gimbal_vision.multiview.losses.scene import Scene, predicted_scene
 from gimbal_vision.multiview.losses.target import Target
+from gimbal_vision.multiview.matching import Matches
 from gimbal_vision.multiview.precision import full_precision
 from gimbal_vision.multiview.views import Predictions, Truth
 
 Sums = dict[str, Tensor]
 Terms = dict[str, tuple[Tensor, Tensor | None]]
-
-POSE_ERRORS = ("pose_trans_m", "pose_rot_deg")
-READINGS = (
-    *POSE_ERRORS,
-    "points_m",
-    "range_m",
-    "range_rel",
-    "ray_deg",
-    "scale_log",
-    "pred_mask_mean",
-    "gt_mask_mean",
-    "valid_mask_ratio",
-    "pred_valid_mask_ratio",
-)
-"""Terms of weight 0: they are logged, in units, and train nothing."""
-MATCH_READINGS = ("match_right",)
-"""Likewise, of a model that matches."""
 
 
 class MultiViewLoss:
@@ -128,8 +118,8 @@ class MultiViewLoss:
             target = self._target(truth)
             sums = self._sums(predictions, target)
             counts = self._counts(target)
-            if (sought := self._sought(truth)) is not None and predictions.matches is not None:
-                sums |= match_term.match_sums(predictions.matches, sought)
+            if (sought := self._sought(truth)) is not None:
+                sums |= match_term.match_sums(_matches_of(predictions), sought)
                 counts |= match_term.match_counts(sought)
         return {name: (sums[name], counts[name]) for name in self.term_weights}
 
@@ -234,6 +224,21 @@ def published_factor(views: int, term: str) -> float:
     """
     shrink = 2.0 / views if views > 2 else 1.0
     return shrink if term == "scale" else shrink * views
+
+
+def _matches_of(predictions: Predictions) -> Matches:
+    """Return what the model matched.
+
+    Raises:
+        LossError: It matches nothing.
+    """
+    if predictions.matches is None:
+        raise LossError(
+            "the term match needs predictions.matches, which this model does not give",
+            "give the model the pose head 'matching' (ModelShape.pose_head), or make the loss with "
+            "match=None",
+        )
+    return predictions.matches
 
 
 def _readings(scene: Scene, poses: Poses, logits: Tensor, target: Target) -> Sums:
