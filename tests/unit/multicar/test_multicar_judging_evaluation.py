@@ -24,7 +24,6 @@ from gimbal_multicar.judging.baselines import (
 )
 from gimbal_multicar.judging.contract import contract_of
 from gimbal_multicar.judging.evaluation import evaluate, sample_metrics
-from gimbal_multicar.judging.headline import headline
 from gimbal_multicar.judging.intervals import Drawing, mean_interval
 from gimbal_multicar.judging.measuring import measure
 from gimbal_multicar.judging.points import Thinning
@@ -258,13 +257,6 @@ def test_samples_add_up_to_the_headline() -> None:
     assert mean == pytest.approx(result["headline"]["pose_trans_m"])
     depth = metrics["depth_rel"].values
     assert sum(depth.values()) / len(depth) == pytest.approx(result["headline"]["depth_rel"])
-
-
-def test_numbers_that_do_not_exist_are_left_out_of_the_headline() -> None:
-    result = whole(2.0)
-    unknown = result["scenes"]["range"] | {"absrel": {"mean": None}}
-    numbers = headline(result["poses"], result["scenes"] | {"range": unknown})
-    assert "depth_rel" not in numbers and "depth_rmse_m" in numbers
 
 
 def test_worse_than_a_rival_is_said_as_worse() -> None:

@@ -82,6 +82,27 @@ def test_cars_in_one_place_have_no_direction_but_a_rotation() -> None:
     assert pair.worst_deg(folded=False)[0] == pytest.approx(np.degrees(0.1))
 
 
+@settings(max_examples=10, deadline=None)
+@given(seed=SEEDS)
+def test_saying_nothing_never_scores_better_than_saying_anything(seed: int) -> None:
+    """Poses that are not finite, or all where the main car stands, are the worst answers."""
+    rng = np.random.default_rng(seed)
+    true, said = car_poses(rng, 4), car_poses(rng, 4)
+    said[1:, :3, 3] += 0.7 * (true[1:, :3, 3] - said[1:, :3, 3])
+    gone = said.copy()
+    gone[rng.permutation(3)[: rng.integers(1, 4)] + 1, 0, rng.integers(0, 4)] = np.nan
+    before, after = (pair_scores([pair_errors(one, true)]) for one in (said, gone))
+    for name, table in before.items():
+        assert all(after[name][limit] <= share for limit, share in table.items()), name
+
+    at_home = true.copy()
+    at_home[:, :3, 3] = 0.0
+    scores = pair_scores([pair_errors(at_home, true)])
+    assert scores["rra"]["5"] == 1.0
+    for name in ("rta", "rta_folded", "auc", "auc_folded"):
+        assert set(scores[name].values()) == {0.0}, name
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     errors=st.lists(st.floats(0, 180), min_size=1, max_size=40),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from judging_support import car_poses, moved, perfect, pose
 
 from gimbal_multicar.judging.consistency import (
@@ -16,7 +19,13 @@ from gimbal_multicar.judging.consistency import (
 )
 from gimbal_multicar.judging.masks import mask_errors
 from gimbal_multicar.judging.measuring import measure
-from gimbal_multicar.judging.points import Thinning, bev_iou, cloud_errors, within_reach
+from gimbal_multicar.judging.points import (
+    REACH_M,
+    Thinning,
+    bev_iou,
+    cloud_errors,
+    within_reach,
+)
 from gimbal_multicar.judging.ranges import range_errors, range_errors_by_band, ray_errors
 from gimbal_multicar.judging.scale import scale_errors
 from gimbal_vision.cameras import Equirectangular
@@ -78,7 +87,38 @@ def test_numbers_that_are_not_finite_are_counted_and_do_not_stop_the_judging() -
     said = dataclasses.replace(good.prediction, points_view=points)
     found = measure(dataclasses.replace(good, prediction=said), Thinning())
     assert 0 < found["finite_share"] < 1
-    assert found["points"]["gt_pose"]["chamfer_m"] < 0.01
+    assert found["points"]["gt_pose"]["chamfer_m"] < 0.2, "60 m for one point of hundreds"
+
+
+def test_poses_that_are_not_finite_are_null_and_the_ranges_survive() -> None:
+    good = sample()
+    poses = good.truth.main_from_car.copy()
+    poses[1] = np.nan
+    found = measure(moved(good, poses), Thinning())
+
+    json.dumps(found, allow_nan=False)
+    assert found["missing"] == ["poses"] and found["finite_share"] < 1
+    assert found["pose"]["trans_m"] == [None, None] and found["pose"]["main_rot_deg"] is None
+    assert set(found["trajectory"].values()) == {None}
+    assert found["range"]["absrel"] == 0.0 and found["points"]["gt_pose"]["chamfer_m"] == 0.0
+
+
+@pytest.mark.parametrize("range_m", [1e30, np.inf])
+def test_endless_ranges_are_no_way_out_of_the_clouds(range_m: float) -> None:
+    """Single precision, as a model answers: nothing may overflow on the way."""
+    good = sample()
+    points = (good.prediction.rays * range_m).astype(np.float32)
+    ranges = np.full_like(good.truth.range_m, range_m, np.float32)
+    said = dataclasses.replace(good.prediction, points_view=points, range_m=ranges)
+    found = measure(dataclasses.replace(good, prediction=said), Thinning())
+
+    json.dumps(found, allow_nan=False)
+    for placement in ("pred_pose", "gt_pose"):
+        assert found["points"][placement]["chamfer_m"] == 2 * REACH_M
+        assert found["points"][placement]["f_score"] == 0.0
+    assert "clouds" in found["missing"]
+    assert (found["finite_share"] == 1.0) == bool(np.isfinite(range_m))
+    assert found["scale"]["abs_log"] is None or found["scale"]["abs_log"] > 50
 
 
 def test_ranges_weigh_by_solid_angle() -> None:
@@ -167,10 +207,38 @@ def test_birds_eye_overlap_against_sets_of_cells() -> None:
     assert bev_iou(a, b) == pytest.approx(expected, abs=1e-12)
 
 
-def test_empty_clouds_have_no_distance_and_say_so() -> None:
-    errors = cloud_errors(np.empty((0, 3)), CUBE, Thinning())
-    assert errors["chamfer_m"] is None and errors["predicted_points"] == 0
-    assert errors["true_points"] == 8
+def test_an_empty_answer_is_the_worst_and_an_empty_truth_asks_nothing() -> None:
+    nothing = np.empty((0, 3))
+    errors = cloud_errors(nothing, CUBE, Thinning())
+    assert errors["chamfer_m"] == 2 * REACH_M and errors["predicted_points"] == 0
+    assert errors["f_score"] == errors["bev_iou"] == 0.0 and errors["true_points"] == 8
+    assert cloud_errors(CUBE, nothing, Thinning())["chamfer_m"] is None
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    lost=st.integers(1, 30),
+    way=st.sampled_from([1e30, np.nan, -np.inf]),
+)
+def test_a_cloud_never_gains_by_losing_points(seed: int, lost: int, way: float) -> None:
+    """Whichever points go nowhere, the bad ones included, no distance gets better."""
+    rng = np.random.default_rng(seed)
+    true, said = rng.uniform(-60, 60, (2, 30, 3)) * [1, 0.05, 1]
+    said[:10] = true[:10] + 0.1
+    gone = said.copy()
+    gone[rng.permutation(30)[:lost]] = way
+    before, after = (cloud_errors(one, true, Thinning()) for one in (said, gone))
+    for name in ("accuracy_m", "completeness_m", "chamfer_m"):
+        assert after[name] >= before[name] - 1e-9, name
+    assert after["f_score"] <= before["f_score"] + 1e-12
+
+
+def test_rays_without_a_direction_are_the_worst_rays() -> None:
+    level = np.array([[[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]])
+    for nothing in (0.0, np.nan):
+        errors = ray_errors(nothing * level, level, np.ones((1, 2)))
+        assert errors == {"mean_deg": 180.0, "median_deg": 180.0}
 
 
 def test_thinning_draws_the_same_points_again() -> None:

@@ -12,6 +12,7 @@ from gimbal_multicar.judging.baselines import FittedBaselines
 from gimbal_multicar.judging.contract import contract_of
 from gimbal_multicar.judging.headline import headline
 from gimbal_multicar.judging.intervals import Drawing
+from gimbal_multicar.judging.measuring import MISSING
 from gimbal_multicar.judging.pose_evaluation import (
     PartnerErrors,
     PoseSet,
@@ -48,6 +49,8 @@ def evaluate(
         "samples": len(records),
         "scenarios": len({record["scenario"] for record in records}),
         "finite_share": float(np.mean([record["finite_share"] for record in records])),
+        **answered(records),
+        "partners": sum(len(record["pose"]["trans_m"]) for record in records),
     }
     errors = partner_errors(sets, baselines)
     return {
@@ -62,13 +65,23 @@ def evaluate(
     }
 
 
+def answered(records: Sequence[Record]) -> dict[str, Any]:
+    """Return `answered_share`, of samples that lack nothing, and how many lack what."""
+    lacking = {f"missing_{name}": sum(name in r["missing"] for r in records) for name in MISSING}
+    return {
+        "answered_share": float(np.mean([not record["missing"] for record in records])),
+        **lacking,
+    }
+
+
 def sample_metrics(per_sample: Sequence[Record]) -> dict[str, SampleMetric]:
     """Return the numbers by sample that `gimbal compare` pairs, poses first.
 
     Poses are sums over a sample's partners over their number, so that every car counts once, as in
-    the headline.
+    the headline. A sample without an answer is left out, as the file's format wants it.
     """
-    shown = [record for record in per_sample if record["pose"]["trans_m"]]
+    asked = [record for record in per_sample if record["pose"]["trans_m"]]
+    shown = [record for record in asked if "poses" not in record["missing"]]
     cars = {r["sample"]: float(len(r["pose"]["trans_m"])) for r in shown}
 
     def of_poses(name: str, unit: str) -> SampleMetric:

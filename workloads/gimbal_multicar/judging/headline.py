@@ -14,13 +14,15 @@ RIVALS = {
 
 
 def headline(poses: Mapping[str, Any], scenes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return flat numbers; one that does not exist is left out, so that no gate reads it as 0.
+    """Return flat numbers, always by the same names; null where there is no such number.
+
+    No gate reads null as 0: it fails.
 
     Args:
         poses: See `pose_evaluation`.
         scenes: See `scene_evaluation`.
     """
-    found = {
+    return {
         **_poses(poses),
         "auc_30": _at(poses, "pairs", "auc", "30"),
         "auc_30_folded": _at(poses, "pairs", "auc_folded", "30"),
@@ -33,7 +35,6 @@ def headline(poses: Mapping[str, Any], scenes: Mapping[str, Any]) -> dict[str, A
         **_masks(scenes),
         **_clouds(scenes),
     }
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _poses(poses: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,9 +51,8 @@ def _poses(poses: Mapping[str, Any]) -> dict[str, Any]:
         found[f"over_{method}_m"] = poses.get(f"over_{method}_m")
         found[f"over_{method}_deg"] = poses.get(f"over_{method}_deg")
     baseline = found["baseline_mean_pose_m"]
-    if baseline and ours["mean"] is not None:
-        found["share_of_mean_pose"] = ours["mean"] / baseline
-    return found
+    known = baseline and ours["mean"] is not None
+    return {**found, "share_of_mean_pose": ours["mean"] / baseline if known else None}
 
 
 def _masks(scenes: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,10 @@
 Two kinds of number: pixel by pixel, where the true range is known, and cloud against cloud, where
 the prediction is what a user would be shown: the pixels of its own mask. Axes are OpenCV's, so
 height is -y.
+
+Saying nothing is the worst answer: no distance counts for more than `REACH_M`, and a point that is
+not finite, or so far that it is no surface, counts for as much. Otherwise a cloud would gain by
+losing its bad points.
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from gimbal_vision.pointclouds import cloud_metrics
+from gimbal_vision.nearest import match
+from gimbal_vision.panoramas.model import MAX_RANGE_M
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
@@ -20,13 +25,15 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 INLIER = 1.03
 REACH_M = 60.0
-"""Points farther than this from the main car, along the ground, are left out."""
+"""Points farther than this from the main car, along the ground, are left out; the most that a
+distance between clouds counts."""
 HEIGHT_M = 3.0
 """Points higher or lower than this, seen from the main car's frame, are left out."""
 F_SCORE_M = 0.5
 CELL_M = 0.4
 """Side of a cell of the bird's-eye view."""
 NAMES = ("accuracy_m", "completeness_m", "chamfer_m", "f_score", "bev_iou")
+_WORST = (REACH_M, REACH_M, 2 * REACH_M, 0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,28 +79,42 @@ def cloud_errors(predicted: Floats, true: Floats, thinning: Thinning) -> dict[st
     """Return the distances between two clouds, near the main car.
 
     Args:
-        predicted: [P, 3] points in the main car's frame, metres; what is not finite is left out.
+        predicted: [P, 3] points in the main car's frame, metres.
         true: [Q, 3] likewise.
         thinning: Of the points within reach.
 
     Returns:
         `accuracy_m`, the mean distance from predicted points to true ones; `completeness_m`, the
         other way; `chamfer_m`, their sum; `f_score` at .5 m; `bev_iou`, the overlap of occupied
-        cells of .4 m; all null where one cloud is empty, and `predicted_points`, `true_points`.
+        cells of .4 m; all null where the true cloud is empty, and at their worst where only the
+        predicted one is; and `predicted_points`, `true_points`, both within reach.
     """
     found, known = within_reach(predicted), within_reach(true)
     counts = {"predicted_points": float(len(found)), "true_points": float(len(known))}
-    if not len(found) or not len(known):
+    if not len(known):
         return {**dict.fromkeys(NAMES), **counts}
-    metrics = cloud_metrics(_thinned(found, thinning), _thinned(known, thinning), tau=F_SCORE_M)
-    values = (
-        metrics.accuracy,
-        metrics.completeness,
-        metrics.chamfer_l1,
-        metrics.f_score,
-        bev_iou(found, known),
+    if not len(found):
+        return {**dict(zip(NAMES, _WORST, strict=True)), **counts}
+    matched = match(_thinned(found, thinning), _thinned(known, thinning))
+    away, missed = (
+        np.minimum(np.linalg.norm(offsets, axis=-1), REACH_M)
+        for offsets in (matched.first_offsets, matched.second_offsets)
     )
+    nowhere = _nowhere(predicted)
+    surface = len(found) / (len(found) + nowhere)
+    accuracy = surface * float(away.mean()) + (1.0 - surface) * REACH_M
+    completeness = float(missed.mean())
+    precision = surface * float((away <= F_SCORE_M).mean())
+    recall = float((missed <= F_SCORE_M).mean())
+    f_score = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    values = accuracy, completeness, accuracy + completeness, f_score, bev_iou(found, known)
     return {**dict(zip(NAMES, values, strict=True)), **counts}
+
+
+def _nowhere(points: Floats) -> int:
+    """Return how many points are not finite, or farther than any measured surface."""
+    far = np.linalg.norm(points.astype(np.float64), axis=-1)
+    return int(np.count_nonzero(~(far <= 2 * MAX_RANGE_M)))
 
 
 def within_reach(points: Floats) -> Doubles:

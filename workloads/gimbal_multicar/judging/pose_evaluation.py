@@ -240,7 +240,9 @@ def _shuffled_errors(sets: Sequence[PoseSet]) -> tuple[Doubles, Doubles]:
         others = [
             other.predicted
             for other in sets
-            if other.frame.scenario != one.frame.scenario and len(other.true) == len(one.true)
+            if other.frame.scenario != one.frame.scenario
+            and len(other.true) == len(one.true)
+            and np.isfinite(other.predicted).all()
         ]
         others = others[:: -(-len(others) // OTHER_SCENES)] if others else []
         found = [absolute_errors(pose[1:], one.true[1:]) for pose in others]

@@ -2,7 +2,8 @@
 
 Poses are taken as predicted, in the main car's frame and in metres; nothing is aligned.
 Directions are told unfolded as well as folded at 90 degrees: folding, usual for two views, hides a
-car that is placed in front instead of behind.
+car that is placed in front instead of behind. A car that is said to stand where the main car
+stands, or nowhere, is given the largest error there is: it is left out of no share.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class PoseErrors:
     """Errors of poses against the main car's frame, one number a car.
 
     Attributes:
-        trans_m: [K] distance of the place from the true one.
-        rot_deg: [K] geodesic angle.
+        trans_m: [K] distance of the place from the true one; NaN where a pose is not finite.
+        rot_deg: [K] geodesic angle; NaN likewise.
         distance_m: [K] true distance from the main car.
     """
 
@@ -45,40 +46,44 @@ class PairErrors:
     """Errors of relative poses, one number for each pair of cars i < j.
 
     Attributes:
-        trans_m: [P] distance between the relative translations.
-        direction_deg: [P] angle between them, 0 to 180; NaN where the true cars coincide.
-        rot_deg: [P] geodesic angle between the relative rotations.
+        trans_m: [P] distance between the relative translations; NaN where one is not finite.
+        direction_deg: [P] angle between them, 0 to 180; NaN where the true cars coincide, 180 where
+            only the predicted ones do or are nowhere.
+        folded_deg: [P] the same with opposite directions taken for one, 0 to 90.
+        rot_deg: [P] geodesic angle between the relative rotations; NaN where one is not finite.
         distance_m: [P] true distance of the two cars.
     """
 
     trans_m: Doubles
     direction_deg: Doubles
+    folded_deg: Doubles
     rot_deg: Doubles
     distance_m: Doubles
 
-    @property
-    def folded_deg(self) -> Doubles:
-        """[P] the direction's error with opposite directions taken for one: 0 to 90."""
-        return np.minimum(self.direction_deg, 180.0 - self.direction_deg)
-
     def worst_deg(self, *, folded: bool) -> Doubles:
-        """Return [P] the larger one of the errors of direction and rotation."""
+        """Return [P] the larger one of the errors of direction and rotation.
+
+        The rotation's alone where the true cars coincide; 180 where it is not finite.
+        """
         direction = self.folded_deg if folded else self.direction_deg
-        return np.fmax(direction, self.rot_deg)
+        rotation = np.where(np.isfinite(self.rot_deg), self.rot_deg, 180.0)
+        return np.where(np.isnan(direction), rotation, np.maximum(direction, rotation))
 
 
 def absolute_errors(predicted: Doubles, true: Doubles) -> PoseErrors:
     """Compare poses one by one.
 
     Args:
-        predicted: [K, 4, 4] car to main car, metres.
+        predicted: [K, 4, 4] car to main car, metres; one that is not finite has no errors.
         true: [K, 4, 4] likewise.
     """
-    offset = predicted[:, :3, 3] - true[:, :3, 3]
-    angle = rotation_angle(predicted[:, :3, :3], true[:, :3, :3])
+    there = np.asarray(np.isfinite(predicted).all(axis=(-2, -1)))
+    said = np.where(there[:, None, None], predicted, true)
+    offset = said[:, :3, 3] - true[:, :3, 3]
+    angle = rotation_angle(said[:, :3, :3], true[:, :3, :3])
     return PoseErrors(
-        trans_m=np.linalg.norm(offset, axis=-1),
-        rot_deg=np.degrees(np.asarray(angle)),
+        trans_m=np.where(there, np.linalg.norm(offset, axis=-1), np.nan),
+        rot_deg=np.where(there, np.degrees(np.asarray(angle)), np.nan),
         distance_m=np.linalg.norm(true[:, :3, 3], axis=-1),
     )
 
@@ -94,24 +99,36 @@ def pair_errors(predicted: Doubles, true: Doubles) -> PairErrors:
     found = np.asarray(relative_pose(predicted[i], predicted[j]), np.float64)
     known = np.asarray(relative_pose(true[i], true[j]), np.float64)
     errors = absolute_errors(found, known)
+    direction = angle_deg(found[:, :3, 3], known[:, :3, 3])
+    folded = np.minimum(direction, 180.0 - direction)
+    nowhere = ~has_direction(found[:, :3, 3]) & ~np.isnan(direction)
     return PairErrors(
         trans_m=errors.trans_m,
-        direction_deg=angle_deg(found[:, :3, 3], known[:, :3, 3]),
+        direction_deg=direction,
+        folded_deg=np.where(nowhere, 90.0, folded),
         rot_deg=errors.rot_deg,
         distance_m=errors.distance_m,
     )
 
 
-def angle_deg(first: Doubles, second: Doubles) -> Doubles:
-    """Return the angles [...] in degrees between vectors [..., 3]; NaN where one is zero.
+def angle_deg(predicted: Doubles, true: Doubles) -> Doubles:
+    """Return the angles [...] in degrees between vectors [..., 3], 0 to 180.
 
-    By the arc tangent, which tells tiny angles from zero where the arc cosine cannot.
+    NaN where the true one is zero: there is no direction to find. 180 where it is not, and the
+    predicted one is zero or not finite: no answer is the worst answer. By the arc tangent, which
+    tells tiny angles from zero where the arc cosine cannot.
     """
-    cross = np.linalg.norm(np.cross(first, second), axis=-1)
-    dot = (first * second).sum(axis=-1)
-    lengths = np.linalg.norm(first, axis=-1), np.linalg.norm(second, axis=-1)
-    angle = np.degrees(np.arctan2(cross, dot))
-    return np.where(np.minimum(*lengths) > _NO_DISTANCE_M, angle, np.nan)
+    said = has_direction(predicted)
+    found = np.where(said[..., None], predicted, 0.0)
+    cross = np.linalg.norm(np.cross(found, true), axis=-1)
+    angle = np.degrees(np.arctan2(cross, (found * true).sum(axis=-1)))
+    return np.where(has_direction(true), np.where(said, angle, 180.0), np.nan)
+
+
+def has_direction(vectors: Doubles) -> Any:
+    """Return [...] whether vectors [..., 3] are finite and not zero."""
+    finite = np.isfinite(vectors).all(axis=-1)
+    return finite & (np.linalg.norm(vectors, axis=-1) > _NO_DISTANCE_M)
 
 
 def area_under_curve(errors_deg: Doubles, limit_deg: int) -> float | None:
@@ -148,12 +165,13 @@ def pair_scores(pairs: Sequence[PairErrors]) -> dict[str, Any]:
 
 
 def spread(values: Doubles) -> dict[str, float | int | None]:
-    """Return count, mean, median and 90th percentile of errors, leaving out what is no number."""
+    """Return mean, median and 90th percentile of errors, and how many there are and are not."""
     known = values[np.isfinite(values)]
+    counts = {"count": int(known.size), "missing": int(values.size - known.size)}
     if not known.size:
-        return {"count": 0, "mean": None, "median": None, "p90": None}
+        return {**counts, "mean": None, "median": None, "p90": None}
     return {
-        "count": int(known.size),
+        **counts,
         "mean": float(known.mean()),
         "median": float(np.median(known)),
         "p90": float(np.percentile(known, 90)),

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from gimbal_multicar.judging.poses import angle_deg
+
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -78,14 +80,15 @@ def range_errors_by_band(
 def ray_errors(predicted: Floats, true: Floats, solid_angle: Floats) -> dict[str, float]:
     """Return `mean_deg` and `median_deg`, the angles between predicted and true rays.
 
+    A predicted ray that is zero or not finite is 180 degrees off.
+
     Args:
         predicted: [..., H, W, 3] unit directions.
         true: Likewise, of a shape that broadcasts.
         solid_angle: Steradians of each pixel, of a shape that broadcasts.
     """
     a, b = np.broadcast_arrays(predicted.astype(np.float64), true.astype(np.float64))
-    cross = np.linalg.norm(np.cross(a, b), axis=-1)
-    angle = np.degrees(np.arctan2(cross, (a * b).sum(axis=-1)))
+    angle = angle_deg(a, b)
     weight = np.broadcast_to(solid_angle, angle.shape)
     return {
         "mean_deg": float(np.average(angle, weights=weight)),

@@ -91,10 +91,17 @@ class JudgedSample:
 
 
 def placed(points_view: Floats, main_from_view: Doubles) -> Floats:
-    """Return [V, H, W, 3] points in the main car's frame."""
-    flat = points_view.reshape(len(points_view), -1, 3)
-    moved = transform_points(main_from_view.astype(flat.dtype), flat)
+    """Return [V, H, W, 3] points in the main car's frame; double, as any float32 may be said."""
+    flat = points_view.reshape(len(points_view), -1, 3).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # what is not finite stays so, and is counted elsewhere
+        moved = transform_points(main_from_view.astype(np.float64), flat)
     return np.asarray(moved).reshape(points_view.shape)
+
+
+def finite_poses(prediction: SamplePrediction) -> bool:
+    """Return whether every pose is finite."""
+    poses = prediction.main_from_car, prediction.main_from_view
+    return all(bool(np.isfinite(pose).all()) for pose in poses)
 
 
 def finite_share(prediction: SamplePrediction) -> float:

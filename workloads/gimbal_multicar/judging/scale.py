@@ -12,6 +12,9 @@ import numpy as np
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
+LEAST_RATIO = 1e-6
+"""What a scene of no size counts as, so that it stays in the mean of logarithms."""
+
 
 def scale_errors(predicted: Floats, true: Floats, valid: Bools) -> dict[str, float | None]:
     """Return `ratio` = s / g and `abs_log` = |log(s / g)|, with both sizes in metres.
@@ -30,5 +33,5 @@ def scale_errors(predicted: Floats, true: Floats, valid: Bools) -> dict[str, flo
         for points in (predicted, true)
     )
     ratio = s / g
-    log = abs(float(np.log(ratio))) if ratio > 0 else None
+    log = abs(float(np.log(max(ratio, LEAST_RATIO))))
     return {"predicted_m": s, "true_m": g, "ratio": ratio, "abs_log": log}

@@ -1,7 +1,8 @@
 """Everything but poses over all samples: means of the numbers of `measuring.measure`.
 
 A sample counts once, whatever its number of cars; one that has no such number (no range is known,
-a cloud is empty) is left out of its mean, and how many were is told beside it.
+the true cloud is empty, the answer is not finite) is left out of its mean, and how many were is
+told beside it.
 """
 
 from __future__ import annotations
@@ -71,17 +72,21 @@ def _by_elevation(records: Sequence[Record]) -> list[dict[str, Any]]:
         bands = [b for r in records for b in r["range"]["bands"] if b["from_deg"] == low]
         if not bands:
             continue
-        weights = [band["pixels"] for band in bands]
         numbers = [name for name in bands[0] if name not in ("from_deg", "to_deg", "pixels")]
         found.append(
             {
                 "from_deg": low,
                 "to_deg": bands[0]["to_deg"],
-                "pixels": int(sum(weights)),
-                **{
-                    name: float(np.average([band[name] for band in bands], weights=weights))
-                    for name in numbers
-                },
+                "pixels": sum(band["pixels"] for band in bands),
+                **{name: _by_pixels(bands, name) for name in numbers},
             }
         )
     return found
+
+
+def _by_pixels(bands: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    known = [band for band in bands if band[name] is not None]
+    if not known:
+        return None
+    weights = [band["pixels"] for band in known]
+    return float(np.average([band[name] for band in known], weights=weights))

@@ -41,8 +41,34 @@ def summary_table(result: Mapping[str, Any]) -> dict[str, Any]:
             "the model is better by [95 % CI]",
         ],
         "rows": rows,
-        "caption": _caption(numbers),
+        "caption": "; ".join([_caption(numbers), *missing_words(numbers)]),
     }
+
+
+def missing_words(numbers: Mapping[str, Any]) -> list[str]:
+    """Return which numbers are of fewer samples than there are, or of none, and why.
+
+    Args:
+        numbers: See `headline`.
+    """
+    from gimbal_multicar.judging.points import REACH_M
+
+    samples = numbers["samples"]
+    said = {
+        "missing_poses": "have no finite poses and are left out of the means of poses",
+        "missing_ranges": "have no finite ranges and are left out of the means of ranges",
+        "missing_clouds": f"show no points, which counts as {REACH_M:g} m each way",
+    }
+    words = [
+        f"ANSWERS ARE MISSING: {numbers[name]} of {samples} samples {why}"
+        for name, why in said.items()
+        if numbers.get(name)
+    ]
+    if not numbers.get("partners"):
+        return [*words, "no sample has a partner, so there are no numbers of poses"]
+    if numbers.get("baseline_mean_pose_m") is None:
+        words.append("the training split has no partner, so there is no constant pose")
+    return words
 
 
 def gates_of(*, require_better: bool) -> tuple[Gate, ...]:

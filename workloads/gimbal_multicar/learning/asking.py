@@ -11,9 +11,10 @@ import numpy as np
 
 from gimbal.experiment.stage import Progress
 from gimbal_multicar.judging.contract import FrameId
-from gimbal_multicar.judging.measuring import measure, pose_numbers
+from gimbal_multicar.judging.measuring import measure
 from gimbal_multicar.judging.points import Thinning
 from gimbal_multicar.judging.pose_evaluation import PoseSet
+from gimbal_multicar.judging.poses import absolute_errors
 from gimbal_multicar.judging.ranges import range_errors
 from gimbal_multicar.judging.rows import CarFacts
 from gimbal_multicar.judging.samples import JudgedSample
@@ -85,19 +86,24 @@ def measured(
 
 
 def told_numbers(held_out: HeldOut, told: str) -> Mapping[str, float | None]:
-    """Return the means of poses and ranges when the model is told more than images."""
-    trans: list[float] = []
-    rot: list[float] = []
-    depth: list[float] = []
+    """Return the means of poses and ranges when the model is told more than images.
+
+    Numbers that are not finite are left out, and `missing` says how many there were.
+    """
+    columns: dict[str, list[float]] = {"pose_trans_m": [], "pose_rot_deg": [], "depth_rel": []}
+    missing = 0
     for sample in held_out.samples(told):
         truth, said = sample.truth, sample.prediction
-        errors = pose_numbers(said.main_from_car, truth.main_from_car)
-        trans += errors["trans_m"]
-        rot += errors["rot_deg"]
-        found = range_errors(said.range_m, truth.range_m, truth.valid, truth.solid_angle)
-        depth += [] if found["absrel"] is None else [found["absrel"]]
-    columns = {"pose_trans_m": trans, "pose_rot_deg": rot, "depth_rel": depth}
-    return {name: float(np.mean(v)) if v else None for name, v in columns.items()}
+        errors = absolute_errors(said.main_from_car[1:], truth.main_from_car[1:])
+        ranges = range_errors(said.range_m, truth.range_m, truth.valid, truth.solid_angle)
+        depth = [] if ranges["absrel"] is None else [ranges["absrel"]]
+        new = (errors.trans_m.tolist(), errors.rot_deg.tolist(), depth)
+        for column, values in zip(columns.values(), new, strict=True):
+            known = [value for value in values if np.isfinite(value)]
+            missing += len(values) - len(known)
+            column += known
+    means = {name: float(np.mean(v)) if v else None for name, v in columns.items()}
+    return {**means, "missing": float(missing)}
 
 
 @contextmanager

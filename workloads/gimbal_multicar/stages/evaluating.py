@@ -141,9 +141,13 @@ class EvaluateStage(TaskStage):
 
 
 def shown_samples(records: Sequence[Mapping[str, Any]], count: int) -> list[int]:
-    """Return numbers of samples, evenly from the best poses to the worst."""
-    errors = [float(np.mean(r["pose"]["trans_m"] or [0.0])) for r in records]
-    order = np.argsort(errors, kind="stable")
+    """Return numbers of samples, evenly from the best poses to the worst.
+
+    A sample without finite poses is none of them: there is nothing to draw.
+    """
+    said = [k for k, r in enumerate(records) if None not in r["pose"]["trans_m"]]
+    errors = [float(np.mean(records[k]["pose"]["trans_m"] or [0.0])) for k in said]
+    order = np.asarray(said, np.int64)[np.argsort(errors, kind="stable")]
     places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
     return [int(order[place]) for place in places]
 
