@@ -10,21 +10,18 @@ import pytest
 import torch
 from coop_rows_support import SAMPLES, TINY, TRAIN, panoramas, plan, task
 from torch import nn
-from torch.nn.functional import conv2d
 
-from gimbal.errors import ConfigError
 from gimbal.training import checkpoints
 from gimbal.training.batches import fetched
 from gimbal.training.orders import Plan
 from gimbal.training.validation import EveryNth, evaluating
 from gimbal.training.worker import train
 from gimbal.training.world import World
-from gimbal_multicar.learning.loading import load_twins, start_from
+from gimbal_multicar.learning.measured import measured_names
 from gimbal_multicar.learning.model import CoopTwins, build_model, parameter_groups
 from gimbal_multicar.learning.predicting import answers, predict
 from gimbal_multicar.learning.samples import CoopSource
 from gimbal_multicar.learning.task import CoopTask
-from gimbal_vision.multiview.patch_weights import adapted_patches
 
 FEWER = SAMPLES.model_copy(update={"num_cars": (2, 3)})
 
@@ -112,6 +109,7 @@ def test_validation_depends_on_neither_pieces_nor_workers(
     for parts, at_once in (([held_out], 1), ([EveryNth(held_out, r, 3) for r in range(3)], None)):
         assert means(parts, at_once) == pytest.approx(whole, rel=1e-5)
     assert {"pose_trans_m", "pose_rot_deg", "depth_rel", "blind_m", "loss"} <= whole.keys()
+    assert measured_names(SAMPLES, TINY) == tuple(sorted(whole)), "what best_metric may name"
     assert {"pred_mask_mean", "gt_mask_mean", "valid_mask_ratio"} <= whole.keys()
 
 
@@ -192,41 +190,6 @@ def test_parts_have_their_own_rates_and_vectors_never_decay(twins: CoopTwins) ->
     trained = {n.split(".")[1] for n, p in only_heads.model.named_parameters("model")
                if p.requires_grad}  # fmt: skip
     assert trained == {"pose_head", "dense_head", "scale_head"}
-
-
-def test_weights_come_back_and_those_of_another_model_are_named(
-    twins: CoopTwins, tmp_path: Path
-) -> None:
-    saved = checkpoints.save(
-        tmp_path, {"step": 3, "model": twins.state_dict()}, card={}, metrics={}
-    )
-    again = load_twins(saved.path, TINY, SAMPLES)
-    assert all(map(torch.equal, again.state_dict().values(), twins.state_dict().values()))
-    other = TINY.model_copy(update={"dense_dim": 8})
-    with pytest.raises(ConfigError, match=r"dense_head.* is \[.*\], not \[") as caught:
-        load_twins(saved.path, other, SAMPLES)
-    assert "model.size" in caught.value.remedy
-    with pytest.raises(ConfigError, match=r"is no checkpoint: it has no state\.pt"):
-        start_from(tmp_path, twins)
-
-
-def test_training_starts_from_weights_for_patches_of_another_size(
-    twins: CoopTwins, tmp_path: Path
-) -> None:
-    """Only the patches are made to fit; a plain image gives the tokens it gave."""
-    finer = torch.randn(TINY.encoder_dim or 0, 3, 7, 7)
-    name = "image_encoder.patches.weight"
-    torch.save({"model": {**twins.model.state_dict(), name: finer}}, tmp_path / "weights.pt")
-    started = build_model(TINY, SAMPLES)
-    start_from(tmp_path / "weights.pt", started)
-    found = started.model.state_dict()
-    torch.testing.assert_close(found[name].sum((2, 3)), finer.sum((2, 3)))
-    assert all(torch.equal(found[n], t) for n, t in twins.model.state_dict().items() if n != name)
-    stacked = adapted_patches(finer, (16, 12, 7, 7))
-    image = torch.randn(1, 3, 7, 7)
-    torch.testing.assert_close(
-        conv2d(image.repeat(1, 4, 1, 1), stacked), conv2d(image, finer), rtol=1e-4, atol=1e-4
-    )
 
 
 def test_a_plan_is_said_in_cars(held_out: CoopSource) -> None:
