@@ -6,6 +6,7 @@ patches agree on the alignment, the less it counts. View 0's pose is the identit
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -21,6 +22,9 @@ from gimbal_vision.multiview.shape import ModelShape
 
 MOST_PAIRS = 256
 """Pairs of patches that vote, the most probable ones."""
+START_DOUBT = 0.02
+"""So many agreeing pairs weigh as much as the regression at the start: sums of products of
+probabilities are small, and a regression that has learnt nothing is worse than a doubtful match."""
 _SMALLEST = 1e-6
 
 
@@ -39,7 +43,7 @@ class MatchedPoseHead(nn.Module):
         self.pool = AttentionPool(shape.dim, shape.heads, hidden)
         self.regress = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
         self.place = nn.Linear(hidden, 5)
-        self.doubt = nn.Parameter(torch.zeros(()))
+        self.doubt = nn.Parameter(torch.tensor(math.log(START_DOUBT)))
 
     def forward(
         self,
