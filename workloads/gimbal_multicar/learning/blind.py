@@ -22,8 +22,6 @@ from gimbal_vision.multiview.shape import TINY
 from gimbal_vision.multiview.trunk import Trunk
 
 TWIN = replace(TINY, encoder_dim=64, dim=64, layers=2, heads=2, taps=(0, 1), pose_hidden=64)
-PREFIX = "blind/"
-"""Before the names of the twin's loss terms."""
 BLIND_KEYS = ("present", "car", "place")
 """All of a batch that the twin may be told."""
 
