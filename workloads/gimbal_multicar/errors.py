@@ -15,5 +15,9 @@ class DatasetError(GimbalError):
     """
 
 
+class AnswerError(GimbalError):
+    """A model's answer that cannot be shown."""
+
+
 class SynthesisError(GimbalError):
     """A made scene that cannot be made or written."""

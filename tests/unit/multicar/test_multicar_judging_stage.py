@@ -20,6 +20,7 @@ from gimbal.experiment.samples import read_samples
 from gimbal.experiment.stage import StageOutput
 from gimbal.training import checkpoints
 from gimbal_multicar.judging.summary import gates_of
+from gimbal_multicar.learning.car_poses import nearest_rotation
 from gimbal_multicar.learning.judged import input_use
 from gimbal_multicar.learning.model import build_model
 from gimbal_multicar.learning.settings import JudgeSettings
@@ -92,6 +93,13 @@ def test_a_run_gets_its_promised_numbers_and_files() -> None:
     assert json.loads((folder / "summary.json").read_text())["rows"][0][0].startswith("the model")
     boxes = [record["boxes"]["boxes"] for record in evaluation["per_sample"]]
     assert sum(boxes) > 0
+
+
+def test_a_picture_that_says_nothing_does_not_stop_the_reading_of_the_others() -> None:
+    broken = torch.stack([torch.full((3, 3), torch.nan), 0.4 * torch.eye(3)])
+    found = nearest_rotation(broken)
+    assert found[0].isnan().all()
+    torch.testing.assert_close(found[1], torch.eye(3))
 
 
 def test_kept_answers_are_the_judged_ones() -> None:

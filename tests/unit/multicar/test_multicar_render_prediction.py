@@ -25,6 +25,7 @@ from gimbal_multicar.clouds.traces import cloud_data
 from gimbal_multicar.config import DataSettings, PanoramaSettings, SyntheticSettings
 from gimbal_multicar.cooperation import CoopRule
 from gimbal_multicar.error_drawing import FARTHER, NEARER, RIGHT, UNKNOWN, error_picture
+from gimbal_multicar.errors import AnswerError
 from gimbal_multicar.stages.panoramas import panoramas_stage
 
 DATA = DataSettings(
@@ -95,6 +96,12 @@ def test_the_verdict_names_what_is_wrong(truth: Gathered) -> None:
     unmeasured = replace(made_answer(truth), mean_pose=None)
     alone = with_prediction(truth, unmeasured, pose="pred", geometry="pred")
     assert "no constant pose" in summary_of(alone)["verdict"]
+
+
+def test_an_answer_that_is_not_finite_is_refused_with_the_way_out(truth: Gathered) -> None:
+    with pytest.raises(AnswerError, match="not finite, at step 7") as caught:
+        with_prediction(truth, made_answer(truth, ranges=np.nan), pose="pred", geometry="pred")
+    assert "--checkpoint" in str(caught.value.remedy)
 
 
 def test_all_four_placements_share_a_folder(truth: Gathered, tmp_path: Path) -> None:

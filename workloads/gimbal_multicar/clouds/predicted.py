@@ -14,7 +14,8 @@ import numpy as np
 
 from gimbal_multicar.clouds.moment import Car, Doubles, Gathered, Origin, Prediction, Said
 from gimbal_multicar.cooperation.views import View
-from gimbal_multicar.judging.samples import SamplePrediction, SampleTruth
+from gimbal_multicar.errors import AnswerError
+from gimbal_multicar.judging.samples import SamplePrediction, SampleTruth, finite_share
 from gimbal_vision.panoramas.model import MAX_RANGE_M
 from gimbal_vision.poses import transform_points
 
@@ -29,7 +30,17 @@ def with_prediction(
         prediction: The answer; views in the order of cars.
         pose: Whose poses the cars stand at.
         geometry: Whose ranges and masks the points are made of.
+
+    Raises:
+        AnswerError: Some of the answer is not finite: there is nothing to draw, or to measure.
     """
+    share = finite_share(prediction.sample.prediction)
+    if share < 1.0:
+        raise AnswerError(
+            f"{1.0 - share:.1%} of the model's numbers about {gathered.title} are not finite, at "
+            f"step {prediction.checkpoint['step']}",
+            "ask an earlier step (--checkpoint), or train with a lower train.lr",
+        )
     said = said_of(prediction.sample.prediction)
     cars = tuple(
         _shown(car, one, pose, geometry) for car, one in zip(gathered.cars, said, strict=True)

@@ -64,7 +64,7 @@ def missing_words(numbers: Mapping[str, Any]) -> list[str]:
         for name, why in said.items()
         if numbers.get(name)
     ]
-    if not numbers.get("partners"):
+    if numbers.get("partners") == 0:
         return [*words, "no sample has a partner, so there are no numbers of poses"]
     if numbers.get("baseline_mean_pose_m") is None:
         words.append("the training split has no partner, so there is no constant pose")

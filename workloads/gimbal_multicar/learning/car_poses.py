@@ -62,11 +62,16 @@ def main_from_cars(
 
 
 def nearest_rotation(matrix: Tensor) -> Tensor:
-    """Return the rotations [..., 3, 3] nearest to matrices, by singular values."""
-    u, _, vh = torch.linalg.svd(matrix)
+    """Return the rotations [..., 3, 3] nearest to matrices, by singular values.
+
+    NaN for a matrix that is not finite, of which there are no singular values.
+    """
+    finite = torch.isfinite(matrix).all(dim=-1, keepdim=True).all(dim=-2, keepdim=True)
+    identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
+    u, _, vh = torch.linalg.svd(torch.where(finite, matrix, identity))
     sign = torch.linalg.det(u @ vh)
     flip = torch.stack([torch.ones_like(sign), torch.ones_like(sign), sign], dim=-1)
-    nearest: Tensor = (u * flip[..., None, :]) @ vh
+    nearest: Tensor = torch.where(finite, (u * flip[..., None, :]) @ vh, torch.nan)
     return nearest
 
 

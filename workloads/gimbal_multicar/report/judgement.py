@@ -7,6 +7,7 @@ from typing import Any
 
 from gimbal.pages.markup import Html, el, plot_text
 from gimbal.pages.tables import plain_table
+from gimbal_multicar.judging.summary import missing_words
 from gimbal_multicar.report.bev import CAR_COLOURS
 from gimbal_multicar.report.figures import Figure
 
@@ -59,11 +60,11 @@ def _notes(numbers: Mapping[str, Any]) -> list[str]:
         notes.append(f"the blind twin is {numbers['blind_m']:.2f} m off")
     if numbers.get("depth_rel") is not None:
         notes.append(f"ranges are {numbers['depth_rel']:.0%} off")
-    if numbers.get("gt_mask_mean") is not None:
+    if None not in (numbers.get("pred_mask_mean"), numbers.get("gt_mask_mean")):
         notes.append(
             f"mask mean {numbers['pred_mask_mean']:.3f}, true {numbers['gt_mask_mean']:.3f}"
         )
-    return notes
+    return [*notes, *missing_words(numbers)]
 
 
 def pose_table(poses: Mapping[str, Any]) -> Html:
