@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from coop_rows_support import plan
 
 from gimbal.data.building import run_here
 from gimbal.data.writing import write_stage
+from gimbal.training.batches import fetched
 from gimbal_multicar.config import DataSettings, PanoramaSettings, SyntheticSettings
 from gimbal_multicar.learning.batch import as_tensors, truth_of, views_of
+from gimbal_multicar.learning.blind import seats_of
 from gimbal_multicar.learning.camera_samples import CameraSource, FusedCameraSource
 from gimbal_multicar.learning.car_poses import (
     car_error_terms,
@@ -24,6 +27,7 @@ from gimbal_multicar.learning.car_poses import (
 from gimbal_multicar.learning.samples import CoopSource
 from gimbal_multicar.learning.settings import CameraViewSettings, SampleSettings
 from gimbal_multicar.learning.sources import open_source
+from gimbal_multicar.learning.task import CoopTask
 from gimbal_multicar.stages.cameras import CamerasStage, cameras_stage
 from gimbal_multicar.stages.panoramas import panoramas_stage
 from gimbal_vision.lie import so3_exp
@@ -140,7 +144,8 @@ def test_a_missing_camera_is_no_view_and_changes_nothing_else(
     part = CameraSource(without_rear, "train", settings("cameras"), training=False).fetch(at)
     assert part["present"].shape == (1, 11) and part["present"].all()
     kept = [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11]
-    for name in ("rgb", "range_m", "valid", "non_ambiguous", "camera_pose", "car", "rows"):
+    for name in ("rgb", "range_m", "valid", "non_ambiguous", "camera_pose", "car", "place",
+                 "rows"):  # fmt: skip
         np.testing.assert_array_equal(part[name], whole[name][:, kept])
     fused = FusedCameraSource(
         stages["panoramas"], without_rear, "train", settings("fused_cameras"), training=False
@@ -185,6 +190,27 @@ def test_cameras_that_differ_have_rays_of_their_own(
     assert apart["rays"].shape == (1, 12, 14, 28, 3)
     for name in ("rays", "solid_angle"):
         np.testing.assert_array_equal(apart[name], np.broadcast_to(alike[name], apart[name].shape))
+
+
+def test_the_blind_twin_knows_which_picture_is_which_and_learns_it(
+    stages: dict[str, Path],
+) -> None:
+    """A control that could not tell pictures of the main car from others' would be too weak."""
+    made = CoopTask(
+        plan(samples=settings("cameras")),
+        lambda split: open_source(stages, "train", settings("cameras"), training=True),
+    )
+    twins, _ = made.build()
+    batch = fetched(made.source("train"), np.array([0]))
+    assert batch["place"].tolist() == [[0, 1, 2, 3] * 3]
+    said = twins.blind(batch["present"], seats_of(batch)).cam_trans[0].reshape(3, 4, 3)
+    torch.testing.assert_close(said[1], said[2], atol=1e-5, rtol=0)
+    apart = torch.cdist(said[:2].flatten(0, 1), said[:2].flatten(0, 1)) + torch.eye(8)
+    assert float(apart.min()) > 1e-4, "pictures of a car, and of the main car, are told apart"
+    terms = made.loss(twins, batch, 0)
+    torch.autograd.backward([terms["blind/pose_trans"][0]])
+    assert float(twins.blind.place.weight.grad.norm()) > 0
+    assert (twins.blind.partner.weight.grad.norm(dim=1) > 0).all()
 
 
 def test_the_nearest_rotation_undoes_noise_and_never_mirrors() -> None:

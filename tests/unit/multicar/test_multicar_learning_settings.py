@@ -54,6 +54,7 @@ def stages(*overrides: str) -> dict[str, Stage]:
         ("evaluate.told=[pose,pose]", "pose is there more than once"),
         ("samples.max_views_per_worker=3", "write 4 or more"),
         ("samples.camera_view.width=224", "no effect with samples.views: panoramas"),
+        ("{samples.views: cameras, samples.roll: true}", "samples.roll: true has no effect"),
         ("model.heads=5", "divisible by model.heads"),
         ("model.taps=[2,6]", "6 blocks"),
         ("model.train_only=heads", "model.init_from"),

@@ -100,6 +100,8 @@ def _sample_problems(samples: SampleSettings) -> Iterator[str]:
             f"samples.max_views_per_worker ({limit}) is below what one sample of "
             f"{samples.max_cars} cars needs: write {needed} or more, or lower samples.max_cars"
         )
+    if samples.roll and samples.views != "panoramas":
+        yield f"samples.roll: true has no effect with samples.views: {samples.views}: leave it out"
     if samples.views == "panoramas":
         yield from _idle(samples, "samples", ("camera_view",), "samples.views: panoramas")
 

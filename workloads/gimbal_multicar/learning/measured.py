@@ -11,6 +11,9 @@ from gimbal_vision.multiview.losses.presets import MATCH_READINGS, READINGS, TER
 
 PREFIX = "blind/"
 """What the terms of the blind twin begin with."""
+TOLD = "told/"
+"""What numbers begin with for which the model was told its priors of where cars are."""
+TOLD_TERMS = ("pose_trans_m", "pose_rot_deg", "range_rel")
 POSE_TERMS = ("pose_quats", "pose_trans", "pose_trans_m", "pose_rot_deg")
 NAMES = {
     "range_rel": "depth_rel",
@@ -33,6 +36,8 @@ def measured_names(samples: SampleSettings, model: ModelSettings) -> tuple[str, 
     terms = (*TERMS, *READINGS, *matching, *(PREFIX + name for name in POSE_TERMS))
     called = NAMES | OF_PICTURES if by_picture else NAMES
     cars = [NAMES.get(name, name) for name in OF_PICTURES] if by_picture else []
+    told = TOLD_TERMS if model.priors.use_agent_pose_prior else ()
+    cars += [TOLD + called.get(name, name) for name in told]
     return tuple(sorted({"loss", *cars, *(called.get(name, name) for name in terms)}))
 
 

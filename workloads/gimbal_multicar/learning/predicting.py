@@ -100,7 +100,7 @@ def _guessed(twins: CoopTwins, batch: Mapping[str, Any]) -> BlindPoses:
     count, views = batch["present"].shape
     samples = (alone({n: batch[n] for n in BLIND_KEYS if n in batch}, i) for i in range(count))
     with torch.no_grad():
-        said = [twins.blind(one["present"], seats_of(one)) for one in samples]
+        said: list[BlindPoses] = [twins.blind(one["present"], seats_of(one)) for one in samples]
     return together(said, views)
 
 

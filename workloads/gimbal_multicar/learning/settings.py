@@ -49,9 +49,10 @@ class SampleSettings(Settings):
     main: Literal["first", "each"] = "each"
     """In training: one sample a moment, or one for every car as the main one. Held-out samples
     always have the first car as the main one."""
-    roll: bool = True
+    roll: bool | None = None
     """In training, turn every panorama, and the car's frame with it, by a random number of columns:
-    exact, since a panorama has no seam."""
+    exact, since a panorama has no seam. None: with `views: panoramas` alone, as nothing else can
+    be turned."""
     camera_view: CameraViewSettings = CameraViewSettings()
     max_views_per_worker: Positive | None = None
     """Views of one forward pass on one worker; a larger share of the batch is accumulated. None:

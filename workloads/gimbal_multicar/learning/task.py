@@ -16,16 +16,35 @@ import torch
 
 from gimbal.training.settings import TrainSettings
 from gimbal_multicar.learning.batch import truth_of, views_of
-from gimbal_multicar.learning.blind import BlindPoses
+from gimbal_multicar.learning.blind import BlindPoses, seats_of
 from gimbal_multicar.learning.car_poses import car_error_terms, main_from_views
 from gimbal_multicar.learning.drawing import Draws, probabilities_of
 from gimbal_multicar.learning.losses import loss_of
-from gimbal_multicar.learning.measured import NAMES, OF_PICTURES, POSE_TERMS, PREFIX
+from gimbal_multicar.learning.measured import (
+    NAMES,
+    OF_PICTURES,
+    POSE_TERMS,
+    PREFIX,
+    TOLD,
+    TOLD_TERMS,
+)
 from gimbal_multicar.learning.model import CoopTwins, build_model, parameter_groups
-from gimbal_multicar.learning.predicting import Answers, answers, dtype_of, in_chunks, one_of
+from gimbal_multicar.learning.predicting import (
+    Answers,
+    answers,
+    dtype_of,
+    in_chunks,
+    one_of,
+    predict,
+)
 from gimbal_multicar.learning.priors import with_agent_priors
-from gimbal_multicar.learning.samples import CoopSource
-from gimbal_multicar.learning.settings import LossSettings, ModelSettings, SampleSettings
+from gimbal_multicar.learning.samples import CoopSource, cars_a_step
+from gimbal_multicar.learning.settings import (
+    LossSettings,
+    ModelSettings,
+    PriorSettings,
+    SampleSettings,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,7 +66,7 @@ class CoopPlan:
         loss: What is minimised.
         train: How.
         seed: The experiment's.
-        at_once: Samples of one forward pass in validation; None: a few.
+        at_once: Samples that are read together in validation; None: a few.
     """
 
     samples: SampleSettings
@@ -77,6 +96,7 @@ class CoopTask:
         self._draws = Draws(
             seed=plan.seed, samples=plan.samples, given=probabilities_of(plan.model.given)
         )
+        self._has_priors = plan.model.priors.use_agent_pose_prior
         weights = self._loss.term_weights
         self.term_weights = {**weights, **{PREFIX + name: weights[name] for name in POSE_TERMS}}
         self._train = sources(SPLITS["train"])
@@ -122,7 +142,7 @@ class CoopTask:
             seed=self._plan.seed,
             step=step,
         )
-        said, blind = module(views, use)
+        said, blind = module(views, use, seats_of(shown))
         stands = truth_of(shown, dtype)
         return self._terms(said, stands if turned is shown else truth_of(turned, dtype)) | (
             self._blind_terms(blind, stands)
@@ -138,13 +158,15 @@ class CoopTask:
     def validate(self, module: nn.Module, source: Source) -> Mapping[str, Any]:
         """Return (sum, count) of the loss by sample and of every term.
 
-        Terms are taken sample by sample, so that neither workers nor pieces matter.
+        Terms are taken sample by sample, so that neither workers nor pieces matter. Priors of where
+        cars are stay untold, as where the model is judged; numbers with them begin with `told/`.
         """
         assert isinstance(module, CoopTwins)
         by_picture = self._plan.samples.views == "cameras"
         pairs = _Pairs(self._loss.term_weights, NAMES | OF_PICTURES if by_picture else NAMES)
         for indices in in_chunks(len(source), self._plan.at_once):
-            found = answers(module, source, indices)
+            found = answers(module, source, indices, priors=PriorSettings())
+            told = predict(module, found.batch) if self._has_priors else None
             if by_picture:
                 pairs.add_cars(found)
             for sample, views in enumerate(found.batch["present"].sum(1).tolist()):
@@ -152,6 +174,8 @@ class CoopTask:
                 terms = self._terms(one_of(found.said, sample, views), truth)
                 blind = self._blind_terms(one_of(found.blind, sample, views), truth)
                 pairs.add({**terms, **blind})
+                if told is not None:
+                    pairs.add_told(self._terms(one_of(told, sample, views), truth))
         return pairs.found
 
     def _terms(self, said: Predictions, truth: Truth) -> dict[str, Any]:
@@ -184,6 +208,13 @@ class _Pairs:
             total += self._weights.get(name, 0.0) * float(value) / counted if counted else 0.0
         self._put("loss", total, 1.0)
 
+    def add_told(self, terms: LossTerms) -> None:
+        """Add what one sample's priors make of poses and ranges."""
+        for name in TOLD_TERMS:
+            value, count = terms[name]
+            full = TOLD + self._names.get(name, name)
+            self._put(full, float(value), 1.0 if count is None else float(count))
+
     def add_cars(self, found: Answers) -> None:
         """Add the errors of cars' poses, where views are pictures."""
         for prefix, said in (("", found.said), (PREFIX, found.blind)):
@@ -200,11 +231,7 @@ class _Pairs:
 def _note(source: CoopSource, plan: CoopPlan) -> str:
     """Say how many cars a step holds."""
     cars = [moment.num_views for moment in source.moments]
-    mean = float(np.mean(cars))
-    return (
-        f"{min(cars)} to {max(cars)} cars a sample, about "
-        f"{mean * plan.train.global_batch:.3g} a step"
-    )
+    return cars_a_step(cars, plan.samples, plan.train.global_batch)
 
 
 def _mean_range_m(source: CoopSource) -> float | None:
