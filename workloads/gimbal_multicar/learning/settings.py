@@ -108,7 +108,7 @@ class ModelSettings(Settings):
     geometric_dims: tuple[Positive, Positive, Positive] | None = None
     pose_hidden: Positive | None = None
     pose_head: Literal["pooled", "attention", "matching"] | None = None
-    """`matching` needs upright cameras, and learns poses from a twentieth of the steps."""
+    """`matching` needs upright cameras, and learns poses from a tenth of the samples."""
     given: GivenSettings = GivenSettings()
     priors: PriorSettings = PriorSettings()
     checkpoint_encoder: bool = False

@@ -2,7 +2,7 @@
 
 A regressed pose has to be learnt as a whole from few examples of whole scenes; correspondences are
 learnt from every patch of every pair of views, and the pose follows from them by geometry
-(`registration`). On made streets the same network finds poses with a twentieth of the steps.
+(`registration`). On made streets a regression needed twelve times the samples to come as near.
 """
 
 from __future__ import annotations
