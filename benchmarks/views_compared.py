@@ -10,9 +10,10 @@ other work on the machine disturbs it least.
     python benchmarks/views_compared.py --run
     python benchmarks/views_compared.py --run train.steps=200 --out views.png
 
-With `model.pose_head: matching` every view is aligned with view 0 alone. Of 4n pictures most share
-nothing with the main car's front one, so that head is at home with panoramas and fused features;
-`--run model.pose_head=pooled model.pose_hidden=192` is the published head, which favours none.
+With `model.pose_head: matching` views are aligned with view 0 or through others. Of 4n pictures
+most share nothing with the main car's front one, so that head is at home with panoramas and fused
+features; `--run model.pose_head=pooled model.pose_hidden=192` is the published head, which favours
+none (name another `--runs-dir` and `--out`).
 """
 
 from __future__ import annotations
