@@ -36,7 +36,7 @@ class HeldOut:
         twins: Both networks, on their device.
         source: Held-out samples.
         facts: Boxes and coverage of their cars.
-        at_once: Samples of one forward pass; None: a few.
+        at_once: Samples that are read together; None: a few. Each is asked about alone.
     """
 
     twins: CoopTwins
