@@ -1,0 +1,1 @@
+"""Reflective objects from posed photographs: shape, then material, then relighting."""
