@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,11 +56,11 @@ class HeldOut:
     def ask(self, indices: Any, told: str | None = None) -> list[JudgedSample]:
         """Return some samples as they are judged; see `samples`."""
         moments = [self.source.moments[int(index)] for index in indices]
-        with _priors_off(self.twins, off=told != PRIORS):
-            found = answers(self.twins, self.source, indices)
-            if told is not None and told != PRIORS:
-                use = input_use(told, found.batch["present"])
-                found = replace(found, said=predict(self.twins, found.batch, use))
+        priors = None if told == PRIORS else PriorSettings()
+        found = answers(self.twins, self.source, indices, priors=priors)
+        if told is not None and told != PRIORS:
+            use = input_use(told, found.batch["present"])
+            found = replace(found, said=predict(self.twins, found.batch, use, priors=priors))
         boxes = [self.facts.boxes(moment) for moment in moments]
         return judged_samples(found, [FrameId.of(moment) for moment in moments], boxes)
 
@@ -104,14 +103,3 @@ def told_numbers(held_out: HeldOut, told: str) -> Mapping[str, float | None]:
             column += known
     means = {name: float(np.mean(v)) if v else None for name, v in columns.items()}
     return {**means, "missing": float(missing)}
-
-
-@contextmanager
-def _priors_off(twins: CoopTwins, *, off: bool) -> Iterator[None]:
-    """Tell the model nothing of where cars are while this is open."""
-    priors = twins.priors
-    twins.priors = PriorSettings() if off else priors
-    try:
-        yield
-    finally:
-        twins.priors = priors
