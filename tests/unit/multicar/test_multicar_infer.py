@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 
 from gimbal.cli.border import exit_code
 from gimbal.data.reading import BlockReader
-from gimbal.errors import ConfigError
+from gimbal.errors import ConfigError, StorageError
 from gimbal.experiment.run_folder import RunFolder
 from gimbal_multicar.cli import app
 from gimbal_multicar.data_settings import PanoramaSettings
 from gimbal_multicar.inferring.moments import Wanted, config_of, gather_wanted
 from gimbal_multicar.inferring.pictures import kind_of
-from gimbal_multicar.inferring.trained import open_trained
+from gimbal_multicar.inferring.trained import checkpoint_of, open_trained
 from gimbal_multicar.learning.settings import SampleSettings
 from gimbal_multicar.learning.sources import open_source
 from gimbal_multicar.learning.task import CoopPlan, CoopTask
@@ -181,6 +181,36 @@ def test_what_cannot_be_asked_is_said(run: RunFolder, tmp_path: Path) -> None:
         assert isinstance(error, ConfigError) and exit_code(error) == 2, arguments
         assert words in error.message, error.message
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        (None, 2),
+        ('{"best": null}', 2),
+        ('{"best": "step-00000001"}', 1),
+        ('{"best": "step-00000009"}', "--checkpoint: last, or a step: 1, 2"),
+        ('{"best": 7}', "is not there"),
+        ("{}", "names no best"),
+        ("[1]", "names no best"),
+        ("{", "index.json"),
+    ],
+)
+def test_the_best_is_what_the_index_names_and_the_last_before_anything_is_validated(
+    run: RunFolder, tmp_path: Path, index: str | None, expected: int | str
+) -> None:
+    copy = RunFolder(tmp_path / "run")
+    shutil.copytree(run.stages / "train", copy.stages / "train")
+    file = copy.stages / "train" / "checkpoints" / "index.json"
+    file.unlink()
+    if index is not None:
+        file.write_text(index)
+    if isinstance(expected, int):
+        assert checkpoint_of(copy, "best").step == expected
+        return
+    with pytest.raises(StorageError) as caught:
+        checkpoint_of(copy, "best")
+    assert expected in str(caught.value) and exit_code(caught.value) == 6
 
 
 def test_runs_that_have_no_model_for_panoramas_are_refused(run: RunFolder, tmp_path: Path) -> None:

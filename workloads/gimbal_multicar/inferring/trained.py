@@ -110,8 +110,9 @@ def checkpoint_of(run: RunFolder, wanted: str) -> Checkpoint:
 
     Raises:
         ConfigError: There is none, or no such one.
+        StorageError: The index is damaged, or the best one is gone.
     """
-    from gimbal.training.checkpoints import INDEX_FILE, best, folder_of, listed
+    from gimbal.training.checkpoints import listed
 
     folder = (run.stages / "train").resolve()
     found = listed(folder)
@@ -123,18 +124,42 @@ def checkpoint_of(run: RunFolder, wanted: str) -> Checkpoint:
     if wanted == "last":
         return found[-1]
     if wanted == "best":
-        if not (folder_of(folder) / INDEX_FILE).is_file():
-            return found[-1]
-        path = best(folder)
-        return next(one for one in found if one.path.name == path.name)
+        return _best_of(folder, found)
     for one in found:
         if str(one.step) == wanted:
             return one
-    steps = ", ".join(str(one.step) for one in found)
     raise ConfigError(
         f"--checkpoint: {wanted} is no checkpoint of run {run.id}",
-        f"write best, last, or a step: {steps}",
+        f"write best, last, or a step: {_steps(found)}",
     )
+
+
+def _best_of(folder: Path, found: Sequence[Checkpoint]) -> Checkpoint:
+    """Return the best of some checkpoints; before anything is validated, the last.
+
+    Raises:
+        StorageError: The index is damaged, or the best one is gone.
+    """
+    from gimbal.errors import StorageError
+    from gimbal.experiment.files import read_json
+    from gimbal.training.checkpoints import INDEX_FILE, best, folder_of
+
+    index = folder_of(folder) / INDEX_FILE
+    content = read_json(index) if index.is_file() else {"best": None}
+    if isinstance(content, dict) and content.get("best", "") is None:
+        return found[-1]
+    name = best(folder).name
+    for one in found:
+        if one.path.name == name:
+            return one
+    raise StorageError(
+        f"{index} names {name} as the best checkpoint, but it is not there",
+        f"name another with --checkpoint: last, or a step: {_steps(found)}",
+    )
+
+
+def _steps(found: Sequence[Checkpoint]) -> str:
+    return ", ".join(str(one.step) for one in found)
 
 
 def answer_about(
