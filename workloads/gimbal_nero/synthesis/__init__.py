@@ -1,0 +1,1 @@
+"""Made photographs of reflective objects, with the truth beside them."""
