@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import pytest
 
 from gimbal_multicar.clouds.gathering import cars_of
 from gimbal_multicar.clouds.measuring import summary_of
-from gimbal_multicar.clouds.moment import Gathered, Prediction
+from gimbal_multicar.clouds.moment import Car, Gathered, Prediction
 from gimbal_multicar.clouds.page import render
-from gimbal_multicar.clouds.predicted import truth_of_cars, with_prediction
+from gimbal_multicar.clouds.predicted import boxes_of, with_prediction
 from gimbal_multicar.cooperation import CoopRule, coop_moments
 from gimbal_multicar.judging.contract import FrameId
-from gimbal_multicar.judging.samples import JudgedSample, SamplePrediction
+from gimbal_multicar.judging.samples import JudgedSample, SamplePrediction, SampleTruth
 
 CHROMIUM = "/usr/bin/chromium"
 HOSTILE = "<script>alert(1)</script>"
@@ -74,24 +74,40 @@ def moment_of_two() -> Gathered:
     )
 
 
+def truth_of(cars: Sequence[Car]) -> SampleTruth:
+    views = [car.view for car in cars]
+    poses = np.stack([car.true_main_from_car for car in cars])
+    return SampleTruth(
+        main_from_car=poses,
+        main_from_view=poses,
+        points_view=np.stack([view["pts3d_cam"] for view in views]),
+        range_m=np.stack([car.true_range_m for car in cars]),
+        valid=np.stack([view["valid_mask"] for view in views]),
+        non_ambiguous=np.stack([view["non_ambiguous_mask"] for view in views]),
+        rays=views[0]["ray_directions_cam"],
+        solid_angle=cars[0].camera.solid_angle().astype(np.float32),
+        boxes_car=tuple(boxes_of(car) for car in cars),
+    )
+
+
 def answered() -> Gathered:
     """Return the moment with a model's answer: the partner is said to be 3 m to the right."""
     gathered = moment_of_two()
-    views = [car.view for car in gathered.cars]
-    poses = np.stack([car.true_main_from_car for car in gathered.cars])
+    truth = truth_of(gathered.cars)
+    poses = truth.main_from_car.copy()
     poses[1, 0, 3] += 3.0
     prediction = SamplePrediction(
         main_from_car=poses,
         main_from_view=poses,
-        points_view=np.stack([view["pts3d_cam"] for view in views]),
-        range_m=np.stack([car.true_range_m for car in gathered.cars]),
-        rays=np.stack([view["ray_directions_cam"] for view in views]),
+        points_view=truth.points_view,
+        range_m=truth.range_m,
+        rays=np.stack([truth.rays] * 2),
         mask_logits=np.ones((2, 12, 72)),
         scale=1.0,
     )
     judged = JudgedSample(
         frame=FrameId.of(gathered.moment),
-        truth=truth_of_cars(gathered.cars),
+        truth=truth,
         prediction=prediction,
     )
     answer = Prediction(

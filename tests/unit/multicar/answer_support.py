@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from gimbal_multicar.clouds.moment import Car, Gathered, Prediction
-from gimbal_multicar.clouds.predicted import truth_of_cars
+from gimbal_multicar.clouds.predicted import boxes_of
 from gimbal_multicar.judging.contract import FrameId
-from gimbal_multicar.judging.samples import JudgedSample, SamplePrediction
+from gimbal_multicar.judging.samples import JudgedSample, SamplePrediction, SampleTruth
 from gimbal_vision.lie import so3_exp
 from gimbal_vision.poses import make_pose
 
@@ -47,6 +47,22 @@ def made_answer(
         checkpoint=CHECKPOINT,
         mean_pose=np.stack([np.eye(4)] * len(cars)),
         expected_coverage=1.0,
+    )
+
+
+def truth_of_cars(cars: Sequence[Car]) -> SampleTruth:
+    """Return the truth of cars at their true poses, as an evaluation compares with it."""
+    poses = np.stack([car.true_main_from_car for car in cars])
+    return SampleTruth(
+        main_from_car=poses,
+        main_from_view=poses,
+        points_view=np.stack([car.view["pts3d_cam"] for car in cars]),
+        range_m=np.stack([car.true_range_m for car in cars]),
+        valid=np.stack([car.view["valid_mask"] for car in cars]),
+        non_ambiguous=np.stack([car.view["non_ambiguous_mask"] for car in cars]),
+        rays=cars[0].view["ray_directions_cam"],
+        solid_angle=cars[0].camera.solid_angle().astype(np.float32),
+        boxes_car=tuple(boxes_of(car) for car in cars),
     )
 
 

@@ -6,16 +6,15 @@ true ranges at predicted poses show what the poses are worth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from gimbal_multicar.clouds.moment import Car, Doubles, Gathered, Origin, Prediction, Said
+from gimbal_multicar.clouds.moment import Car, Gathered, Origin, Prediction, Said
 from gimbal_multicar.cooperation.views import View
 from gimbal_multicar.errors import AnswerError
-from gimbal_multicar.judging.samples import SamplePrediction, SampleTruth, finite_share
+from gimbal_multicar.judging.samples import SamplePrediction, finite_share
 from gimbal_vision.panoramas.model import MAX_RANGE_M
 from gimbal_vision.poses import transform_points
 
@@ -59,23 +58,6 @@ def said_of(prediction: SamplePrediction) -> list[Said]:
         )
         for number in range(len(prediction.range_m))
     ]
-
-
-def truth_of_cars(cars: Sequence[Car]) -> SampleTruth:
-    """Return the truth of cars at their true poses, as an evaluation compares with it."""
-    poses: Doubles = np.stack([car.true_main_from_car for car in cars])
-    camera = cars[0].camera
-    return SampleTruth(
-        main_from_car=poses,
-        main_from_view=poses,
-        points_view=np.stack([car.view["pts3d_cam"] for car in cars]),
-        range_m=np.stack([car.true_range_m for car in cars]),
-        valid=np.stack([car.view["valid_mask"] for car in cars]),
-        non_ambiguous=np.stack([car.view["non_ambiguous_mask"] for car in cars]),
-        rays=cars[0].view["ray_directions_cam"],
-        solid_angle=camera.solid_angle().astype(np.float32),
-        boxes_car=tuple(boxes_of(car) for car in cars),
-    )
 
 
 def boxes_of(car: Car) -> dict[str, Any]:
