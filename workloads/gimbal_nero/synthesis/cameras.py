@@ -60,7 +60,8 @@ def told_poses(true: Doubles, faults: FaultSettings, seed: int) -> tuple[Doubles
 
 def told_points(points: Doubles, faults: FaultSettings) -> Doubles:
     """Map [..., 3] points of the true world to the told one."""
-    return faults.world_scale * points + np.array(faults.world_shift)
+    told: Doubles = faults.world_scale * points + np.array(faults.world_shift)
+    return told
 
 
 def exposure_gains(count: int, faults: FaultSettings) -> Doubles:

@@ -1,7 +1,7 @@
 """Make the photographs of one object, and the truth beside them.
 
-The truth (`truth/`) is for judging alone: the mesh in the frame of the told poses, the material, the
-light, true poses and faults, and pictures under other lights. Views are made one after another,
+The truth (`truth/`) is for judging alone: the mesh in the frame of the told poses, the material,
+the light, true poses, faults, and pictures under other lights. Views are made one after another,
 since Mitsuba shares each picture among all cores and reads the scene only once.
 """
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from gimbal.experiment.files import atomic_write_bytes
 from gimbal_vision.cameras.pinhole import Pinhole
-from gimbal_vision.meshes.model import Mesh
 from gimbal_vision.rendering.rays import RayCaster
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
