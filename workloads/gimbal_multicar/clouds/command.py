@@ -3,65 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from gimbal_multicar.previewing.options import Overrides, Root, Run, RunsDir, Split
+from gimbal_multicar.clouds.options import (
+    AnySplit,
+    Force,
+    Geometry,
+    MaxDistance,
+    MaxPoints,
+    MomentIndex,
+    Out,
+    Poses,
+    PoseSource,
+)
+from gimbal_multicar.previewing.options import (
+    AsJson,
+    Checkpoint,
+    Overrides,
+    Root,
+    Run,
+    RunsDir,
+    Split,
+)
 
 if TYPE_CHECKING:
     from gimbal_multicar.clouds.moment import Gathered
 
 
-class PoseSource(StrEnum):
-    """Where poses, or ranges, come from."""
-
-    GT = "gt"
-    PRED = "pred"
-
-
 def render(
-    out: Annotated[Path, typer.Option("--out", help="Folder for page, cloud, pictures, numbers.")],
+    out: Out,
     overrides: Overrides = None,
     root: Root = None,
     run: Run = None,
-    split: Annotated[
-        Split | None,
-        typer.Option("--split", help="Which split; else train, or the one a model is judged on."),
-    ] = None,
-    index: Annotated[
-        int,
-        typer.Option(
-            "--index", min=0, help="Which cooperative moment of it: by scenario and time."
-        ),
-    ] = 0,
-    pose_source: Annotated[
-        PoseSource, typer.Option("--pose-source", help="True poses, or a model's.")
-    ] = PoseSource.GT,
-    geometry: Annotated[
-        PoseSource | None,
-        typer.Option("--geometry", help="True ranges, or a model's; else as --pose-source."),
-    ] = None,
-    checkpoint: Annotated[
-        str, typer.Option("--checkpoint", help="Of the run's model: best, last or a step.")
-    ] = "best",
-    max_distance: Annotated[
-        float | None,
-        typer.Option(
-            "--max-distance",
-            help="Cars farther from the main one stay out, m; else 60, or as in the training.",
-        ),
-    ] = None,
-    max_points: Annotated[
-        int, typer.Option("--max-points", min=1, help="Most points on the page; files hold all.")
-    ] = 200_000,
+    split: AnySplit = None,
+    index: MomentIndex = 0,
+    pose_source: Poses = PoseSource.GT,
+    geometry: Geometry = None,
+    checkpoint: Checkpoint = "best",
+    max_distance: MaxDistance = None,
+    max_points: MaxPoints = 200_000,
     runs_dir: RunsDir = Path("runs"),
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the same moment's files in --out.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look at one moment of cooperating cars: all cars' points in the main car's frame.
 

@@ -3,49 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from gimbal_multicar.previewing.options import RunsDir, Split
+from gimbal_multicar.inferring.options import (
+    AnyRoot,
+    DepthRoot,
+    Force,
+    Frame,
+    JudgedSplit,
+    Main,
+    MaxDistance,
+    Out,
+    Scenario,
+    TrainedRun,
+)
+from gimbal_multicar.previewing.options import AsJson, Checkpoint, RunsDir
+
+if TYPE_CHECKING:
+    from gimbal_multicar.inferring.moments import Wanted
+    from gimbal_multicar.inferring.trained import Trained
 
 
 def infer(
-    run: Annotated[
-        str, typer.Option("--run", help="The run that trained: id, folder, experiment or 'latest'.")
-    ],
-    root: Annotated[
-        Path, typer.Option("--root", help="A folder laid out like OPV2V: it holds train or test.")
-    ],
-    frame: Annotated[str, typer.Option("--frame", help="Which frame, such as 000068.")],
-    scenario: Annotated[
-        str | None, typer.Option("--scenario", help="Needed where several have the frame.")
-    ] = None,
-    main: Annotated[
-        str | None, typer.Option("--main", help="Id of the main car; else the first as text.")
-    ] = None,
-    split: Annotated[
-        Split | None, typer.Option("--split", help="Which split; else the one the run judges.")
-    ] = None,
-    depth_root: Annotated[
-        Path | None,
-        typer.Option(
-            "--depth-root", help="Folder of depth files laid out like it; else the run's own."
-        ),
-    ] = None,
-    max_distance: Annotated[
-        float | None,
-        typer.Option("--max-distance", help="Farther cars stay out, m; else as in training."),
-    ] = None,
-    checkpoint: Annotated[str, typer.Option("--checkpoint", help="best, last or a step.")] = "best",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for numbers, arrays and cloud; else none.")
-    ] = None,
+    run: TrainedRun,
+    root: AnyRoot,
+    frame: Frame,
+    scenario: Scenario = None,
+    main: Main = None,
+    split: JudgedSplit = None,
+    depth_root: DepthRoot = None,
+    max_distance: MaxDistance = None,
+    checkpoint: Checkpoint = "best",
+    out: Out = None,
     runs_dir: RunsDir = Path("runs"),
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the answer that is in --out.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask a trained model where the cars of one moment are, and how far away everything is.
 
@@ -70,14 +64,11 @@ def infer(
     from gimbal.cli.run_commands import print_json
     from gimbal.experiment.paths import at_home
     from gimbal_multicar.inferring.moments import Wanted
-    from gimbal_multicar.inferring.outcome import files_of, lines_of, record_of, write
-    from gimbal_multicar.inferring.outcome import infer as ask
-    from gimbal_multicar.inferring.trained import open_trained, panoramas_of
-    from gimbal_multicar.out_folder import require_free
+    from gimbal_multicar.inferring.outcome import lines_of
+    from gimbal_multicar.inferring.trained import open_trained
     from gimbal_multicar.previewing.looking import multicar_run
 
-    found = multicar_run(run, at_home(runs_dir))
-    trained = open_trained(found, checkpoint)
+    trained = open_trained(multicar_run(run, at_home(runs_dir)), checkpoint)
     wanted = Wanted(
         root=at_home(root),
         frame=frame,
@@ -87,14 +78,28 @@ def infer(
         depth_root=at_home(depth_root) if depth_root else None,
         max_distance_m=max_distance,
     )
-    panoramas = panoramas_of(found)
-    answered = ask(trained, wanted, panoramas)
-    record = record_of(answered, trained, panoramas)
-    if out is not None:
-        folder = at_home(out)
-        require_free(folder, files_of(answered), what="answer", force=force)
-        write(answered, record, folder)
-    for line in [*lines_of(record), *([] if out is None else [f"folder       {at_home(out)}"])]:
+    folder = at_home(out) if out else None
+    record = _asked(trained, wanted, folder, force=force)
+    for line in [*lines_of(record), *([f"folder       {folder}"] if folder else [])]:
         typer.echo(line, err=as_json)
     if as_json:
         print_json(record)
+
+
+def _asked(trained: Trained, wanted: Wanted, folder: Path | None, *, force: bool) -> dict[str, Any]:
+    """Return the model's answer, kept in a folder if there is one.
+
+    Raises:
+        GimbalError: See `outcome.infer`; or the folder holds another answer.
+    """
+    from gimbal_multicar.inferring.outcome import files_of, infer, record_of, write
+    from gimbal_multicar.inferring.trained import panoramas_of
+    from gimbal_multicar.out_folder import require_free
+
+    panoramas = panoramas_of(trained.run)
+    answered = infer(trained, wanted, panoramas)
+    record = record_of(answered, trained, panoramas)
+    if folder is not None:
+        require_free(folder, files_of(answered), what="answer", force=force)
+        write(answered, record, folder)
+    return record

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gimbal_multicar.previewing.options import ChosenSplit, Overrides, Root, Run, RunsDir, Split
+from gimbal_multicar.previewing.options import (
+    AsJson,
+    ChosenSplit,
+    Overrides,
+    Root,
+    Run,
+    RunsDir,
+    Split,
+)
 
 if TYPE_CHECKING:
     from gimbal_multicar.previewing.looking import Looked
@@ -44,7 +52,7 @@ def preview(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the preview that is in --out.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look at one car at one moment: its panorama, range, masks and points.
 

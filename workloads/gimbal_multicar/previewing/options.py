@@ -33,3 +33,7 @@ RunsDir = Annotated[
     Path, typer.Option("--runs-dir", envvar="GIMBAL_RUNS_DIR", help="The folder of all runs.")
 ]
 ChosenSplit = Annotated[Split, typer.Option("--split", help="Which split.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Checkpoint = Annotated[
+    str, typer.Option("--checkpoint", help="Of the run's model: best, last or a step.")
+]
