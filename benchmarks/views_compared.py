@@ -12,8 +12,8 @@ other work on the machine disturbs it least.
 
 With `model.pose_head: matching` views are aligned with view 0 or through others. Of 4n pictures
 most share nothing with the main car's front one, so that head is at home with panoramas and fused
-features; `--run model.pose_head=pooled model.pose_hidden=192` is the published head, which favours
-none (name another `--runs-dir` and `--out`).
+features; `--run model.pose_head=pooled model.pose_hidden=192 loss.match_weight=20` is the published
+head, which favours none (name another `--runs-dir` and `--out`).
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ class Way:
 def make(name: str, runs_dir: Path, overrides: Sequence[str]) -> None:
     """Run one config; what it has finished before is used again."""
     command = [sys.executable, "-m", "gimbal.cli.main", "run", str(CONFIGS / f"{name}.yaml")]
-    subprocess.run([*command, f"platform.runs_dir={runs_dir}", *overrides], check=True)
+    done = subprocess.run([*command, f"platform.runs_dir={runs_dir}", *overrides])
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 def read(name: str, runs_dir: Path) -> Way:
