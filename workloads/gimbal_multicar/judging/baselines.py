@@ -157,29 +157,48 @@ def geometric_median(points: Doubles) -> Doubles:
     """Return the point [3] with the least mean distance to points [P, 3].
 
     Weiszfeld's iteration with Vardi and Zhang's step (2000), which leaves a data point that is not
-    the median. Towards one that is, it creeps, so the data point nearest to the end is tried too.
+    the median; Newton's step instead where it is the better one, for Weiszfeld's creeps. Both
+    creep towards a data point, so the one nearest to the end is tried too.
     """
     centre = points.mean(axis=0)
     for _ in range(_STEPS):
-        offset = points - centre
-        distance = np.linalg.norm(offset, axis=1)
-        away = distance > _STILL_M
-        if not away.any():
+        steps = _steps_towards_median(points - centre)
+        if not len(steps):
             break
-        weight = 1.0 / distance[away]
-        pull = (offset[away] * weight[:, None]).sum(axis=0)
-        here = float((~away).sum())
-        strength = float(np.linalg.norm(pull))
-        if strength <= here:
-            break
-        step = (1.0 - here / strength) * pull / weight.sum()
-        centre = centre + step
-        if float(np.linalg.norm(step)) < _STILL_M:
+        ends = centre + steps
+        best = int(_mean_distance(points, ends).argmin()) if len(ends) > 1 else 0
+        centre = ends[best]
+        if float(np.linalg.norm(steps[best])) < _STILL_M:
             break
     nearest = points[np.linalg.norm(points - centre, axis=1).argmin()]
     ends = np.stack([centre, nearest])
-    cost = np.linalg.norm(points[:, None] - ends, axis=-1).sum(axis=0)
-    return np.asarray(ends[cost.argmin()])
+    return np.asarray(ends[_mean_distance(points, ends).argmin()])
+
+
+def _steps_towards_median(offset: Doubles) -> Doubles:
+    """Return [S, 3] Weiszfeld's step and, away from all points, Newton's; none at the median.
+
+    With unit vectors u and distances d to the points, the gradient of the sum of distances is
+    -sum(u), and its Hessian sum((I - u u^T) / d).
+    """
+    distance = np.sqrt(np.einsum("pi,pi->p", offset, offset))
+    away = distance > _STILL_M
+    weight = 1.0 / distance[away]
+    unit = offset[away] * weight[:, None]
+    pull, here = unit.sum(axis=0), float((~away).sum())
+    strength = float(np.linalg.norm(pull))
+    if strength <= here:
+        return np.empty((0, 3))
+    plain = (1.0 - here / strength) * pull / weight.sum()
+    if here:
+        return plain[None]
+    bend = weight.sum() * np.eye(3) - (unit * weight[:, None]).T @ unit
+    return np.stack([plain, np.linalg.lstsq(bend, pull)[0]])
+
+
+def _mean_distance(points: Doubles, ends: Doubles) -> Doubles:
+    """Return [S] the mean distance of points [P, 3] from each of [S, 3]."""
+    return np.asarray([np.linalg.norm(points - end, axis=1).mean() for end in ends])
 
 
 def chordal_mean(rotations: Doubles) -> Doubles:
