@@ -1,0 +1,1 @@
+"""From a folder of photographs to a capture in the unit frame."""

@@ -1,0 +1,106 @@
+"""Numbers that tell before training whether a capture can be learnt from.
+
+`sphere`: whether the object is in the unit sphere and the cameras are outside; `exposure`: whether
+brightness differs between views more than where they stood explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gimbal_nero.capture import View
+from gimbal_nero.preparing.bounding import axes_meet
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+_DARKEST = 1e-4
+_STRIDE_PIXELS = 20_000
+"""About as many pixels of a view are looked at."""
+
+
+def sphere_numbers(views: Sequence[View]) -> dict[str, float]:
+    """Return how the cameras and the object lie about the unit sphere.
+
+    Returns:
+        `camera_distance_min`: of a camera from the origin; `axes_miss`: of the point that all
+        optical axes pass nearest from the origin; `fill`: median radius of the sphere's outline in
+        half image sides; `object_inside`: share of the masks' pixels whose ray meets the sphere,
+        and without masks share of the views whose optical axis does.
+    """
+    poses = np.stack([view.cam2world for view in views])
+    distances = np.linalg.norm(poses[:, :3, 3], axis=-1)
+    outside = np.maximum(distances, 1.001)
+    half = np.array([min(v.camera.height, v.camera.width) / 2.0 for v in views])
+    focal = np.array([v.camera.fx for v in views])
+    return {
+        "camera_distance_min": float(distances.min()),
+        "axes_miss": float(np.linalg.norm(axes_meet(poses))),
+        "fill": float(np.median(focal / np.sqrt(outside**2 - 1.0) / half)),
+        "object_inside": _object_inside(views),
+    }
+
+
+def exposure_numbers(views: Sequence[View]) -> dict[str, float]:
+    """Return how far brightness differs between views, in stops (factors of 2).
+
+    The mean linear luminance of a view is explained by where its camera stood (a polynomial of
+    degree 2 of the direction, as far as there are views enough for it); what is left is exposure.
+
+    Returns:
+        `spread_ev`: standard deviation of what is left; `drift_ev`: its linear trend from the
+        first view to the last.
+    """
+    stops = np.array([_mean_stops(view) for view in views])
+    centres = np.stack([view.cam2world[:3, 3] for view in views])
+    directions = centres / np.maximum(np.linalg.norm(centres, axis=-1, keepdims=True), 1e-12)
+    explained = _polynomial(directions)
+    weights, *_ = np.linalg.lstsq(explained, stops, rcond=None)
+    left = stops - explained @ weights
+    freedom = max(1, len(views) - explained.shape[1])
+    order = np.linspace(-0.5, 0.5, len(views))
+    return {
+        "spread_ev": float(np.sqrt((left**2).sum() / freedom)),
+        "drift_ev": float(abs(order @ left / (order @ order))),
+    }
+
+
+def _object_inside(views: Sequence[View]) -> float:
+    masked = [view for view in views if view.mask is not None and view.mask.any()]
+    if not masked:
+        return float(np.mean([_meets(v.cam2world, v.cam2world[None, :3, 2])[0] for v in views]))
+    shares = []
+    for view in masked:
+        rays = view.camera.rays()[view.mask] @ view.cam2world[:3, :3].T
+        shares.append(_meets(view.cam2world, rays).mean())
+    return float(np.mean(shares))
+
+
+def _meets(cam2world: Doubles, directions: Doubles) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Tell of [R, 3] unit directions whether the unit sphere is met ahead."""
+    eye = cam2world[:3, 3]
+    along = -(directions @ eye)
+    closest = eye @ eye - along**2
+    return np.asarray((closest <= 1.0) & ((along > 0) | (eye @ eye <= 1.0)), np.bool_)
+
+
+def _mean_stops(view: View) -> float:
+    step = max(1, int(np.sqrt(view.image.shape[0] * view.image.shape[1] / _STRIDE_PIXELS)))
+    pixels = view.image[::step, ::step].reshape(-1, 3)
+    if view.mask is not None:
+        chosen = view.mask[::step, ::step].reshape(-1)
+        pixels = pixels[chosen] if chosen.any() else pixels
+    encoded = pixels / 255.0
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    return float(np.log2(max(float((linear @ _LUMINANCE).mean()), _DARKEST)))
+
+
+def _polynomial(directions: Doubles) -> Doubles:
+    """Return [N, 1, 4 or 9] functions of directions, never more than half as many as views."""
+    x, y, z = directions.T
+    columns = [np.ones_like(x), x, y, z, x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1]
+    count = 9 if len(x) >= 18 else 4 if len(x) >= 8 else 1
+    return np.stack(columns[:count], axis=-1)

@@ -1,0 +1,209 @@
+"""A folder of photographs becomes a capture on disk.
+
+The order matters: views are dropped before anything is decoded, photographs are developed one by
+one, and the unit sphere is found last, since masks may decide it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gimbal.experiment.files import atomic_write_json, ensure_folder
+from gimbal_nero.capture import Capture, View
+from gimbal_nero.capture_files import save_capture
+from gimbal_nero.errors import CaptureError
+from gimbal_nero.normalisation import Normalisation
+from gimbal_nero.preparing.axes import normalisation_to, up_direction
+from gimbal_nero.preparing.bounding import (
+    Ball,
+    Posed,
+    ball_of_frusta,
+    ball_of_masks,
+    ball_of_points,
+    ball_of_sparse_points,
+)
+from gimbal_nero.preparing.checks import exposure_numbers, sphere_numbers
+from gimbal_nero.preparing.cropping import cropped_to_sphere
+from gimbal_nero.preparing.developing import Developed, develop
+from gimbal_nero.preparing.dropping import drop_bad
+from gimbal_nero.preparing.opening import open_source
+from gimbal_nero.preparing.settings import Bound, PrepareSettings
+from gimbal_nero.preparing.splitting import split_views
+from gimbal_nero.readers.source import Dropped, Photo, Source
+
+REPORT_FILE = "prepare.json"
+_WORK = "sfm"
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PrepareReport:
+    """What came of a folder.
+
+    Attributes:
+        capture: What was written.
+        dropped: Views that were left out, with reasons.
+        bound: How the unit sphere was found.
+        layout: How the folder was laid out.
+        metrics: Numbers for gates; see `gimbal_nero.preparing.checks`.
+    """
+
+    capture: Capture
+    dropped: tuple[Dropped, ...]
+    bound: Bound
+    layout: str
+    metrics: dict[str, Any]
+
+    def record(self) -> dict[str, Any]:
+        """Return everything but the pixels as plain values."""
+        return {
+            "source": self.capture.source,
+            "layout": self.layout,
+            "bound": self.bound,
+            "dropped": [{"name": view.name, "reason": view.reason} for view in self.dropped],
+            "metrics": self.metrics,
+        }
+
+
+def prepare(
+    root: Path, settings: PrepareSettings, out_dir: Path, progress: Progress
+) -> PrepareReport:
+    """Read photographs, find or check their poses, and write a capture.
+
+    Args:
+        root: Folder of photographs: GlossySynthetic, transforms.json, COLMAP or bare.
+        settings: How.
+        out_dir: Where `capture.json` and `prepare.json` go.
+        progress: Called for every photograph.
+
+    Raises:
+        CaptureError: The photographs, poses or masks cannot be learnt from.
+        StorageError: Something cannot be read or written.
+    """
+    ensure_folder(out_dir)
+    source = open_source(root, settings, out_dir / _WORK)
+    photos, dropped = drop_bad(source, settings)
+    developed = _develop_all(photos, source, settings, progress)
+    posed = [
+        Posed(camera=picture.camera, cam2source=photo.cam2source, mask=picture.mask)
+        for photo, picture in zip(photos, developed, strict=True)
+    ]
+    bound, place = _normalisation(source, posed, settings)
+    views = [
+        View(
+            name=photo.name,
+            image=picture.image,
+            camera=picture.camera,
+            cam2world=place.poses(photo.cam2source),
+            mask=picture.mask,
+        )
+        for photo, picture in zip(photos, developed, strict=True)
+    ]
+    if settings.crop_to_sphere:
+        views = [cropped_to_sphere(view) for view in views]
+    capture = _capture(source, views, place, settings, dropped)
+    report = PrepareReport(
+        capture=capture,
+        dropped=tuple(dropped),
+        bound=bound,
+        layout=source.layout,
+        metrics=_metrics(capture, photos, dropped),
+    )
+    save_capture(capture, out_dir)
+    atomic_write_json(out_dir / REPORT_FILE, report.record())
+    return report
+
+
+def _develop_all(
+    photos: Sequence[Photo], source: Source, settings: PrepareSettings, progress: Progress
+) -> list[Developed]:
+    developed = []
+    for index, photo in enumerate(photos):
+        progress(index, len(photos), photo.name)
+        developed.append(develop(photo, settings, source.layout))
+    progress(len(photos), len(photos), "all photographs read")
+    sizes = {picture.source_size for picture in developed}
+    if source.layout == "glossy_synthetic" and len(sizes) > 1:
+        raise CaptureError(
+            f"{source.root}: images of mixed sizes (height, width): {sorted(sizes)}",
+            "render all views in one size; its cameras do not say which one they are for",
+        )
+    return developed
+
+
+def _normalisation(
+    source: Source, posed: Sequence[Posed], settings: PrepareSettings
+) -> tuple[Bound, Normalisation]:
+    bound = settings.bound
+    if bound == "auto":
+        bound = _best_bound(source, posed)
+    poses = np.stack([view.cam2source for view in posed])
+    up = up_direction(settings.up, source.up, poses)
+    if bound == "none":
+        unit = Ball(centre=np.zeros(3), radius=1.0)
+        return bound, normalisation_to(unit, 1.0, up, source.forward)
+    ball = _ball(bound, source, posed)
+    return bound, normalisation_to(ball, settings.radius, up, source.forward)
+
+
+def _best_bound(source: Source, posed: Sequence[Posed]) -> Bound:
+    if source.layout == "glossy_synthetic":
+        return "none"
+    if source.object_points is not None:
+        return "points"
+    return "masks" if all(view.mask is not None for view in posed) else "frusta"
+
+
+def _ball(bound: Bound, source: Source, posed: Sequence[Posed]) -> Ball:
+    if bound == "masks":
+        if all(view.mask is None for view in posed):
+            raise CaptureError("bound: masks, but there are none", "give masks, or bound: frusta")
+        return ball_of_masks(posed)
+    if bound == "points" and source.object_points is not None:
+        return ball_of_points(source.object_points)
+    if bound == "points":
+        return ball_of_sparse_points(source.points, posed)
+    return ball_of_frusta(posed)
+
+
+def _capture(
+    source: Source,
+    views: Sequence[View],
+    place: Normalisation,
+    settings: PrepareSettings,
+    dropped: Sequence[Dropped],
+) -> Capture:
+    return Capture(
+        views=tuple(views),
+        splits=split_views(
+            [view.name for view in views],
+            settings.splits,
+            source.splits,
+            [view.name for view in dropped],
+        ),
+        normalisation=place,
+        points=place.points(source.points).astype(np.float32),
+        source=f"{source.layout}: {source.root.name}",
+    )
+
+
+def _metrics(
+    capture: Capture, photos: Sequence[Photo], dropped: Sequence[Dropped]
+) -> dict[str, Any]:
+    errors = [photo.reprojection_px for photo in photos if photo.reprojection_px is not None]
+    metrics: dict[str, Any] = {
+        "views": len(capture.views),
+        "dropped": len(dropped),
+        "masks": sum(view.mask is not None for view in capture.views),
+        "points": len(capture.points),
+        **{split: len(places) for split, places in capture.splits.items()},
+        "scale": capture.normalisation.scale,
+        "sphere": sphere_numbers(capture.views),
+        "exposure": exposure_numbers(capture.views),
+    }
+    return metrics | ({"reprojection_px": float(np.mean(errors))} if errors else {})

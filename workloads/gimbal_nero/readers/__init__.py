@@ -1,0 +1,1 @@
+"""Folders of photographs with poses in the layouts people have them in."""

@@ -1,0 +1,189 @@
+"""`transforms.json` of NeRF and its tools: OpenGL camera-to-world matrices, z-up world.
+
+Images that are named and missing are reported and left out: data sets of this kind often list more
+frames than they ship. Lenses with distortion become COLMAP models, which is where they come from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gimbal.experiment.files import read_json
+from gimbal_nero.capture import Split
+from gimbal_nero.errors import CaptureError
+from gimbal_nero.readers.images import IMAGE_ENDINGS, mask_for, natural_key
+from gimbal_nero.readers.source import Dropped, Lens, Photo, Source
+from gimbal_vision.poses import is_rigid
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+
+_OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+_SPLIT_FILES: dict[str, Split] = {
+    "transforms_train.json": "train",
+    "transforms_val.json": "validate",
+    "transforms_test.json": "test",
+}
+_WHOLE_FILE = "transforms.json"
+_RADIAL = ("k1", "k2", "p1", "p2")
+_FISHEYE = ("k1", "k2", "k3", "k4")
+
+
+def transforms_files(root: Path) -> tuple[Path, ...]:
+    """Return the files of camera poses in a folder; one for all views, or one for each split."""
+    if (root / _WHOLE_FILE).is_file():
+        return (root / _WHOLE_FILE,)
+    return tuple(root / name for name in _SPLIT_FILES if (root / name).is_file())
+
+
+def read_transforms(root: Path, masks: Path | None = None) -> Source:
+    """Read `transforms.json`, or `transforms_{train,val,test}.json`.
+
+    Args:
+        root: Folder that has one of them.
+        masks: Folder of masks, or none; a frame's own `mask_path` comes first.
+
+    Raises:
+        CaptureError: A file is damaged, or a number in it is missing or wrong.
+    """
+    photos: dict[str, Photo] = {}
+    dropped: list[Dropped] = []
+    splits: dict[Split, tuple[str, ...]] = {}
+    for file in transforms_files(root):
+        found, missing = _read_file(file, masks)
+        for photo in found:
+            if photo.name in photos:
+                raise CaptureError(
+                    f"{file}: two frames are of {photo.name}", "name every image once"
+                )
+            photos[photo.name] = photo
+        dropped += missing
+        if file.name in _SPLIT_FILES:
+            splits[_SPLIT_FILES[file.name]] = tuple(photo.name for photo in found)
+    return Source(
+        root=root,
+        layout="transforms",
+        photos=tuple(photos[name] for name in sorted(photos, key=natural_key)),
+        dropped=tuple(dropped),
+        up=np.array([0.0, 0.0, 1.0]),
+        splits=splits,
+    )
+
+
+def _read_file(file: Path, masks: Path | None) -> tuple[list[Photo], list[Dropped]]:
+    content = _content(file)
+    photos, dropped = [], []
+    for index, frame in enumerate(content["frames"]):
+        where = f"{file}: frames[{index}]"
+        if not isinstance(frame, Mapping) or not isinstance(frame.get("file_path"), str):
+            raise CaptureError(f"{where} has no file_path", "name the frame's image")
+        name = frame["file_path"].removeprefix("./")
+        path = _existing(file.parent / name)
+        if path is None:
+            dropped.append(Dropped(name=name, reason=f"{file.parent / name} is not there"))
+        elif frame.get("transform_matrix") is None:
+            dropped.append(Dropped(name=name, reason="it has no pose (transform_matrix)"))
+        else:
+            merged = {**content, **frame}
+            own = merged.get("mask_path")
+            mask = _existing(file.parent / str(own)) if own else None
+            photo = _photo(name, path, merged, where)
+            photos.append(replace(photo, mask_path=mask or mask_for(masks, path)))
+    return photos, dropped
+
+
+def _content(file: Path) -> dict[str, Any]:
+    content = read_json(file, remedy="write it anew")
+    if not isinstance(content, dict) or not isinstance(content.get("frames"), list):
+        raise CaptureError(f"{file} has no list `frames`", "give a transforms.json of NeRF's kind")
+    return content
+
+
+def _existing(path: Path) -> Path | None:
+    candidates = (path, *(path.with_name(path.name + ending) for ending in IMAGE_ENDINGS))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _photo(name: str, path: Path, numbers: Mapping[str, Any], where: str) -> Photo:
+    return Photo(
+        name=name,
+        path=path,
+        lens=_lens(numbers, path, where),
+        cam2source=_pose(numbers["transform_matrix"], where),
+    )
+
+
+def _pose(written: Any, where: str) -> Doubles:
+    try:
+        pose = np.asarray(written, np.float64)
+    except (TypeError, ValueError):
+        pose = np.zeros(0)
+    if pose.shape == (3, 4):
+        pose = np.vstack([pose, [0.0, 0.0, 0.0, 1.0]])
+    if pose.shape != (4, 4) or not is_rigid(pose):
+        raise CaptureError(
+            f"{where}.transform_matrix is no [4, 4] rotation and shift",
+            "write the camera-to-world matrix, its axes of length 1",
+        )
+    return np.asarray(pose @ _OPENCV_FROM_OPENGL, np.float64)
+
+
+def _lens(numbers: Mapping[str, Any], path: Path, where: str) -> Lens:
+    width, height = _size(numbers, path, where)
+    fx = _focal(numbers, "fl_x", "camera_angle_x", width, where)
+    fy = _focal(numbers, "fl_y", "camera_angle_y", height, where)
+    fx, fy = fx or fy, fy or fx
+    if fx is None or fy is None:
+        raise CaptureError(
+            f"{where} has no focal length", "write fl_x and fl_y in pixels, or camera_angle_x"
+        )
+    cx = _number(numbers, "cx", where, width / 2.0)
+    cy = _number(numbers, "cy", where, height / 2.0)
+    fisheye = "FISHEYE" in str(numbers.get("camera_model", "")).upper() or numbers.get("is_fisheye")
+    keys = _FISHEYE if fisheye else _RADIAL
+    bends = tuple(_number(numbers, key, where, 0.0) for key in keys)
+    more = tuple(_number(numbers, key, where, 0.0) for key in ("k3", "k4", "k5", "k6"))
+    model: str = "PINHOLE"
+    params: tuple[float, ...] = (fx, fy, cx, cy)
+    if fisheye:
+        model, params = "OPENCV_FISHEYE", (*params, *bends)
+    elif any(more):
+        model, params = "FULL_OPENCV", (*params, *bends, *more)
+    elif any(bends):
+        model, params = "OPENCV", (*params, *bends)
+    return Lens(model=model, params=params, height=height, width=width)
+
+
+def _size(numbers: Mapping[str, Any], path: Path, where: str) -> tuple[int, int]:
+    if numbers.get("w") is not None and numbers.get("h") is not None:
+        return int(_number(numbers, "w", where, 0)), int(_number(numbers, "h", where, 0))
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError) as error:
+        raise CaptureError(f"{path} is no image: {error}", "copy the file anew") from error
+
+
+def _focal(numbers: Mapping[str, Any], key: str, angle: str, size: int, where: str) -> float | None:
+    if numbers.get(key) is not None:
+        return _number(numbers, key, where, 0.0)
+    if numbers.get(angle) is None:
+        return None
+    radians = _number(numbers, angle, where, 0.0)
+    if not 0.0 < radians < math.pi:
+        raise CaptureError(f"{where}: {angle} = {radians} is no angle", "write radians in (0, pi)")
+    return 0.5 * size / math.tan(0.5 * radians)
+
+
+def _number(numbers: Mapping[str, Any], key: str, where: str, default: float) -> float:
+    value = numbers.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise CaptureError(f"{where}: {key} = {value!r} is no number", f"write {key} as a number")
+    return float(value)
