@@ -33,6 +33,6 @@ def require_free(folder: Path, ours: Collection[str], *, what: str, force: bool)
     foreign = sorted(there - set(ours))
     if foreign:
         raise ConfigError(
-            f"--out: {folder} holds more than a {what}: {', '.join(foreign[:5])}",
+            f"--out: {folder} holds files that are not the {what}'s: {', '.join(foreign[:5])}",
             "name another folder; --force replaces only what this command writes",
         )

@@ -77,7 +77,10 @@ def verdict(numbers: Mapping[str, Any]) -> str:
     if numbers["pred_mask_mean"] < DEAD_MASK * numbers["expected_coverage"]:
         return "the mask is dead: look at the mask's loss before anything else"
     if rival is None or mine is None:
-        return "there is no constant pose to compare with: the training split has no partners"
+        return (
+            "there is no constant pose to compare with: the run's rows are gone, or its training "
+            "split has no partners"
+        )
     share = f"their error is {mine / max(rival, 1e-9):.0%} of a constant pose's"
     if mine < CLEARLY * rival:
         return f"the poses tell something: {share}"
