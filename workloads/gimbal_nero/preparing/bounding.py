@@ -20,7 +20,7 @@ from gimbal_vision.poses import invert_pose, transform_points
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
-_CELLS = 48
+_CELLS = 32
 """Cells of the visual hull's grid along an axis; it is laid twice, the second time closely."""
 _AGREE = 0.97
 """Share of the views that see a cell in which it must be object; one bad mask carves nothing."""
@@ -112,8 +112,8 @@ def ball_of_frusta(views: Sequence[Posed]) -> Ball:
 
 def _room(view: Posed, centre: Doubles) -> float:
     """Return the distance of a point from the nearest side of a frustum, negative outside."""
-    in_camera: Doubles = np.asarray(transform_points(invert_pose(view.cam2source), centre[None]))
-    x, y, z = in_camera[0]
+    in_camera = transform_points(invert_pose(view.cam2source), centre[None])
+    x, y, z = np.asarray(in_camera, np.float64).reshape(3)
     c = view.camera
     sides = (
         (x * c.fx + z * c.cx, np.hypot(c.fx, c.cx)),
