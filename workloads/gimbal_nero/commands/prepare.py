@@ -117,9 +117,10 @@ def _up(written: str) -> str | tuple[float, ...]:
     if "," not in written:
         return written
     try:
-        return tuple(float(part) for part in written.split(","))
+        x, y, z = (float(part) for part in written.split(","))
     except ValueError as error:
         raise ConfigError(f"--up: {written} is no direction", "write 0,0,1 or z or -y") from error
+    return x, y, z
 
 
 def _settings(options: dict[str, Any]) -> PrepareSettings:
@@ -173,7 +174,7 @@ def _say(report: PrepareReport, folder: Path, *, to_stderr: bool) -> None:
         f"views       {metrics['views']} of a {report.layout} folder: {metrics['train']} to learn "
         f"from, {metrics['validate']} to validate, {metrics['test']} to test",
         *(f"left out    {view.name}: {view.reason}" for view in report.dropped),
-        f"unit sphere from {report.bound}; it fills {100 * sphere['fill']:.0f} % of half an image, "
+        f"unit sphere from {report.bound}; its radius is {100 * sphere['fill']:.0f} % of half an image, "
         f"the nearest camera is {sphere['camera_distance_min']:.2f} away",
         f"exposure    spreads {exposure['spread_ev']:.2f} stops, drifts {exposure['drift_ev']:.2f}",
         f"folder      {folder}",

@@ -140,7 +140,7 @@ def ball_of_sparse_points(points: Doubles, views: Sequence[Posed]) -> Ball:
             "use bound: frusta or masks, or give object_point_cloud.ply",
         )
     distances, _ = cKDTree(inside).query(inside, k=_NEIGHBOURS + 1)
-    away = distances[:, 1:].mean(axis=-1)
+    away = np.asarray(distances, np.float64)[:, 1:].mean(axis=-1)
     return ball_of_points(inside[away <= _FAR_NEIGHBOUR * np.median(away)])
 
 
