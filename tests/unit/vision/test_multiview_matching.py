@@ -131,6 +131,19 @@ def test_nothing_to_align_is_finite_with_finite_gradients():
     assert torch.isfinite(there.grad).all()
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_has_no_vote_and_spoils_its_own_pair_of_cameras_alone(bad):
+    """A diverged model is judged as one that says nothing; it does not stop its validation."""
+    whole = pairs_of(0.4, (3.0, 0.0, 5.0))
+    there = torch.cat([whole.there, torch.full_like(whole.there, bad)])
+    both = Pairs(there=there, here=whole.here.repeat(2, 1, 1), weight=whole.weight.repeat(2, 1))
+    found, alone = align(both), align(whole)
+    assert torch.equal(found.translation[:1], alone.translation)
+    assert not found.translation[1].isfinite().all()
+    weightless = Pairs(there=whole.there, here=whole.here, weight=whole.weight * bad)
+    assert not align(weightless).translation.isfinite().all()
+
+
 def test_targets_are_where_a_point_falls_in_the_other_view():
     """Against azimuth and elevation worked out by hand, which the term never uses."""
     truth = in_a_round_room(*ROOM)

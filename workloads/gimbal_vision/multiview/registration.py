@@ -134,12 +134,16 @@ def _voted_at_once(pairs: Pairs, unit: Tensor) -> Alignment:
 
 
 def _histogram(right: Tensor, ahead: Tensor, weight: Tensor) -> Tensor:
-    """Return [M, HEADINGS, CELLS, CELLS]: votes [M, HEADINGS, K] shared among four cells each."""
+    """Return [M, HEADINGS, CELLS, CELLS]: votes [M, HEADINGS, K] shared among four cells each.
+
+    What is not finite has no vote.
+    """
+    inside = (right >= 0) & (right < CELLS - 1) & (ahead >= 0) & (ahead < CELLS - 1)
+    right, ahead = right.where(inside, 0.0), ahead.where(inside, 0.0)
     low_right, low_ahead = right.floor(), ahead.floor()
     share_right, share_ahead = right - low_right, ahead - low_ahead
-    inside = (low_right >= 0) & (low_right < CELLS - 1) & (low_ahead >= 0) & (low_ahead < CELLS - 1)
-    column = low_right.clamp(0, CELLS - 2).long() * CELLS + low_ahead.clamp(0, CELLS - 2).long()
-    counted = weight[:, None] * inside
+    column = low_right.long() * CELLS + low_ahead.long()
+    counted = weight.nan_to_num(0.0, 0.0, 0.0)[:, None] * inside
     votes = torch.zeros(*right.shape[:2], CELLS**2, dtype=torch.int64, device=right.device)
     for step_right in (0, 1):
         for step_ahead in (0, 1):
