@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from typer.testing import CliRunner
 
 from gimbal.cli.border import exit_code
 from gimbal.data.reading import BlockReader
-from gimbal.errors import ConfigError, StorageError
+from gimbal.errors import ConfigError, GimbalError, StorageError
 from gimbal.experiment.run_folder import RunFolder
+from gimbal.training import checkpoints
 from gimbal_multicar.cli import app
 from gimbal_multicar.data_settings import PanoramaSettings
 from gimbal_multicar.inferring.moments import Wanted, config_of, gather_wanted
@@ -211,6 +213,23 @@ def test_the_best_is_what_the_index_names_and_the_last_before_anything_is_valida
     with pytest.raises(StorageError) as caught:
         checkpoint_of(copy, "best")
     assert expected in str(caught.value) and exit_code(caught.value) == 6
+
+
+def test_a_model_that_diverged_is_refused_by_its_numbers(run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(tmp_path / "run")
+    shutil.copytree(run.path, copy.path)
+    state = open_trained(run).twins.state_dict()
+    states: tuple[dict[str, Any], ...] = (
+        {"model": {name: value * math.nan for name, value in state.items()}},
+        {"model": dict.fromkeys(state, 1)},
+        {},
+    )
+    words = ("not finite, at step 3", "no weights under 'model'", "no weights under 'model'")
+    for content, expected in zip(states, words, strict=True):
+        checkpoints.save(copy.stages / "train", {**content, "step": 3}, card={}, metrics={})
+        asked = ("--root", root_of(run), "--frame", "68", "--checkpoint", "3")
+        _, error = command(copy, "infer", *asked)
+        assert isinstance(error, GimbalError) and expected in str(error), error
 
 
 def test_runs_that_have_no_model_for_panoramas_are_refused(run: RunFolder, tmp_path: Path) -> None:

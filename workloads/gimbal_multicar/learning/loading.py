@@ -10,8 +10,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from gimbal.errors import ConfigError
-from gimbal.training.checkpoints import load
+from gimbal.errors import ConfigError, StorageError
+from gimbal.training.checkpoints import STATE_FILE, load
 from gimbal_multicar.learning.fitting import INIT_FROM
 from gimbal_multicar.learning.model import CoopTwins, build_model
 from gimbal_multicar.learning.settings import ModelSettings, SampleSettings
@@ -37,10 +37,20 @@ def load_twins(checkpoint: Path, model: ModelSettings, samples: SampleSettings) 
         StorageError: The checkpoint is missing or damaged.
         ConfigError: It is of another model.
     """
-    state = load(checkpoint)["model"]
     twins = build_model(model, samples)
-    _load(twins, state, str(checkpoint))
+    _load(twins, _weights_of(checkpoint), str(checkpoint))
     return twins.eval()
+
+
+def _weights_of(checkpoint: Path) -> State:
+    content: object = load(checkpoint)
+    state = content.get("model") if isinstance(content, dict) else None
+    if isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values()):
+        return state
+    raise StorageError(
+        f"{checkpoint / STATE_FILE} holds no weights under 'model'",
+        "train anew: gimbal run CONFIG --force train (the stage's name)",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
