@@ -18,6 +18,8 @@ Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _DARKEST = 1e-4
+_LEAST_OWN = 0.1
+"""Share of the views' order that their directions must leave open for a joint fit."""
 _STRIDE_PIXELS = 20_000
 """About as many pixels of a view are looked at."""
 
@@ -51,21 +53,30 @@ def exposure_numbers(views: Sequence[View]) -> dict[str, float]:
     degree 2 of the direction, as far as there are views enough for it); what is left is exposure.
 
     Returns:
-        `spread_ev`: standard deviation of what is left; `drift_ev`: its linear trend from the
-        first view to the last.
+        `spread_ev`: standard deviation of what is left; `drift_ev`: the trend from the first view
+        to the last, fitted together with the polynomial (Frisch and Waugh) unless the cameras'
+        path makes the two one.
     """
     stops = np.array([_mean_stops(view) for view in views])
     centres = np.stack([view.cam2world[:3, 3] for view in views])
     directions = centres / np.maximum(np.linalg.norm(centres, axis=-1, keepdims=True), 1e-12)
     explained = _polynomial(directions)
-    weights, *_ = np.linalg.lstsq(explained, stops, rcond=None)
-    left = stops - explained @ weights
-    freedom = max(1, len(views) - explained.shape[1])
+    left = _unexplained(explained, stops)
     order = np.linspace(-0.5, 0.5, len(views))
+    own = _unexplained(explained, order)
+    if own @ own < _LEAST_OWN * (order @ order):
+        own = order
+    freedom = max(1, len(views) - explained.shape[1])
     return {
         "spread_ev": float(np.sqrt((left**2).sum() / freedom)),
-        "drift_ev": float(abs(order @ left / (order @ order))),
+        "drift_ev": float(abs(own @ left / (own @ own))),
     }
+
+
+def _unexplained(columns: Doubles, values: Doubles) -> Doubles:
+    """Return what of [N] values the [N, C] columns leave, by least squares."""
+    weights, *_ = np.linalg.lstsq(columns, values, rcond=None)
+    return np.asarray(values - columns @ weights, np.float64)
 
 
 def _object_inside(views: Sequence[View]) -> float:

@@ -62,7 +62,7 @@ GATES = (
         name="exposure_steady",
         metric="exposure.drift_ev",
         op="<=",
-        threshold=0.7,
+        threshold=0.5,
         hint="brightness drifts from the first view to the last: photograph with a fixed exposure, "
         "or take out the views that differ",
     ),

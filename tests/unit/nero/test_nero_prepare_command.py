@@ -1,0 +1,77 @@
+"""`gimbal nero prepare`: what it prints, what it refuses, and the stage beside it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import typer
+from capture_folders import ring_of_cameras, write_colmap, write_glossy
+from typer.testing import CliRunner
+
+from gimbal.errors import ConfigError
+from gimbal_nero.capture_files import load_capture
+from gimbal_nero.commands.prepare import prepare_command
+from gimbal_nero.errors import CaptureError
+from gimbal_nero.preparing.settings import PrepareSettings
+from gimbal_nero.stages.preparing import prepare_stage
+
+APP = typer.Typer()
+APP.command()(prepare_command)
+
+
+def _call(*words):
+    return CliRunner().invoke(APP, [str(word) for word in words])
+
+
+def test_images_beside_their_model_need_no_editing(tmp_path):
+    """A folder with images/ and sparse/0 is enough, also where its images folder is named."""
+    folder = write_colmap(tmp_path / "scan", ring_of_cameras(9))
+    done = _call("--images", folder / "images", "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    assert record["metrics"]["views"] == 9
+    assert len(load_capture(tmp_path / "out").views) == 9
+
+
+def test_a_filled_folder_is_left_alone(tmp_path):
+    folder = write_glossy(tmp_path / "in", ring_of_cameras(8))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work")
+    for words in ([], ["--force"]):
+        done = _call("--images", folder, "--out", out, *words)
+        assert isinstance(done.exception, ConfigError)
+    assert (out / "thesis.tex").read_text() == "years of work"
+    done = _call("--images", folder, "--out", folder)
+    assert isinstance(done.exception, ConfigError)
+
+
+@pytest.mark.parametrize("words", [["--up", "0,1"], ["--up", "w"], ["--bound", "hull"]])
+def test_wrong_options_are_named(tmp_path, words):
+    done = _call("--images", tmp_path, "--out", tmp_path / "out", *words)
+    assert isinstance(done.exception, ConfigError)
+    assert words[0] in str(done.exception)
+
+
+def test_a_failure_leaves_the_older_capture_as_it_was(tmp_path):
+    folder = write_glossy(tmp_path / "in", ring_of_cameras(8))
+    assert _call("--images", folder, "--out", tmp_path / "out").exit_code == 0
+    (folder / "5.png").write_bytes(b"no image")
+    done = _call("--images", folder, "--out", tmp_path / "out", "--force")
+    assert isinstance(done.exception, CaptureError)
+    assert len(load_capture(tmp_path / "out").views) == 8
+
+
+@pytest.mark.parametrize(("scale", "tripped"), [(1.0, set()), (8.0, {"too_small", "in_sphere"})])
+def test_the_stages_gates_name_a_world_that_was_not_normalised(tmp_path, scale, tripped):
+    poses = ring_of_cameras(12, up=(0, 1.0, 0))
+    poses[:, :3, 3] *= scale
+    root = write_glossy(tmp_path / "in", poses, scale)
+    stage = prepare_stage(PrepareSettings(), root, 0)
+    metrics = stage.run({}, tmp_path / "out", lambda *_: None)
+    failed = {gate.name for gate in stage.gates if not gate.check(metrics).passed}
+    assert len(failed) == len(tripped)
+    assert all(any(part in name for name in failed) for part in tripped)
+    assert np.isfinite(metrics["exposure"]["spread_ev"])
