@@ -94,16 +94,7 @@ def prepare(
         for photo, picture in zip(photos, developed, strict=True)
     ]
     bound, place = _normalisation(source, posed, settings)
-    views = [
-        View(
-            name=photo.name,
-            image=picture.image,
-            camera=picture.camera,
-            cam2world=place.poses(photo.cam2source),
-            mask=picture.mask,
-        )
-        for photo, picture in zip(photos, developed, strict=True)
-    ]
+    views = [_view(*both, place) for both in zip(photos, developed, strict=True)]
     if settings.crop_to_sphere:
         views = [cropped_to_sphere(view) for view in views]
     capture = _capture(source, views, place, settings, dropped)
@@ -117,6 +108,16 @@ def prepare(
     save_capture(capture, out_dir)
     atomic_write_json(out_dir / REPORT_FILE, report.record())
     return report
+
+
+def _view(photo: Photo, picture: Developed, place: Normalisation) -> View:
+    return View(
+        name=photo.name,
+        image=picture.image,
+        camera=picture.camera,
+        cam2world=place.poses(photo.cam2source),
+        mask=picture.mask,
+    )
 
 
 def _develop_all(

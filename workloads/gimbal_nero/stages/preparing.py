@@ -90,8 +90,11 @@ class PrepareStage(TaskStage):
     root: Path | None = None
 
     def external_files(self) -> Sequence[Path]:
-        """The folder of photographs."""
-        return () if self.root is None else (self.root,)
+        """The folder of photographs, and masks and model where they are elsewhere."""
+        if self.root is None:
+            return ()
+        named = (self.settings.masks_dir, self.settings.colmap_dir)
+        return (self.root, *(self.root / path for path in named if path is not None))
 
     def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
         """Write the capture to `out_dir`."""
