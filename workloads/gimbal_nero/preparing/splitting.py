@@ -34,15 +34,7 @@ def split_views(
         CaptureError: A name is unknown or in two splits, or nothing is left to learn from.
     """
     asked = _asked(settings, known or {})
-    taken = {name: split for split, listed in asked.items() for name in listed}
-    if len(taken) < sum(map(len, asked.values())):
-        raise CaptureError("splits: a view is in two splits", "name every view once")
-    unknown = sorted(taken.keys() - set(names) - set(dropped))
-    if unknown:
-        raise CaptureError(
-            f"splits: there is no view {', '.join(unknown[:5])}",
-            f"the views are called {', '.join(names[:3])} and so on",
-        )
+    taken = _taken(asked, names, dropped)
     chosen = {split: [n for n in listed if n in names] for split, listed in asked.items()}
     free = list(names)
     random.Random(NERO_SEED).shuffle(free)
@@ -61,6 +53,22 @@ def split_views(
             "leave at least one for each",
         )
     return result
+
+
+def _taken(
+    asked: Mapping[Split, Sequence[str]], names: Sequence[str], dropped: Sequence[str]
+) -> set[str]:
+    """Return all listed names, each of which exists and is in one split."""
+    taken = {name: split for split, listed in asked.items() for name in listed}
+    if len(taken) < sum(map(len, asked.values())):
+        raise CaptureError("splits: a view is in two splits", "name every view once")
+    unknown = sorted(taken.keys() - set(names) - set(dropped))
+    if unknown:
+        raise CaptureError(
+            f"splits: there is no view {', '.join(unknown[:5])}",
+            f"the views are called {', '.join(names[:3])} and so on",
+        )
+    return set(taken)
 
 
 def _asked(

@@ -57,15 +57,7 @@ def read_colmap(
         CaptureError: The model is damaged, or names none of the images that are there.
     """
     reconstruction = _load(model)
-    photos, dropped = [], []
-    for image in sorted(reconstruction.images.values(), key=lambda i: natural_key(i.name)):
-        path = images / image.name
-        if not path.is_file():
-            dropped.append(Dropped(name=image.name, reason=f"{path} is not there"))
-        elif not image.has_pose:
-            dropped.append(Dropped(name=image.name, reason="the COLMAP model has no pose for it"))
-        else:
-            photos.append(_photo(reconstruction, image, path, masks))
+    photos, dropped = _photos(reconstruction, images, masks)
     named = {image.name for image in reconstruction.images.values()}
     if not photos:
         raise CaptureError(
@@ -85,6 +77,21 @@ def read_colmap(
         up=up,
         forward=forward,
     )
+
+
+def _photos(
+    reconstruction: Any, images: Path, masks: Path | None
+) -> tuple[list[Photo], list[Dropped]]:
+    photos, dropped = [], []
+    for image in sorted(reconstruction.images.values(), key=lambda i: natural_key(i.name)):
+        path = images / image.name
+        if not path.is_file():
+            dropped.append(Dropped(name=image.name, reason=f"{path} is not there"))
+        elif not image.has_pose:
+            dropped.append(Dropped(name=image.name, reason="the COLMAP model has no pose for it"))
+        else:
+            photos.append(_photo(reconstruction, image, path, masks))
+    return photos, dropped
 
 
 def _load(model: Path) -> Any:
