@@ -191,7 +191,7 @@ def _steps_towards_median(offset: Doubles) -> Doubles:
         return np.empty((0, 3))
     plain = (1.0 - here / strength) * pull / weight.sum()
     if here:
-        return plain[None]
+        return np.asarray(plain[None])
     bend = weight.sum() * np.eye(3) - (unit * weight[:, None]).T @ unit
     return np.stack([plain, np.linalg.lstsq(bend, pull)[0]])
 
