@@ -33,6 +33,7 @@ def structure_from_motion(
     Raises:
         CaptureError: The photographs cannot be put together.
     """
+    import PIL.Image  # noqa: F401  # before pycolmap, else saving a PNG by Pillow aborts
     import pycolmap
 
     with storage_errors(work, "empty"):

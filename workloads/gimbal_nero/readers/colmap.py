@@ -95,6 +95,7 @@ def _photos(
 
 
 def _load(model: Path) -> Any:
+    import PIL.Image  # noqa: F401  # before pycolmap, else saving a PNG by Pillow aborts
     import pycolmap
 
     try:
