@@ -150,12 +150,14 @@ def test_the_command_makes_continues_and_leaves_other_folders_alone(tmp_path: Pa
 
 
 def test_bad_options_are_named_and_leave_no_folder(tmp_path: Path) -> None:
-    out = tmp_path / "out"
+    out, words = tmp_path / "out", tmp_path / "words.ply"
+    words.write_text("no mesh")
     for more, kind, said in (
         (("--background", "green"), ConfigError, "background"),
         (("--albedo", "2", "0", "0"), ConfigError, "material.albedo.0"),
-        (("--object", "cup"), SynthesisError, "there is no file cup"),
-        (("--hdri", "sky.hdr"), SynthesisError, "there is no file sky.hdr"),
+        (("--object", "cup"), ConfigError, "cup is no object and no file"),
+        (("--object", str(words)), SynthesisError, "words.ply"),
+        (("--hdri", "sky.hdr"), SynthesisError, "there is no light sky.hdr"),
     ):
         result = CliRunner().invoke(app, arguments(out, *more))
         assert isinstance(result.exception, kind), result.output

@@ -93,13 +93,13 @@ def synthesize_command(
     from gimbal.cli.run_commands import print_json, running
     from gimbal.experiment.paths import at_home
     from gimbal_nero.synthesis.folder import claim, record_of
-    from gimbal_nero.synthesis.making import make_photographs
+    from gimbal_nero.synthesis.making import make_photographs, require_usable
 
-    named = shape in _SHAPES
+    mesh = None if shape in _SHAPES else _mesh_file(at_home(Path(shape)))
     settings = _settings(
         {
-            "shape": shape if named else "mesh",
-            "mesh": None if named else at_home(Path(shape)),
+            "shape": shape if mesh is None else "mesh",
+            "mesh": mesh,
             "views": views,
             "size": size,
             "samples": samples,
@@ -117,6 +117,7 @@ def synthesize_command(
         }
     )
     folder = at_home(out).absolute()
+    require_usable(settings, seed)
     claim(folder, record_of(settings, seed))
     with running() as observer:
         observer.stage_started("synthesize", "")
@@ -144,6 +145,22 @@ def summary(folder: Path, made: Made) -> dict[str, Any]:
         "object_share": made.object_share,
         "seconds": round(made.seconds, 2),
     }
+
+
+def _mesh_file(path: Path) -> Path:
+    """Return the path of a mesh file.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    from gimbal.errors import ConfigError
+
+    if not path.is_file():
+        raise ConfigError(
+            f"--object {path} is no object and no file",
+            f"write one of {', '.join(_SHAPES)}, or the path of a mesh",
+        )
+    return path
 
 
 def _settings(options: dict[str, Any]) -> SyntheticSettings:

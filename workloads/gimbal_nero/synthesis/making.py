@@ -28,7 +28,7 @@ from gimbal_nero.synthesis.cameras import (
     true_poses,
 )
 from gimbal_nero.synthesis.lights import hdr_bytes, make_light
-from gimbal_nero.synthesis.mitsuba_scene import MitsubaScene
+from gimbal_nero.synthesis.mitsuba_scene import MitsubaScene, mitsuba
 from gimbal_nero.synthesis.objects import make_object, mesh_bytes, shaded
 from gimbal_nero.synthesis.settings import SyntheticSettings
 from gimbal_nero.synthesis.writing import (
@@ -67,6 +67,17 @@ class Made:
     perturbed: tuple[int, ...]
     object_share: float
     seconds: float
+
+
+def require_usable(settings: SyntheticSettings, seed: int) -> None:
+    """Find what would stop the work before anything is written.
+
+    Raises:
+        SynthesisError: Mitsuba is missing, or a mesh or light cannot be used.
+    """
+    mitsuba(default_threads())
+    make_object(settings, seed)
+    make_light(settings.light, seed)
 
 
 def make_photographs(

@@ -12,6 +12,7 @@ import numpy as np
 
 from gimbal_nero.errors import SynthesisError
 from gimbal_nero.synthesis.settings import SyntheticSettings
+from gimbal_vision.errors import MeshError
 from gimbal_vision.meshes.measures import signed_volume
 from gimbal_vision.meshes.model import Mesh
 
@@ -49,8 +50,7 @@ def make_object(settings: SyntheticSettings, seed: int) -> Mesh:
         seed: Of the blob's bumps.
 
     Raises:
-        SynthesisError: A mesh file has no extent.
-        MeshError: A mesh file cannot be read.
+        SynthesisError: A mesh file cannot be read, or has no extent.
     """
     if settings.mesh is not None:
         mesh = _from_file(settings)
@@ -116,7 +116,10 @@ def mesh_bytes(mesh: Mesh) -> bytes:
 def _from_file(settings: SyntheticSettings) -> Mesh:
     from gimbal_vision.meshes.loading import load_mesh
 
-    mesh = load_mesh(str(settings.mesh))
+    try:
+        mesh = load_mesh(str(settings.mesh))
+    except MeshError as error:
+        raise SynthesisError(error.message, error.remedy) from error
     faces = mesh.faces if signed_volume(mesh) >= 0 else mesh.faces[:, ::-1]
     return Mesh(mesh.vertices, np.ascontiguousarray(faces))
 
