@@ -60,6 +60,11 @@ def stages(*overrides: str) -> dict[str, Stage]:
         ("model.train_only=heads", "model.init_from"),
         ("model.given.cam_prob=.5", "model.given.cam_prob has no effect"),
         ("model.priors.use_rel_pose_prior=true", "no effect with samples.views: panoramas"),
+        ("model.fusion=stacked", "model.fusion has no effect with samples.views: panoramas"),
+        (
+            "{samples.views: fused_cameras, model.fusion: mean}",
+            "'attention', 'stacked' or 'conv3d'",
+        ),
         ("loss.weights.pose=3", "pose_trans"),
         ("{loss.weights.mask: 0, loss.mask_pos_weight: 2}", "mask_pos_weight has no effect"),
     ],
@@ -78,6 +83,8 @@ def test_a_training_that_cannot_work_is_refused(override: str, words: str) -> No
         ["model.given.preset=mvs", "evaluate.told=[rays,pose]"],
         ["model.pose_head=matching", "train.best_metric=match_right", "loss.match_weight=5"],
         ["model.priors.use_agent_pose_prior=true", "model.priors.agent_pose_noise_m=2"],
+        ["samples.views=fused_cameras", "model.fusion=stacked"],
+        ["samples.views=fused_cameras", "model.fusion=conv3d"],
     ],
 )
 def test_a_training_that_does_what_it_says_is_taken(overrides: list[str]) -> None:

@@ -40,6 +40,20 @@ def test_weights_come_back_and_those_of_another_model_are_named(
         start_from(tmp_path, twins)
 
 
+def test_training_of_stacked_pictures_starts_from_weights_for_one(tmp_path: Path) -> None:
+    """M036, by the setting that a person uses; what was made to fit is said."""
+    fused = SAMPLES.model_copy(update={"views": "fused_cameras"})
+    plain = build_model(TINY, fused)
+    torch.save(plain.state_dict(), tmp_path / "weights.pt")
+    stacked = build_model(TINY.model_copy(update={"fusion": "stacked"}), fused)
+    start = start_from(tmp_path / "weights.pt", stacked)
+    name = "image_encoder.pictures.patches.weight"
+    assert start.resized == (name,) and not start.fresh
+    given, found = plain.model.state_dict(), stacked.model.state_dict()
+    assert torch.equal(found[name], (given[name] / 4).repeat(1, 4, 1, 1))
+    assert all(torch.equal(found[n], t) for n, t in given.items() if n != name)
+
+
 def test_training_starts_from_weights_for_patches_of_another_size(
     twins: CoopTwins, tmp_path: Path
 ) -> None:

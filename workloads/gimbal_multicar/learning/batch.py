@@ -47,7 +47,7 @@ def as_tensors(piece: Piece, device: torch.device | str = "cpu") -> dict[str, An
 def views_of(batch: Piece, dtype: torch.dtype = torch.float32) -> Views:
     """Return what a model may see; which of the geometry it is told is decided by `InputUse`."""
     range_m, pose = batch["range_m"].to(dtype), batch["camera_pose"].to(dtype)
-    told: dict[str, Tensor | None] = {
+    told: dict[str, Any] = {
         "present": None if batch["full"] else batch["present"],
         "ray_directions_cam": _rays(batch, dtype).expand(*range_m.shape, 3),
         "depth_along_ray": range_m[..., None],

@@ -62,6 +62,8 @@ def problems(samples: SampleSettings, model: ModelSettings, loss: LossSettings) 
     yield from _model_problems(model)
     yield from _given_problems(model.given)
     yield from _prior_problems(model.priors, samples)
+    if samples.views != "fused_cameras":
+        yield from _idle(model, "model", ("fusion",), f"samples.views: {samples.views}")
     yield from _loss_problems(loss, matches=shape_of(model).pose_head == "matching")
 
 

@@ -98,6 +98,7 @@ def _image_encoder(
     return FusedCameraEncoder(
         shape,
         rel_pose=settings.priors.use_rel_pose_prior,
+        fusion=settings.fusion,
         again=settings.checkpoint_encoder,
     )
 

@@ -109,6 +109,10 @@ class ModelSettings(Settings):
     pose_hidden: Positive | None = None
     pose_head: Literal["pooled", "attention", "matching"] | None = None
     """`matching` needs upright cameras, and learns poses from a tenth of the samples."""
+    fusion: Literal["attention", "stacked", "conv3d"] = "attention"
+    """How `samples.views: fused_cameras` makes one view of a car's pictures: patches of the
+    panorama ask the pictures' tokens; all channels go through one patch embedding; or tokens are
+    convolved over the cameras. The last two start as the mean over the cameras."""
     given: GivenSettings = GivenSettings()
     priors: PriorSettings = PriorSettings()
     checkpoint_encoder: bool = False

@@ -4,7 +4,9 @@ One ViT reads all pictures; then every patch of the panorama, known by its direc
 the car's picture tokens what lies there (multicar.md plan 2). Trunk, heads, losses and metrics are
 those of a model that is shown panoramas, and so is the number of tokens they see. Attention starts
 from a kernel of the angle between the two directions (von Mises and Fisher's, one width a head,
-learned), without which a short training would first have to find out where cameras look.
+learned), without which a short training would first have to find out where cameras look. With the
+fusions of `camera_mixing` a token stands for a patch of every picture, and is asked by whichever of
+its directions is nearest.
 """
 
 from __future__ import annotations
@@ -17,10 +19,19 @@ from torch.nn import functional as F
 
 from gimbal_vision.errors import MultiViewError
 from gimbal_vision.multiview.attention import INITIAL_STD, Mlp, initialise_linear
+from gimbal_vision.multiview.camera_mixing import (
+    CameraConvolution,
+    Fusion,
+    check_fusion,
+    only_existing,
+    shares,
+    widen_first,
+)
 from gimbal_vision.multiview.camera_views import (
     CameraRing,
     CameraViews,
     canvas_directions,
+    in_order,
     told_directions,
 )
 from gimbal_vision.multiview.encoder import ImageEncoder, make_encoder, patch_grid
@@ -31,6 +42,8 @@ WAVES = (1, 2, 4, 8)
 """Harmonics of azimuth and elevation that tell a direction; a patch is 5 to 20 degrees wide."""
 DIRECTION_NUMBERS = 4 * len(WAVES)
 POSE_NUMBERS = 9
+LAYERS = 1
+"""Of cross-attention."""
 NARROWEST, WIDEST = 64.0, 4.0
 """Concentrations that the heads start from: kernels 7 to 30 degrees wide."""
 RING = CameraRing()
@@ -56,11 +69,12 @@ class FusedCameraEncoder(nn.Module):
         cameras: Pictures a view.
         ring: Where they look where that is not told.
         rel_pose: Whether `view_from_camera` is read; without it the prior's modules do not exist.
-        depth: Layers of cross-attention.
+        fusion: `attention`: the pictures' tokens are asked as they are; `stacked`: all channels go
+            through one patch embedding; `conv3d`: tokens are convolved over the cameras.
         again: Recompute the ViT's activations in the backward pass.
 
     Raises:
-        MultiViewError: The ring has another number of cameras.
+        MultiViewError: The ring has another number of cameras, or there is no such fusion.
     """
 
     def __init__(
@@ -70,7 +84,7 @@ class FusedCameraEncoder(nn.Module):
         *,
         ring: CameraRing = RING,
         rel_pose: bool = False,
-        depth: int = 1,
+        fusion: Fusion = "attention",
         again: bool = False,
     ) -> None:
         super().__init__()
@@ -79,16 +93,20 @@ class FusedCameraEncoder(nn.Module):
                 f"a ring of {len(ring.yaw_deg)} cameras for {cameras} pictures a view",
                 "give the ring one yaw for each camera",
             )
+        check_fusion(fusion)
         dim = shape.encoder_dim
-        self.patch, self.ring = shape.patch, ring
+        self.patch, self.ring, self.fusion = shape.patch, ring, fusion
         self.pictures = make_encoder(shape, again=again)
         self.cameras = nn.Parameter(torch.empty(cameras, dim).normal_(std=INITIAL_STD))
         self.asked = nn.Linear(DIRECTION_NUMBERS, dim)
         self.told = nn.Linear(DIRECTION_NUMBERS, dim)
-        self.layers = nn.ModuleList(_CrossBlock(dim, shape.encoder_heads) for _ in range(depth))
+        self.layers = nn.ModuleList(_CrossBlock(dim, shape.encoder_heads) for _ in range(LAYERS))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         initialise_linear(self.layers)
         self.rig = _prior_of_rig(dim) if rel_pose else None
+        self.convolution = CameraConvolution(cameras, dim) if fusion == "conv3d" else None
+        if fusion == "stacked":
+            widen_first(self.pictures, cameras)
 
     def grid(self, views: Views) -> tuple[int, int]:
         """Return rows and columns of patches of the panorama."""
@@ -100,36 +118,73 @@ class FusedCameraEncoder(nn.Module):
         Raises:
             MultiViewError: The views have no pictures, or no rays of the canvas.
         """
-        found, canvas = pictured(views), canvas_directions(views, self.patch)
+        found, canvas = in_order(pictured(views), self.ring), canvas_directions(views, self.patch)
         if canvas is None:
             raise MultiViewError(
                 "fused cameras need the panorama's rays, which say where its patches look",
                 "give ray_directions_cam; whether the model is told them is another matter",
             )
         batch, count = found.camera_img.shape[:2]
-        tokens, directions = self._tokens(found)
-        bias = torch.einsum("pc,...kc->...pk", canvas, directions) - 1.0
+        tokens, bias, keys = self._asked_of(found, canvas)
         asking = self.asked(direction_numbers(canvas)).expand(batch * count, -1, -1)
         for layer in self.layers:
-            asking = layer(asking, tokens, bias, _keys(found, tokens.shape[1]))
+            asking = layer(asking, tokens, bias, keys)
         fused: Tensor = self.norm(asking)
         return fused.view(batch, count, *fused.shape[1:])
 
-    def _tokens(self, views: CameraViews) -> tuple[Tensor, Tensor]:
-        """Return tokens [B N, C P', D] and their directions [C P', 3] or [B N, C P', 3]."""
-        images = views.camera_img
-        one = Views(img=images.flatten(0, 1))
-        grid = cast("ImageEncoder", self.pictures).grid(one)
-        tokens = self.pictures(one)
-        directions = self.ring.directions(grid, tokens)
+    def _asked_of(self, views: CameraViews, canvas: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return tokens [B N, K, D], what attention to them starts from, and which exist.
+
+        Args:
+            views: In the ring's order.
+            canvas: [P, 3] directions of the panorama's patches.
+        """
+        grid = patch_grid(Views(img=views.camera_img[:, :, 0]), self.patch)
+        directions, place = self._placed(views, grid)
+        told = self.told(direction_numbers(directions))
+        if self.fusion == "attention":
+            tokens = (self._encoded(views.camera_img.flatten(0, 1)) + told + place).flatten(1, 2)
+            bias = torch.einsum("pc,...kc->...pk", canvas, directions.flatten(-3, -2)) - 1.0
+            return tokens, bias, _keys(views, tokens.shape[1])
+        tokens = self._mixed(views, told + place, grid)
+        nearest = torch.einsum("pc,...vkc->...vpk", canvas, directions).amax(-3) - 1.0
+        return tokens, nearest, None
+
+    def _placed(self, views: CameraViews, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Return directions [C, P', 3] of the pictures' patches, and [C, 1, D] of their cameras.
+
+        Both have an axis B N before these where the rig is told.
+        """
+        directions = self.ring.directions(grid, views.camera_img)
         place = self.cameras[:, None]
         if self.rig is not None:
             rays = told_directions(views, grid, self.patch)
             if rays is not None and views.view_from_camera is not None:
-                directions = rays.flatten(0, 1).to(tokens)
+                directions = rays.flatten(0, 1).to(directions)
                 place = place + self.rig(_pose_numbers(views.view_from_camera))[:, :, None]
-        tokens = tokens + self.told(direction_numbers(directions)) + place
-        return tokens.flatten(1, 2), directions.flatten(-3, -2)
+        return directions, place
+
+    def _mixed(self, views: CameraViews, marks: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return [B N, P', D], one token for a patch of all pictures.
+
+        Args:
+            views: In the ring's order.
+            marks: [C, P', D] or [B N, C, P', D], added to the pictures' tokens.
+            grid: Rows and columns, P' in all.
+        """
+        images, present = views.camera_img.flatten(0, 1), views.camera_present
+        share = shares(None if present is None else present.flatten(0, 1), images.shape[1])
+        if self.convolution is not None:
+            tokens = only_existing(self._encoded(images) + marks, share)
+            mixed: Tensor = self.convolution(tokens, grid)
+            return mixed
+        channels = only_existing(images, share).flatten(1, 2)[:, None]
+        marks = marks.expand(len(images), -1, -1, -1)
+        return self._encoded(channels)[:, 0] + only_existing(marks, share).mean(dim=1)
+
+    def _encoded(self, images: Tensor) -> Tensor:
+        """Return tokens [S, C, P', D] of images [S, C, 3, h, w], or of more channels."""
+        return cast("ImageEncoder", self.pictures)(Views(img=images))
 
 
 class _CrossBlock(nn.Module):

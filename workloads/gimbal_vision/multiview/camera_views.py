@@ -7,12 +7,15 @@ predictions and truth lie, and its pixels are never read. What the car saw is in
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from gimbal_vision.errors import MultiViewError
 from gimbal_vision.multiview.views import Views
+
+CAMERA_ORDER = ("front", "left", "rear", "right")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -21,17 +24,20 @@ class CameraViews(Views):
 
     Attributes:
         camera_img: [B, N, C, 3, h, w] normalised as images are; C pictures a view, in the ring's
-            order.
+            order, or as `camera_names` says.
         camera_present: [B, N, C] bool: the picture exists. None: all do.
         camera_intrinsics: [B, N, C, 3, 3] pixels, centres at +.5; told with `view_from_camera`.
         view_from_camera: [B, N, C, 4, 4] metres, where each camera sits on its car: the prior
             `rel_pose_to_agent`. None: cameras are taken to look where the ring says.
+        camera_names: Of the C pictures, where they are in another order than the ring's; all fields
+            above are in this order. None: they are in the ring's. See `in_order`.
     """
 
     camera_img: Tensor
     camera_present: Tensor | None = None
     camera_intrinsics: Tensor | None = None
     view_from_camera: Tensor | None = None
+    camera_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +48,13 @@ class CameraRing:
         yaw_deg: Of each camera's axis, to the right of straight ahead.
         hfov_deg: Horizontal angle of view.
         vfov_deg: Vertical angle of view.
+        names: Of the cameras, in the order in which a model is shown them.
     """
 
     yaw_deg: tuple[float, ...] = (0.0, -100.0, 180.0, 100.0)
     hfov_deg: float = 100.0
     vfov_deg: float = 2.0 * math.degrees(math.atan(0.75 * math.tan(math.radians(50.0))))
+    names: tuple[str, ...] = CAMERA_ORDER
 
     def directions(self, grid: tuple[int, int], like: Tensor) -> Tensor:
         """Return [C, P, 3] unit directions of the patches' centres in the car's frame.
@@ -70,6 +78,37 @@ class CameraRing:
         ]
         rotation = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
         return patch_directions(K, rotation, grid).to(like)
+
+
+def in_order(views: CameraViews, ring: CameraRing) -> CameraViews:
+    """Return the views with their pictures in the ring's order.
+
+    Nothing is guessed: OPV2V's files, for one, are front, right, left, rear, which is no rotation
+    of the order that models are shown.
+
+    Raises:
+        MultiViewError: The pictures' names are not the ring's, each once.
+    """
+    if views.camera_names is None:
+        return views
+    if sorted(views.camera_names) != sorted(ring.names):
+        raise MultiViewError(
+            f"camera_names are {', '.join(views.camera_names)}",
+            f"name each of {', '.join(ring.names)} once, in the order of the pictures",
+        )
+    order = [views.camera_names.index(name) for name in ring.names]
+
+    def permuted(values: Tensor | None) -> Tensor | None:
+        return None if values is None else values[:, :, order]
+
+    return replace(
+        views,
+        camera_img=views.camera_img[:, :, order],
+        camera_present=permuted(views.camera_present),
+        camera_intrinsics=permuted(views.camera_intrinsics),
+        view_from_camera=permuted(views.view_from_camera),
+        camera_names=None,
+    )
 
 
 def told_directions(views: CameraViews, grid: tuple[int, int], patch: int) -> Tensor | None:
