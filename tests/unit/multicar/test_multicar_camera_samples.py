@@ -91,6 +91,8 @@ def test_every_picture_is_a_view_and_the_first_is_the_main_cars_front_one(
     assert (piece["camera_pose"][:, 0, 2, 2] > 0.99).all(), "the front looks ahead"
     batch = as_tensors(piece)
     assert views_of(batch).img.shape == (2, 12, 3, 14, 28)
+    assert views_of(batch).agent is batch["car"], "else an agent embedding takes pictures for cars"
+    assert views_of(as_tensors(whole)).agent is None
     truth = truth_of(batch)
     assert truth.pts3d_cam.shape == (2, 12, 14, 28, 3)
     assert truth.ray_directions_cam.shape == (14, 28, 3)

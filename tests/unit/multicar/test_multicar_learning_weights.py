@@ -54,6 +54,23 @@ def test_training_of_stacked_pictures_starts_from_weights_for_one(tmp_path: Path
     assert all(torch.equal(found[n], t) for n, t in given.items() if n != name)
 
 
+def test_training_with_an_agent_embedding_starts_from_weights_without(
+    twins: CoopTwins, tmp_path: Path
+) -> None:
+    """Who is stuck goes on from where they are; the other way round would lose what was learnt."""
+    torch.save(twins.state_dict(), tmp_path / "weights.pt")
+    able = build_model(TINY.model_copy(update={"agent_embedding": True}), SAMPLES)
+    start_from(tmp_path / "weights.pt", able)
+    found = able.model.state_dict()
+    table = found.pop("agents.table")
+    assert table.shape == (SAMPLES.max_cars, TINY.encoder_dim) and not table.any()
+    assert list(found) == list(twins.model.state_dict())
+    assert all(map(torch.equal, found.values(), twins.model.state_dict().values()))
+    torch.save(able.state_dict(), tmp_path / "able.pt")
+    with pytest.raises(ConfigError, match=r"agents\.table is unknown"):
+        start_from(tmp_path / "able.pt", build_model(TINY, SAMPLES))
+
+
 def test_training_starts_from_weights_for_patches_of_another_size(
     twins: CoopTwins, tmp_path: Path
 ) -> None:

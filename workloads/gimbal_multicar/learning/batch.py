@@ -53,6 +53,7 @@ def views_of(batch: Piece, dtype: torch.dtype = torch.float32) -> Views:
         "depth_along_ray": range_m[..., None],
         "camera_pose_quats": matrix_to_quaternion(pose[..., :3, :3]),
         "camera_pose_trans": pose[..., :3, 3],
+        "agent": batch["car"] if "car_from_view" in batch else None,
     }
     if "camera_rgb" in batch:
         canvas = range_m.new_zeros(()).expand(*range_m.shape[:2], 3, *range_m.shape[2:])

@@ -22,6 +22,8 @@ from gimbal_vision.multiview.patch_weights import (
     fits_adapted,
 )
 
+NEUTRAL = ("agents.table",)
+"""Weights that are zero where they are new, and change nothing by being there."""
 _SHOWN = 5
 
 
@@ -102,7 +104,7 @@ def start_from(path: Path, twins: CoopTwins) -> Start:
 
     Where patches differ (their size, or several images stacked as channels), the first layer's
     weights are made to fit, see `adapted_patches`; layers that have a number for every pixel of a
-    patch stay as they were drawn.
+    patch stay as they were drawn. What changes nothing before it has learnt may be missing.
 
     Args:
         path: See `read_weights`.
@@ -125,7 +127,9 @@ def start_from(path: Path, twins: CoopTwins) -> Start:
         for name, tensor in other.items()
         if name not in resized and depends_on_patch(tensor.shape, mine[name].shape, sides)
     ]
+    neutral = {name: mine[name] for name in NEUTRAL if name in mine}
     fitted = {
+        **neutral,
         **state,
         **{name: adapted_patches(state[name], mine[name].shape) for name in resized},
         **{name: mine[name] for name in fresh},

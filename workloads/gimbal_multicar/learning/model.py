@@ -80,6 +80,7 @@ def build_model(settings: ModelSettings, samples: SampleSettings) -> CoopTwins:
             trunk=settings.checkpoint_trunk,
             heads=settings.checkpoint_heads,
         ),
+        agents=samples.max_cars if settings.agent_embedding else 0,
     )
     twins = CoopTwins(model, BlindTwin(_places(samples)), settings.priors)
     for parameter in _frozen(twins, settings):

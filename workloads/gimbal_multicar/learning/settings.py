@@ -113,6 +113,9 @@ class ModelSettings(Settings):
     """How `samples.views: fused_cameras` makes one view of a car's pictures: patches of the
     panorama ask the pictures' tokens; all channels go through one patch embedding; or tokens are
     convolved over the cameras. The last two start as the mean over the cameras."""
+    agent_embedding: bool = False
+    """Tell the model which car a view is of, by its place in the sample (the main car, then nearest
+    first): a learned vector for each of `samples.max_cars`, zero at the start."""
     given: GivenSettings = GivenSettings()
     priors: PriorSettings = PriorSettings()
     checkpoint_encoder: bool = False

@@ -22,6 +22,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from gimbal_vision.multiview.agent_embedding import AgentEmbedding
 from gimbal_vision.multiview.checkpointing import Checkpointing, run
 from gimbal_vision.multiview.composition import Factors, compose_predictions
 from gimbal_vision.multiview.dense_head import DenseHead, DenseOutput
@@ -46,12 +47,14 @@ class MultiViewModel(nn.Module):
         image_encoder: Takes the place of the encoder that `shape` names; see `ImageEncoder`.
         checkpointing: Parts whose activations are computed again in the backward pass; of an
             encoder that is handed in, that is its own matter.
+        agents: Cars that an agent embedding tells apart; 0: there is none.
 
     Raises:
         MultiViewError: `shape` is no model, or its encoder needs a package that is missing.
 
     Attributes:
         image_encoder: Images to tokens.
+        agents: Adds which car they are of, if at all.
         geometry: Adds known rays, ranges and poses to them. Its parameters get no gradient in steps
             that use none: freeze them where none is ever used (`geometry.requires_grad_(False)`,
             its `norm` left trainable), or tell DDP to find unused parameters.
@@ -67,12 +70,14 @@ class MultiViewModel(nn.Module):
         *,
         image_encoder: nn.Module | None = None,
         checkpointing: Checkpointing = Checkpointing(),  # noqa: B008 (frozen)
+        agents: int = 0,
     ) -> None:
         super().__init__()
         shape.check()
         self.shape = shape
         self.checkpointing = checkpointing
         self.image_encoder = image_encoder or make_encoder(shape, again=checkpointing.encoder)
+        self.agents = AgentEmbedding(agents, shape.encoder_dim) if agents else None
         self.geometry = GeometricInputs(shape)
         self.trunk = Trunk(shape, again=checkpointing.trunk)
         self.dense_head = DenseHead(shape)
@@ -133,5 +138,8 @@ class MultiViewModel(nn.Module):
         return self._encoded(views, use)[1]
 
     def _encoded(self, views: Views, use: InputUse | None) -> tuple[Tensor, TrunkOutput]:
-        fused: Tensor = self.geometry(self.image_encoder(views), views, use)
+        tokens: Tensor = self.image_encoder(views)
+        if self.agents is not None:
+            tokens = self.agents(tokens, views.agent)
+        fused: Tensor = self.geometry(tokens, views, use)
         return fused, self.trunk(fused, views.present)

@@ -29,6 +29,8 @@ class Views:
         camera_pose_quats: [B, N, 4] (x, y, z, w), any world.
         camera_pose_trans: [B, N, 3] metres, any world.
         is_metric_scale: [B] bool, whether ranges and poses are in metres. None: they are.
+        agent: [B, N] int64, place in the order of cars of the car a view belongs to; only read by a
+            model with an agent embedding. None: each view is a car.
     """
 
     img: Tensor
@@ -38,6 +40,7 @@ class Views:
     camera_pose_quats: Tensor | None = None
     camera_pose_trans: Tensor | None = None
     is_metric_scale: Tensor | None = None
+    agent: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
