@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from panorama_rows_support import write_set
 from trained_run_support import TINY, trained_run
 from typer.testing import CliRunner
@@ -27,6 +28,7 @@ from gimbal_multicar.inferring.trained import checkpoint_of, open_trained
 from gimbal_multicar.learning.settings import SampleSettings
 from gimbal_multicar.learning.sources import open_source
 from gimbal_multicar.learning.task import CoopPlan, CoopTask
+from gimbal_multicar.opv2v.axes import points_to_unreal
 from gimbal_multicar.rows import panorama_schema
 
 FRAMES = ("000068", "000070")
@@ -161,10 +163,35 @@ def test_an_answer_is_kept_whole(run: RunFolder, tmp_path: Path) -> None:
     for car in told["cars"]:
         pose = np.load(out / f"{car['agent_id']}_pose.npy")
         np.testing.assert_array_equal(pose, car["predicted"]["pose"])
+        world = np.load(out / f"{car['agent_id']}_world_pose.npy")
+        np.testing.assert_array_equal(world, car["predicted"]["world_from_car"])
         assert np.load(out / f"{car['agent_id']}_range.npy").shape == (14, 84)
     assert (out / "cloud.ply").is_file()
     turned = infer(run, "68", "--main", "207")
     assert [car["agent_id"] for car in turned["cars"]] == ["207", "1045"]
+
+
+def test_poses_in_the_world_are_those_of_the_folders_files(run: RunFolder) -> None:
+    """M041: the main car is where its file says, and the partner as far from where its own says."""
+    told = infer(run, "68", "--split", "validate")
+    files = root_of(run) / "validate" / told["scenario"]
+    main, partner = told["cars"]
+    assert main["is_main"] and "(y, -z, x)" in told["world_frame"]
+
+    def true_pose(agent: str) -> np.ndarray:
+        wanted = Wanted(root=root_of(run), frame="68", split="validate", main=agent)
+        return gather_wanted(open_trained(run).config, wanted).cars[0].row["world_from_car"]
+
+    truth = [true_pose(car["agent_id"]) for car in (main, partner)]
+    said = [np.asarray(car["predicted"]["world_from_car"]) for car in (main, partner)]
+    np.testing.assert_allclose(said[0], truth[0], atol=1e-6)
+    off = np.linalg.norm(said[1][:3, 3] - truth[1][:3, 3])
+    assert off == pytest.approx(partner["predicted"]["error_m"], rel=1e-6) and off > 0.1
+    (file,) = files.glob(f"{main['agent_id']}/000068.yaml")
+    text = yaml.safe_load(file.read_text())
+    where = [pose for name, pose in text.items() if name in ("true_ego_pos", "lidar_pose")]
+    seen = points_to_unreal(said[0][:3, 3])
+    assert any(np.allclose(pose[:2], seen[:2], atol=1e-3) for pose in where)
 
 
 def test_what_cannot_be_asked_is_said(run: RunFolder, tmp_path: Path) -> None:

@@ -81,6 +81,18 @@ def test_errors_are_those_that_were_made(truth: Gathered) -> None:
     assert summary["checkpoint"] == CHECKPOINT
 
 
+def test_poses_in_the_world_are_the_data_sets(truth: Gathered) -> None:
+    """M041: without an error they are the rows' own; with one, as far off as the pose is."""
+    right = summary_of(answered(truth, off_m=(0.0, 0.0, 0.0), turned_deg=0.0))["cars"]
+    wrong = summary_of(answered(truth, off_m=(3.0, 0.0, 4.0)))["cars"]
+    for car, told, off in zip(truth.cars, right, wrong, strict=True):
+        world = np.asarray(car.row["world_from_car"])
+        np.testing.assert_allclose(told["predicted"]["world_from_car"], world, atol=1e-4)
+        np.testing.assert_allclose(told["world_from_car"], world, atol=1e-4)
+        moved = np.asarray(off["predicted"]["world_from_car"])[:3, 3] - world[:3, 3]
+        assert np.linalg.norm(moved) == pytest.approx(0 if off["is_main"] else 5, abs=1e-4)
+
+
 def test_the_verdict_names_what_is_wrong(truth: Gathered) -> None:
     """M083: poses are told from ranges by what true poses mend, and limits are relative."""
     cases = (

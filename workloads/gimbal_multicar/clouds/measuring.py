@@ -16,9 +16,11 @@ from gimbal_vision.lie import so3_log
 from gimbal_vision.poses import invert_pose, transform_points
 
 Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 FRAME = "main car's, OpenCV: x right, y down, z forward; metres"
+WORLD_FRAME = "data set's world, OpenCV: (y, -z, x) of its files' (x, y, z); metres"
 WORDS = {"gt": "ground truth", "pred": "predicted"}
 
 
@@ -35,6 +37,7 @@ def summary_of(gathered: Gathered) -> dict[str, Any]:
         "pose_source": gathered.pose_source,
         "geometry": gathered.geometry,
         "frame": FRAME,
+        "world_frame": WORLD_FRAME,
         "main": moment.agents[0],
         "max_distance_m": gathered.rule.max_distance_m,
         "cars": _cars(gathered),
@@ -58,7 +61,13 @@ def _cars(gathered: Gathered) -> list[dict[str, Any]]:
     errors = car_errors(gathered.prediction)
     pairs = zip(cars, found, errors.trans_m, errors.rot_deg, strict=True)
     return [
-        {**numbers, "predicted": predicted_numbers(car, car.said, float(metres), float(degrees))}
+        {
+            **numbers,
+            "predicted": {
+                **predicted_numbers(car, car.said, float(metres), float(degrees)),
+                "world_from_car": in_world(cars[0], car.said.main_from_car).tolist(),
+            },
+        }
         for car, numbers, metres, degrees in pairs
         if car.said is not None
     ]
@@ -72,6 +81,19 @@ def _answer(gathered: Gathered) -> dict[str, Any]:
     names = ("pose_rmse", "pose_rmse_deg", "mean_pose_rmse", "pred_mask_mean", "gt_mask_mean",
              "expected_coverage", "verdict", "checkpoint")  # fmt: skip
     return {**{name: numbers[name] for name in names}, "answer": numbers}
+
+
+def in_world(main: Car, main_from_car: Doubles) -> Doubles:
+    """Return [4, 4] world_from_car of a pose in the main car's frame.
+
+    A model says where cars are from the main one; where that one is, the data set tells.
+
+    Args:
+        main: The main car.
+        main_from_car: [4, 4] metres.
+    """
+    placed: Doubles = np.asarray(main.row["world_from_car"], np.float64) @ main_from_car
+    return placed
 
 
 def predicted_numbers(car: Car, said: Said, error_m: float, error_deg: float) -> dict[str, Any]:
@@ -100,6 +122,7 @@ def car_numbers(car: Car, main: Car) -> dict[str, Any]:
         "label": str(view["label"]),
         "is_main": car is main,
         "pose": pose.tolist(),
+        "world_from_car": in_world(main, pose).tolist(),
         "translation_m": pose[:3, 3].tolist(),
         "distance_m": float(np.linalg.norm(pose[:3, 3])),
         "rotation_deg": float(np.degrees(np.linalg.norm(np.asarray(so3_log(pose[:3, :3]))))),

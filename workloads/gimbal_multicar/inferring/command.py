@@ -47,9 +47,10 @@ def infer(
     those of its validation. A folder with other depth (--depth-root) gives other pictures: how they
     are made is said beside how training's were, with LOOK where they differ. Poses are in the main
     car's frame (x right, y down, z forward), metres and degrees; the folder's true poses tell the
-    errors. --out gets infer.json, for each car AGENT_pose.npy (main car from car), AGENT_range.npy
-    (metres along the ray) and AGENT_mask.npy (probabilities), and cloud.ply of all predicted points
-    at the predicted poses.
+    errors, and with the main car's own, where cars are said to be in the data set's world.
+    --out gets infer.json, for each car AGENT_pose.npy (main car from car), AGENT_world_pose.npy
+    (world from car), AGENT_range.npy (metres along the ray) and AGENT_mask.npy (probabilities), and
+    cloud.ply of all predicted points at the predicted poses.
 
     Examples:
       gimbal multicar infer --run latest --root /data/OPV2V --scenario 2021_08_18_19_48_05

@@ -12,7 +12,7 @@ import numpy as np
 
 from gimbal.experiment.files import atomic_write_bytes, atomic_write_json, ensure_folder
 from gimbal_multicar.clouds.asking import prediction_about
-from gimbal_multicar.clouds.measuring import summary_of
+from gimbal_multicar.clouds.measuring import in_world, summary_of
 from gimbal_multicar.clouds.moment import Gathered
 from gimbal_multicar.clouds.predicted import with_prediction
 from gimbal_multicar.clouds.verdict import lines_of as answer_lines
@@ -25,7 +25,7 @@ from gimbal_vision.cloud_files import ply_bytes
 
 Array = np.ndarray[Any, np.dtype[Any]]
 RECORD_FILE, CLOUD_FILE = "infer.json", "cloud.ply"
-ARRAYS = ("pose", "range", "mask")
+ARRAYS = ("pose", "world_pose", "range", "mask")
 
 
 def infer(trained: Trained, wanted: Wanted, panoramas: Path | None) -> Gathered:
@@ -54,7 +54,7 @@ def record_of(answered: Gathered, trained: Trained, panoramas: Path | None) -> d
     """
     summary = summary_of(answered)
     return {
-        **{name: summary[name] for name in ("split", "scenario", "frame_id", "main", "frame")},
+        **{name: summary[name] for name in _WHERE},
         "cars": [_car(car) for car in summary["cars"]],
         **{name: summary[name] for name in _TOLD},
         "answer": summary["answer"],
@@ -68,6 +68,7 @@ def record_of(answered: Gathered, trained: Trained, panoramas: Path | None) -> d
     }
 
 
+_WHERE = ("split", "scenario", "frame_id", "main", "frame", "world_frame")
 _TOLD = ("pose_rmse", "pose_rmse_deg", "mean_pose_rmse", "pred_mask_mean", "gt_mask_mean",
          "expected_coverage", "verdict", "checkpoint")  # fmt: skip
 
@@ -111,7 +112,12 @@ def _contents(answered: Gathered) -> Iterator[tuple[str, bytes]]:
     for car in cars:
         if car.said is not None:
             said = car.said
-            arrays: tuple[Array, ...] = (said.main_from_car, said.range_m, said.mask_probability)
+            arrays: tuple[Array, ...] = (
+                said.main_from_car,
+                in_world(cars[0], said.main_from_car),
+                said.range_m,
+                said.mask_probability,
+            )
             for kind, array in zip(ARRAYS, arrays, strict=True):
                 yield f"{car.agent}_{kind}.npy", _npy(array)
 

@@ -44,6 +44,13 @@ class Shown:
     range_m: Floats
 
     @property
+    def world_from_car(self) -> Floats:
+        """[N, 4, 4] predicted poses in the data set's world, by the main car's true one."""
+        world = np.asarray(self.rows[0]["world_from_car"], np.float64)
+        placed: Floats = world @ np.asarray(self.main_from_car, np.float64)
+        return placed
+
+    @property
     def by_car(self) -> bool:
         """Whether each view is a car's panorama."""
         size = np.asarray(self.rows[0]["range_m"]).shape
@@ -108,8 +115,7 @@ def _around(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> d
 
 def _answer(sample: Shown, car: int) -> list[dict[str, Any]]:
     """Return where a partner is said to be, and the way from where it is."""
-    world = np.asarray(sample.rows[0]["world_from_car"], np.float64)
-    said = world @ np.asarray(sample.main_from_car[car], np.float64)
+    said = sample.world_from_car[car]
     true = np.asarray(sample.rows[car]["world_from_car"], np.float64)[:3, 3]
     here, ahead = said[:3, 3], said[:3, 3] + _AHEAD_M * said[:3, 2]
     colour = CAR_COLOURS[car % len(CAR_COLOURS)]
