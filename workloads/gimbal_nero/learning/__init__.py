@@ -1,0 +1,1 @@
+"""Learning the shape: rays of photographs, losses, schedules and validation."""

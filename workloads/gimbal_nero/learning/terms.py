@@ -1,0 +1,134 @@
+"""The losses of a rendered batch as sums and counts (nero.md 4).
+
+A term never depends on how a batch is shared out: means are taken by the platform, and the samples
+whose occlusion is traced are drawn ray by ray, not from the whole batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gimbal_nero.learning.settings import LossSettings
+from gimbal_nero.volume.model import Rays, Rendered
+
+Term = tuple[Tensor, Tensor]
+_OUTSIDE = (1.05, 1.2)
+_INSIDE = 0.1
+_OCCLUSION_RADIUS = 0.999
+_LOG_FLOOR = 1e-4
+
+
+def colour_term(said: Tensor, target: Tensor, mask: Tensor, settings: LossSettings) -> Term:
+    """Return the colour loss of R rays.
+
+    Args:
+        said: [R, 3]
+        target: [R, 3]
+        mask: [R] 1 on the object, 0 beside it, 2 unknown.
+        settings: Which loss.
+    """
+    off = said - target
+    if settings.colour == "charbonnier":
+        loss = (off.square().sum(-1) + settings.charbonnier_epsilon).sqrt()
+    else:
+        loss = (off.abs() if settings.colour == "l1" else off.square()).mean(-1)
+    counts = mask != 0 if settings.masked_colour else torch.ones_like(mask, dtype=torch.bool)
+    return (loss * counts).sum(), counts.sum()
+
+
+def eikonal_term(gradients: Tensor) -> Term:
+    """Return (|gradient| - 1)^2 of [N, 3] gradients."""
+    length = torch.linalg.vector_norm(gradients, dim=-1)
+    return (length - 1.0).square().sum(), _count(gradients)
+
+
+def mask_term(opacity: Tensor, mask: Tensor) -> Term:
+    """Return the cross entropy of [R] opacities where the mask is known."""
+    known = mask != 2
+    inside = opacity.clamp(_LOG_FLOOR, 1.0 - _LOG_FLOOR)
+    target = (mask == 1).to(opacity.dtype)
+    loss = functional.binary_cross_entropy(inside, target, reduction="none")
+    return (loss * known).sum(), known.sum()
+
+
+def prior_inside_term(points: Tensor, sdf: Tensor) -> Term:
+    """Ask that something be at the centre.
+
+    Args:
+        points: [N, 3] in the unit sphere.
+        sdf: [N] of them.
+    """
+    radius = torch.linalg.vector_norm(points, dim=-1)
+    counts = radius < _INSIDE
+    loss = torch.relu(sdf - (radius - _INSIDE))
+    return (loss * counts).sum(), counts.sum()
+
+
+def prior_outside_term(points: Tensor, sdf: Tensor) -> Term:
+    """Ask that nothing be beyond radius 1.05.
+
+    Its mean is over the points that break the rule, as published, not over all of them.
+
+    Args:
+        points: [N, 3] of `outside_points`.
+        sdf: [N] of them.
+    """
+    loss = torch.relu(torch.linalg.vector_norm(points, dim=-1) - _OUTSIDE[0] - sdf)
+    return loss.sum(), (loss > 0).sum()
+
+
+def outside_points(rays: Rays, rendered: Rendered) -> Tensor:
+    """Return the samples [N, 3] between radii 1.05 and 1.2."""
+    points = rays.origins[:, None] + rendered.distances[..., None] * rays.directions[:, None]
+    radius = torch.linalg.vector_norm(points, dim=-1)
+    return points[(radius > _OUTSIDE[0]) & (radius < _OUTSIDE[1])].detach()
+
+
+def occlusion_places(
+    rays: Rays, rendered: Rendered, drawn: Tensor, settings: LossSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Choose samples on the surface and where light is reflected from there.
+
+    Args:
+        rays: The R rays.
+        rendered: What they see.
+        drawn: [R, S] uniform numbers that belong to the samples; the smallest of a ray win.
+        settings: How many, and what is on the surface.
+
+    Returns:
+        Indices [M] into the inner samples, points [M, 3] and reflected unit directions [M, 3], all
+        without a gradient.
+    """
+    ray, _ = rendered.inside.nonzero(as_tuple=True)
+    towards = rays.directions[ray]
+    gradients, points = rendered.gradients.detach(), rendered.inner_points.detach()
+    fits = (
+        (torch.linalg.vector_norm(points, dim=-1) < _OCCLUSION_RADIUS)
+        & (rendered.sdf.detach()[rendered.inside].abs() < settings.occlusion_band)
+        & ((gradients * towards).sum(-1) < 0)
+    )
+    grid = torch.full_like(drawn, torch.inf)
+    grid[rendered.inside] = torch.where(fits, drawn[rendered.inside], torch.inf)
+    rank = grid.argsort(dim=1).argsort(dim=1)
+    taken = (grid < torch.inf) & (rank < settings.occlusion_points_per_ray)
+    chosen = taken[rendered.inside].nonzero().squeeze(-1)
+    normal = functional.normalize(gradients[chosen], dim=-1)
+    seen = towards[chosen]
+    reflected = seen - 2.0 * (normal * seen).sum(-1, keepdim=True) * normal
+    return chosen, points[chosen], reflected
+
+
+def occlusion_term(said: Tensor, traced: Tensor) -> Term:
+    """Return the absolute difference of [M] said, not clamped, and [M] traced occlusion."""
+    return (said - traced.detach()).abs().sum(), _count(said)
+
+
+def nothing(like: Tensor) -> Term:
+    """Return a term that counts nothing."""
+    return like.new_zeros(()), like.new_zeros(())
+
+
+def _count(values: Tensor) -> Tensor:
+    return torch.tensor(len(values), device=values.device)
