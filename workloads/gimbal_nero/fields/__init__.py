@@ -1,0 +1,1 @@
+"""The networks of a shape: functions of points and directions in the unit frame."""
