@@ -109,6 +109,8 @@ def occlusion_places(
         & (rendered.sdf.detach()[rendered.inside].abs() < settings.occlusion_band)
         & ((gradients * towards).sum(-1) < 0)
     )
+    if rendered.shaded is not None:
+        fits = fits & rendered.shaded
     grid = torch.full_like(drawn, torch.inf)
     grid[rendered.inside] = torch.where(fits, drawn[rendered.inside], torch.inf)
     rank = grid.argsort(dim=1).argsort(dim=1)

@@ -69,7 +69,9 @@ class Rendered:
         inner_points: [N, 3] those samples.
         material: Composited `metallic` [R, 1], `roughness` [R, 1], `albedo` [R, 3],
             `occlusion` [R, 1], `specular_light` and `diffuse_light` [R, 3]; empty in mode radiance.
-        occlusion_raw: [N, 1] unclamped occlusion at the inner samples; None without that head.
+        shaded: [N] bool, which inner samples weighed enough to get a colour; None: all.
+        occlusion_raw: [N, 1] unclamped occlusion at the inner samples, 0 where not shaded; None
+            without that head.
     """
 
     colour: Tensor
@@ -85,4 +87,5 @@ class Rendered:
     gradients: Tensor
     inner_points: Tensor
     material: Mapping[str, Tensor]
+    shaded: Tensor | None = None
     occlusion_raw: Tensor | None = None
