@@ -22,9 +22,14 @@ _POLAR, _AZIMUTH = 24, 8
 @functools.cache
 def table(dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Tensor:
     """Return A and B at texel centres [2, roughness 256, cosine 256], computed once a process."""
+    return _table().to(device=device, dtype=dtype)
+
+
+@functools.cache
+def _table() -> Tensor:
     centres = (torch.arange(SIDE, dtype=torch.float64) + 0.5) / SIDE
     rows = [torch.stack(directional_albedo(centres, roughness)) for roughness in centres]
-    return torch.stack(rows, dim=1).to(device=device, dtype=dtype)
+    return torch.stack(rows, dim=1)
 
 
 def look_up(cosine: Tensor, roughness: Tensor) -> tuple[Tensor, Tensor]:

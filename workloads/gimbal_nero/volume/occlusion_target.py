@@ -35,7 +35,9 @@ def traced_occlusion(model: ShapeModel, points: Tensor, directions: Tensor) -> T
     leaves = (along.square() + rest).sqrt() - along
     with torch.no_grad(), parametrize.cached():
         inv_s = model.sharpness()
-        coarse = leaves[:, None] * torch.linspace(0.0, 1.0, _COARSE).to(leaves)
+        coarse = leaves[:, None] * torch.linspace(
+            0.0, 1.0, _COARSE, dtype=leaves.dtype, device=leaves.device
+        )
         fine = resample(coarse, _weights(model, rays, coarse, inv_s), _FINE)
         return _weights(model, rays, fine, inv_s).sum(-1)
 

@@ -40,25 +40,26 @@ def render_rays(
         moment: What depends on the step; None: the end of training.
     """
     moment = moment or Moment()
+    with torch.no_grad(), parametrize.cached():
+        sections = _sections(model, rays, jitter)
     with parametrize.cached():
         inv_s = model.sharpness()
         inv_s = inv_s if moment.variance_trains else inv_s.detach()
-        sections = _sections(model, rays, inv_s, jitter)
         return _composite(model, rays, sections, inv_s, moment)
 
 
-def _sections(model: ShapeModel, rays: Rays, inv_s: Tensor, jitter: Jitter | None) -> _Sections:
+def _sections(model: ShapeModel, rays: Rays, jitter: Jitter | None) -> _Sections:
+    """Return where rays are asked; weights cached here have no gradient, so they are not kept."""
     settings = model.settings.sampling
-    with torch.no_grad():
-        along = inner_distances(model.distance.sdf, rays, inv_s.detach(), jitter, settings)
-        if settings.background:
-            along = torch.cat([along, outer_distances(rays, jitter, settings)], dim=-1)
-            along = along.sort(dim=-1).values
-        lengths = along[:, 1:] - along[:, :-1]
-        lengths = torch.cat([lengths, lengths[:, -1:]], dim=-1)
-        middles = along + 0.5 * lengths
-        points = points_at(rays, middles)
-        inside = torch.linalg.vector_norm(points, dim=-1) <= 1.0
+    along = inner_distances(model.distance.sdf, rays, model.sharpness(), jitter, settings)
+    if settings.background:
+        along = torch.cat([along, outer_distances(rays, jitter, settings)], dim=-1)
+        along = along.sort(dim=-1).values
+    lengths = along[:, 1:] - along[:, :-1]
+    lengths = torch.cat([lengths, lengths[:, -1:]], dim=-1)
+    middles = along + 0.5 * lengths
+    points = points_at(rays, middles)
+    inside = torch.linalg.vector_norm(points, dim=-1) <= 1.0
     return _Sections(middles=middles, lengths=lengths, points=points, inside=inside)
 
 

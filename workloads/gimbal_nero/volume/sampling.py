@@ -52,7 +52,7 @@ def inner_distances(
         settings: How many.
     """
     near, far = span(rays, settings.behind_sphere_only)
-    steps = torch.linspace(0.0, 1.0, settings.uniform).to(near)
+    steps = torch.linspace(0.0, 1.0, settings.uniform, dtype=near.dtype, device=near.device)
     along = near[:, None] + (far - near)[:, None] * steps
     if jitter is not None:
         along = along + ((jitter.inner - 0.5) * (far - near) / settings.uniform)[:, None]
@@ -71,7 +71,9 @@ def outer_distances(rays: Rays, jitter: Jitter | None, settings: SamplingSetting
     """Return sample distances [R, background] beyond the unit sphere, evenly in 1 / distance."""
     count = settings.background
     _, far = span(rays, settings.behind_sphere_only)
-    places = torch.linspace(1e-3, 1.0 - 1.0 / (count + 1.0), count).to(far).expand(len(far), -1)
+    last = 1.0 - 1.0 / (count + 1.0)
+    places = torch.linspace(1e-3, last, count, dtype=far.dtype, device=far.device)
+    places = places.expand(len(far), -1)
     if jitter is not None:
         edges = 0.5 * (places[:, 1:] + places[:, :-1])
         upper = torch.cat([edges, places[:, -1:]], dim=-1)
