@@ -234,6 +234,8 @@ def test_skipping_light_samples_moves_colours_by_no_more_than_their_weights():
     fields, module = small_shape()
     with torch.no_grad():
         module.sharpness.theta.fill_(0.55)
+    every = fields.settings.sampling.model_copy(update={"skip_weight_below": 0.0})
+    module.settings = fields.settings.model_copy(update={"sampling": every})
     skipping = fields.settings.sampling.model_copy(update={"skip_weight_below": 1e-4})
     rays = some_rays(40)
     whole = fields.render(module, rays, None, Moment())

@@ -55,8 +55,9 @@ class SamplingSettings(Settings):
     behind_sphere_only: bool = False
     """Whether what is beyond the sphere has samples behind it only; published: also in front, which
     lets fog stand before the object."""
-    skip_weight_below: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Samples that weigh less have no colour computed; 1e-4 saves most of them."""
+    skip_weight_below: Annotated[float, Field(ge=0, lt=1)] = 1e-7
+    """Samples that weigh less have no colour computed. 1e-7 is below what single precision adds to
+    a ray; 1e-4 saves half the time once there is a surface, and turns gradients by 2 %."""
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
