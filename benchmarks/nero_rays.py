@@ -1,4 +1,4 @@
-"""Rays per CPU-second of NeRO's stage I at the published size, against a plain way to the same maths.
+"""Rays per CPU-second of NeRO's stage I at the published size, against a plain way to its maths.
 
 One thread, forward pass, losses' main terms and backward pass of random rays that look at the unit
 sphere. The plain way is what one would write first: the distance network runs once for the value
@@ -74,7 +74,7 @@ def loss_of(rendered: Rendered, target: Tensor) -> Tensor:
 
 
 def some_rays(count: int) -> Rays:
-    """Return rays from distance 3 that meet the unit sphere, as those of an object's photographs."""
+    """Return rays from distance 3 that meet the unit sphere."""
     origins = 3.0 * functional.normalize(torch.randn(count, 3), dim=-1)
     aims = torch.randn(count, 3)
     aims = 0.8 * torch.rand(count, 1) * functional.normalize(aims, dim=-1)

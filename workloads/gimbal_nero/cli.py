@@ -1,0 +1,21 @@
+"""The commands under `gimbal nero`."""
+
+from __future__ import annotations
+
+import typer
+
+from gimbal_nero.commands.prepare import prepare_command
+from gimbal_nero.commands.synthesize import synthesize_command
+
+HELP = "Reflective objects: make or prepare photographs, and learn the shape that they show."
+
+app = typer.Typer(help=HELP, no_args_is_help=True)
+
+
+@app.callback(help=HELP)
+def _nero() -> None:
+    """Hold the commands together."""
+
+
+app.command("synthesize")(synthesize_command)
+app.command("prepare")(prepare_command)

@@ -1,0 +1,61 @@
+"""The settings of the NeRO workload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import model_validator
+
+from gimbal.experiment.settings import ExperimentSettings
+from gimbal.training.settings import TrainSettings
+from gimbal_nero.data_settings import DataSettings
+from gimbal_nero.fields.settings import ModelSettings
+from gimbal_nero.learning.settings import LossSettings, RaySettings, ScheduleSettings
+from gimbal_nero.preparing.settings import PrepareSettings
+
+__all__ = ["DataSettings", "NeroConfig"]
+
+
+class NeroConfig(ExperimentSettings):
+    """A shape from photographs of a reflective object."""
+
+    workload: Literal["nero"] = "nero"
+    data: DataSettings = DataSettings()
+    prepare: PrepareSettings = PrepareSettings()
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    rays: RaySettings = RaySettings()
+    train: TrainSettings
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> NeroConfig:
+        for problem in self._problems():
+            raise ValueError(problem)
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        """Yield settings that contradict each other."""
+        if self.loss.occlusion_weight and self.model.mode == "radiance":
+            yield (
+                "loss.occlusion_weight needs model.mode: reflection, since a radiance network has "
+                "no occlusion: write loss.occlusion_weight: 0"
+            )
+        elif self.loss.occlusion_weight and not self.model.occlusion:
+            yield (
+                "loss.occlusion_weight needs model.occlusion: true: write it, or "
+                "loss.occlusion_weight: 0"
+            )
+        if self.prepare.masks == "none":
+            yield from self._mask_problems("with prepare.masks: none there are none")
+
+    def _mask_problems(self, why: str) -> Iterator[str]:
+        asking = {
+            "loss.mask_weight": self.loss.mask_weight > 0,
+            "loss.masked_colour": self.loss.masked_colour,
+            "rays.foreground_share": self.rays.foreground_share is not None,
+        }
+        for key, is_set in asking.items():
+            if is_set:
+                yield f"{key} needs masks, and {why}: leave one of the two out"

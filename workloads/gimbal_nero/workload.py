@@ -1,0 +1,36 @@
+"""The workload `nero`: the shape of a reflective object from photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from gimbal.experiment.stage import Stage
+from gimbal.experiment.workload import Workload
+from gimbal_nero.config import NeroConfig
+from gimbal_nero.stages.preparing import prepare_stage
+from gimbal_nero.stages.shaping import shape_stage
+from gimbal_nero.stages.synthesizing import synthesize_stage
+
+
+class NeroWorkload(Workload[NeroConfig]):
+    """Photographs (or made ones) → prepare → shape → watch → mesh → evaluate → report."""
+
+    name: ClassVar[str] = "nero"
+    config = NeroConfig
+
+    def stages(self, config: NeroConfig) -> Sequence[Stage]:
+        """Return the stages from photographs to a judged mesh."""
+        made = config.data.root is None
+        first = (synthesize_stage(config.data.synthetic, config.seed),) if made else ()
+        return (
+            *first,
+            prepare_stage(config.prepare, config.data.root, config.seed),
+            shape_stage(config),
+        )
+
+    def cli(self) -> Any:
+        """Return the commands under `gimbal nero`."""
+        from gimbal_nero.cli import app
+
+        return app
