@@ -1,0 +1,90 @@
+"""Which views the shape cannot agree with: wrong poses and exposure that differs (R032).
+
+A shape that many views agree on renders a view with a wrong pose or another exposure worse than the
+rest. The two are told apart: a factor of brightness is fitted first and is the exposure; what is
+left after it is the pose. The photograph is brought to the shape's brightness and not the other way
+round, so that errors of dark views do not count less.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gimbal_nero.learning.quality import psnr_db
+from gimbal_nero.watching.choosing import Sample
+from gimbal_nero.watching.rendering import Array, Floats, Seen
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+_DARKEST = 1e-4
+
+
+def view_numbers(seen: Seen, sample: Sample) -> list[dict[str, Any]]:
+    """Return the numbers of each view.
+
+    Returns:
+        `name`; `psnr`: of its pixels in decibels; `exposure_ev`: stops by which the photograph is
+        brighter than the shape says; `gap_db`: after that is taken out, how much worse than the
+        median view it is explained.
+    """
+    found: list[dict[str, Any]] = []
+    for number, name in enumerate(sample.names):
+        chosen = sample.rays["view"] == number
+        said, true = np.clip(seen.colour[chosen], 0, 1), sample.rays["rgb"][chosen]
+        stops = _stops(true) - _stops(said)
+        corrected = _encoded(_linear(true) * 2.0**-stops)
+        found.append(
+            {
+                "name": name,
+                "psnr": _psnr(said, true),
+                "exposure_ev": stops,
+                "explained_db": _psnr(said, corrected),
+            }
+        )
+    middle = float(np.median([view["explained_db"] for view in found]))
+    return [view | {"gap_db": middle - view.pop("explained_db")} for view in found]
+
+
+def agreement_numbers(views: list[dict[str, Any]], gap_db: float) -> dict[str, Any]:
+    """Return how far views differ.
+
+    Args:
+        views: See `view_numbers`, in the order in which they were taken.
+        gap_db: Views of a larger gap are named.
+
+    Returns:
+        `psnr`: mean over views; `worst_gap_db`; `apart`: number of views beyond `gap_db`;
+        `exposure_spread_ev`: standard deviation; `exposure_drift_ev`: trend from the first view
+        to the last, without its sign.
+    """
+    stops = np.array([view["exposure_ev"] for view in views])
+    order = np.linspace(-0.5, 0.5, len(views))
+    trend = order @ (stops - stops.mean()) / max(order @ order, 1e-12)
+    gaps = [view["gap_db"] for view in views]
+    return {
+        "psnr": float(np.mean([view["psnr"] for view in views])),
+        "worst_gap_db": float(max(gaps)),
+        "apart": sum(gap > gap_db for gap in gaps),
+        "exposure_spread_ev": float(stops.std()),
+        "exposure_drift_ev": float(abs(trend)),
+    }
+
+
+def _psnr(said: Array, true: Array) -> float:
+    whole = [np.rint(np.clip(part, 0, 1) * 255).astype(np.uint8) for part in (said, true)]
+    return psnr_db(*whole)
+
+
+def _stops(srgb: Array) -> float:
+    return float(np.log2(max(float((_linear(srgb) @ _LUMINANCE).mean()), _DARKEST)))
+
+
+def _linear(srgb: Array) -> Floats:
+    bright = ((srgb + 0.055) / 1.055) ** 2.4
+    return np.asarray(np.where(srgb <= 0.04045, srgb / 12.92, bright), np.float64)
+
+
+def _encoded(linear: Floats) -> Floats:
+    bright = 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055
+    return np.clip(np.where(linear <= 0.0031308, 12.92 * linear, bright), 0, 1)

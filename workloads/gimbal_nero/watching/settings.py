@@ -1,0 +1,28 @@
+"""How closely a trained shape is looked at."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gimbal.experiment.settings import Settings
+
+
+class WatchSettings(Settings):
+    """What stage `watch` renders and draws."""
+
+    rays_per_view: Annotated[int, Field(ge=16, le=65_536)] = 192
+    """Pixels of each training view that the numbers are taken from; all meet the unit sphere."""
+    strips: Annotated[int, Field(ge=1, le=64)] = 2
+    """Held-out views that are drawn; validated ones come first."""
+    strip_side: Annotated[int, Field(ge=16, le=1024)] = 96
+    """Longest side, in pixels, at which a drawn view is rendered."""
+    slice_side: Annotated[int, Field(ge=16, le=1024)] = 128
+    """Points along a side of a slice through the distance."""
+    checkpoints: Annotated[int, Field(ge=1, le=64)] = 6
+    """Kept checkpoints that the timeline shows at most, evenly spread; the last always."""
+    timeline_side: Annotated[int, Field(ge=16, le=512)] = 48
+    """Longest side, in pixels, of the timeline's pictures."""
+    rays_at_once: Annotated[int, Field(ge=1)] = 1024
+    """Rays of one forward pass; it changes no number."""
