@@ -23,6 +23,7 @@ from gimbal.training.checkpoints import (
     load,
 )
 from gimbal_nero.fields.settings import ModelSettings
+from gimbal_nero.learning.photographer import Photographer
 from gimbal_nero.learning.port import Fields
 from gimbal_nero.volume.shape import ShapeFields
 
@@ -38,11 +39,13 @@ class LoadedShape:
         fields: Renders them.
         module: In evaluation mode, without gradients.
         step: Optimizer steps done.
+        photographer: Who stood behind the camera.
     """
 
     fields: Fields
     module: nn.Module
     step: int
+    photographer: Photographer = "none"
 
 
 def load_shape(stage_dir: Path, model: ModelSettings, which: Which = "best") -> LoadedShape:
@@ -61,7 +64,12 @@ def load_shape(stage_dir: Path, model: ModelSettings, which: Which = "best") -> 
     fields = ShapeFields(model)
     module, _ = fields.build()
     _fill(module, found)
-    return LoadedShape(fields=fields, module=module.eval().requires_grad_(False), step=found.step)
+    return LoadedShape(
+        fields=fields,
+        module=module.eval().requires_grad_(False),
+        step=found.step,
+        photographer=model.photographer,
+    )
 
 
 def checkpoint_of(stage_dir: Path, which: Which) -> Checkpoint:

@@ -14,6 +14,7 @@ import numpy as np
 
 from gimbal_nero.capture import Bytes, View
 from gimbal_nero.errors import CaptureError
+from gimbal_nero.learning.photographer import Photographer, photographer_frame
 from gimbal_nero.learning.quality import SMALLEST_SIDE
 from gimbal_vision.cameras.pinhole import Pinhole
 
@@ -29,12 +30,18 @@ class RaySource:
         views: At least one.
         foreground_share: Share of indices that stand for pixels of the object; None: each index is
             a pixel of its own.
+        photographer: Who stands behind the camera; `none`: rays carry no frame of him.
 
     Raises:
         CaptureError: There is no view, or a share is asked for and no mask shows both kinds.
     """
 
-    def __init__(self, views: Sequence[View], foreground_share: float | None = None) -> None:
+    def __init__(
+        self,
+        views: Sequence[View],
+        foreground_share: float | None = None,
+        photographer: Photographer = "none",
+    ) -> None:
         if not views:
             raise CaptureError("there is no view to learn from", "prepare the capture again")
         sizes = [view.camera.height * view.camera.width for view in views]
@@ -45,6 +52,11 @@ class RaySource:
         self._widths = np.array([view.camera.width for view in views], np.int64)
         self._poses = np.stack([view.cam2world for view in views])
         self._names = [view.name for view in views]
+        self._frames = (
+            None
+            if photographer == "none"
+            else np.stack([photographer_frame(view.cam2world, photographer) for view in views])
+        )
         self._share = foreground_share
         if foreground_share is not None:
             self._split_by_mask()
@@ -66,7 +78,8 @@ class RaySource:
 
         Returns:
             `origins`, `directions` (unit) and `rgb` (sRGB in [0, 1]), float32 [B, 3]; `mask` int64
-            [B]: 1 the object, 0 not, 2 unknown; `view` and `pixel` int64 [B].
+            [B]: 1 the object, 0 not, 2 unknown; `view` and `pixel` int64 [B]; with a photographer
+            `photographer`, float32 [B, 3, 4], from the unit frame to his.
         """
         pixels = self.pixels_of(np.asarray(indices, np.int64))
         view = np.searchsorted(self._starts, pixels, side="right") - 1
@@ -77,7 +90,8 @@ class RaySource:
         seen = np.stack([x, y, np.ones_like(x)], -1)
         seen /= np.linalg.norm(seen, axis=-1, keepdims=True)
         poses = self._poses[view]
-        return {
+        frames = {} if self._frames is None else {"photographer": self._frames[view]}
+        return frames | {
             "origins": poses[:, :3, 3].astype(np.float32),
             "directions": np.einsum("bij,bj->bi", poses[:, :3, :3], seen).astype(np.float32),
             "rgb": self._rgb[pixels].astype(np.float32) / np.float32(255),
@@ -123,12 +137,16 @@ class ViewSource:
     Args:
         views: Any number.
         scale: Side of a reduced view against the photograph's.
+        photographer: Who stands behind the camera.
 
     Raises:
         CaptureError: A reduced view is too small to be compared; said before any step is taken.
     """
 
-    def __init__(self, views: Sequence[View], scale: float) -> None:
+    def __init__(
+        self, views: Sequence[View], scale: float, photographer: Photographer = "none"
+    ) -> None:
+        self._photographer = photographer
         self._views = tuple(_reduced(view, scale) for view in views)
         for view in self._views:
             if min(view.camera.height, view.camera.width) < SMALLEST_SIDE:
@@ -150,16 +168,14 @@ class ViewSource:
 
         Returns:
             `origins` and `directions`, float32 [H * W, 3] in the unit frame, and `image`, uint8
-            [H, W, 3].
+            [H, W, 3]; with a photographer his frame of each ray as well.
         """
         (index,) = np.asarray(indices).tolist()
         view = self._views[index]
-        found = RaySource([view]).fetch(np.arange(view.camera.height * view.camera.width))
-        return {
-            "origins": found["origins"],
-            "directions": found["directions"],
-            "image": view.image,
-        }
+        pixels = np.arange(view.camera.height * view.camera.width)
+        found = RaySource([view], photographer=self._photographer).fetch(pixels)
+        kept = ("origins", "directions", "photographer")
+        return {name: found[name] for name in kept if name in found} | {"image": view.image}
 
 
 def _lens(camera: Pinhole) -> tuple[float, float, float, float]:

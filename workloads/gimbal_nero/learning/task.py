@@ -20,6 +20,7 @@ from gimbal.training.task import Batch, LossTerms, ParameterGroups, Source
 from gimbal_nero.capture import Capture
 from gimbal_nero.errors import CaptureError
 from gimbal_nero.learning import terms
+from gimbal_nero.learning.photographer import Photographer
 from gimbal_nero.learning.port import Fields
 from gimbal_nero.learning.rays import RaySource, ViewSource
 from gimbal_nero.learning.schedules import (
@@ -29,7 +30,7 @@ from gimbal_nero.learning.schedules import (
     term_weights_at,
 )
 from gimbal_nero.learning.settings import LossSettings, RaySettings, ScheduleSettings
-from gimbal_nero.learning.validating import validate_views
+from gimbal_nero.learning.validating import RAY_FIELDS, validate_views
 from gimbal_nero.volume.model import Jitter, Moment, Rays, Rendered
 
 
@@ -42,12 +43,14 @@ class ShapePlan:
         schedule: What of the renderer changes with the step.
         rays: Which pixels are learnt from.
         seed: The experiment's.
+        photographer: Who stands behind the camera.
     """
 
     loss: LossSettings
     schedule: ScheduleSettings
     rays: RaySettings
     seed: int
+    photographer: Photographer = "none"
 
 
 class ShapeTask:
@@ -69,8 +72,10 @@ class ShapeTask:
     def __init__(self, plan: ShapePlan, fields: Fields, capture: Capture) -> None:
         self._plan = plan
         self._fields = fields
-        self._train = RaySource(capture.of("train"), plan.rays.foreground_share)
-        self._held_out = ViewSource(capture.of("validate"), plan.rays.validation_scale)
+        self._train = RaySource(capture.of("train"), plan.rays.foreground_share, plan.photographer)
+        self._held_out = ViewSource(
+            capture.of("validate"), plan.rays.validation_scale, plan.photographer
+        )
         needs_masks = plan.loss.mask_weight > 0 or plan.loss.masked_colour
         if needs_masks and not self._train.has_masks:
             raise CaptureError(
@@ -99,7 +104,7 @@ class ShapeTask:
     def loss(self, module: nn.Module, batch: Batch, step: int) -> LossTerms:
         """Return the terms of some rays; see `terms`."""
         like = next(module.parameters())
-        rays = Rays(origins=batch["origins"].to(like), directions=batch["directions"].to(like))
+        rays = Rays(**{name: batch[name].to(like) for name in RAY_FIELDS if name in batch})
         moment = moment_at(self._plan.schedule, step)
         jitter = self._jitter(batch["sample_ids"], step, like)
         rendered = self._fields.render(module, rays, jitter, moment)

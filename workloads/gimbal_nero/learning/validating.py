@@ -15,6 +15,8 @@ from gimbal_nero.learning.quality import psnr_db, ssim
 from gimbal_nero.volume.model import Moment, Rays, Rendered
 
 Pairs = dict[str, tuple[float, float]]
+RAY_FIELDS = ("origins", "directions", "photographer")
+"""What of a batch makes `Rays`; the last only where somebody stands behind the camera."""
 
 
 def validate_views(
@@ -49,12 +51,10 @@ def picture(
     """
     like = next(module.parameters())
     colours, opacities = [], []
+    given = {name: torch.as_tensor(view[name]) for name in RAY_FIELDS if name in view}
     for first in range(0, len(view["origins"]), rays_at_once):
         part = slice(first, first + rays_at_once)
-        rays = Rays(
-            origins=torch.as_tensor(view["origins"][part]).to(like),
-            directions=torch.as_tensor(view["directions"][part]).to(like),
-        )
+        rays = Rays(**{name: values[part].to(like) for name, values in given.items()})
         rendered: Rendered = fields.render(module, rays, None, moment)
         colours.append(fields.srgb(rendered.colour.detach()))
         opacities.append(rendered.opacity.detach())

@@ -64,6 +64,7 @@ class ShapeStage(TrainStage):
             schedule=settings.schedule,
             rays=settings.rays.model_copy(update={"rays_at_once": self.rays_at_once}),
             seed=self.seed,
+            photographer=settings.model.photographer,
         )
         return ShapeTask(plan, ShapeFields(settings.model), load_capture(inputs[PREPARE].path))
 
