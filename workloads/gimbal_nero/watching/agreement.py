@@ -14,7 +14,8 @@ import numpy as np
 
 from gimbal_nero.learning.quality import psnr_db
 from gimbal_nero.watching.choosing import Sample
-from gimbal_nero.watching.rendering import Array, Floats, Seen
+from gimbal_nero.watching.colours import encoded_srgb, linear_light
+from gimbal_nero.watching.rendering import Array, Seen
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _DARKEST = 1e-4
@@ -33,7 +34,7 @@ def view_numbers(seen: Seen, sample: Sample) -> list[dict[str, Any]]:
         chosen = sample.rays["view"] == number
         said, true = np.clip(seen.colour[chosen], 0, 1), sample.rays["rgb"][chosen]
         stops = _stops(true) - _stops(said)
-        corrected = _encoded(_linear(true) * 2.0**-stops)
+        corrected = encoded_srgb(linear_light(true) * 2.0**-stops)
         found.append(
             {
                 "name": name,
@@ -77,14 +78,4 @@ def _psnr(said: Array, true: Array) -> float:
 
 
 def _stops(srgb: Array) -> float:
-    return float(np.log2(max(float((_linear(srgb) @ _LUMINANCE).mean()), _DARKEST)))
-
-
-def _linear(srgb: Array) -> Floats:
-    bright = ((srgb + 0.055) / 1.055) ** 2.4
-    return np.asarray(np.where(srgb <= 0.04045, srgb / 12.92, bright), np.float64)
-
-
-def _encoded(linear: Floats) -> Floats:
-    bright = 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055
-    return np.clip(np.where(linear <= 0.0031308, 12.92 * linear, bright), 0, 1)
+    return float(np.log2(max(float((linear_light(srgb) @ _LUMINANCE).mean()), _DARKEST)))

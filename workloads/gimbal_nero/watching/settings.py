@@ -8,6 +8,9 @@ from pydantic import Field
 
 from gimbal.experiment.settings import Settings
 
+GAP_DB = 6.0
+"""Views that are explained so much worse than the median view are named."""
+
 
 class WatchSettings(Settings):
     """What stage `watch` renders and draws."""
