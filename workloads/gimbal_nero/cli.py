@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from gimbal_nero.commands.mesh import mesh_command
 from gimbal_nero.commands.prepare import prepare_command
 from gimbal_nero.commands.synthesize import synthesize_command
 
@@ -19,3 +20,4 @@ def _nero() -> None:
 
 app.command("synthesize")(synthesize_command)
 app.command("prepare")(prepare_command)
+app.command("mesh")(mesh_command)

@@ -11,8 +11,11 @@ from gimbal.experiment.settings import ExperimentSettings
 from gimbal.training.settings import TrainSettings
 from gimbal_nero.data_settings import DataSettings
 from gimbal_nero.fields.settings import ModelSettings
+from gimbal_nero.judging.settings import JudgeSettings
 from gimbal_nero.learning.settings import LossSettings, RaySettings, ScheduleSettings
+from gimbal_nero.meshing.settings import MeshSettings
 from gimbal_nero.preparing.settings import PrepareSettings
+from gimbal_nero.watching.settings import WatchSettings
 
 __all__ = ["DataSettings", "NeroConfig"]
 
@@ -28,6 +31,9 @@ class NeroConfig(ExperimentSettings):
     schedule: ScheduleSettings = ScheduleSettings()
     rays: RaySettings = RaySettings()
     train: TrainSettings
+    watch: WatchSettings = WatchSettings()
+    mesh: MeshSettings = MeshSettings()
+    evaluate: JudgeSettings = JudgeSettings()
 
     @model_validator(mode="after")
     def _fits_together(self) -> NeroConfig:

@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
 from gimbal_nero.config import NeroConfig
+from gimbal_nero.stages.judging import judge_stage
+from gimbal_nero.stages.meshing import mesh_stage
 from gimbal_nero.stages.preparing import prepare_stage
 from gimbal_nero.stages.shaping import shape_stage
 from gimbal_nero.stages.synthesizing import synthesize_stage
+from gimbal_nero.stages.watching import watch_stage
 
 
 class NeroWorkload(Workload[NeroConfig]):
@@ -27,6 +30,9 @@ class NeroWorkload(Workload[NeroConfig]):
             *first,
             prepare_stage(config.prepare, config.data.root, config.seed),
             shape_stage(config),
+            watch_stage(config.watch, config.model, config.seed),
+            mesh_stage(config),
+            judge_stage(config),
         )
 
     def cli(self) -> Any:

@@ -1,0 +1,1 @@
+"""How good a shape is: against ground truth where there is some, and on held-out photographs."""

@@ -1,0 +1,22 @@
+"""How a shape is judged."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gimbal.experiment.settings import Settings
+
+
+class JudgeSettings(Settings):
+    """Against ground truth, and on photographs that were not learnt from."""
+
+    voxel: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """Side of the grid, in unit lengths, on which visible points are thinned out, as published."""
+    max_chamfer: Annotated[float, Field(gt=0)] | None = None
+    """Unit lengths; a shape that is further off ends the run with status 4. None: not asked."""
+    max_normal_deg: Annotated[float, Field(gt=0)] | None = None
+    """Degrees; none: not asked."""
+    shown_views: Annotated[int, Field(ge=0)] = 4
+    """Held-out views whose pictures are kept for the report."""

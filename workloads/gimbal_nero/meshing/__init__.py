@@ -1,0 +1,1 @@
+"""From a signed distance to a triangle mesh."""

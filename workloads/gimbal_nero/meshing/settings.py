@@ -1,0 +1,20 @@
+"""How finely a surface is cut out of a distance field."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gimbal.experiment.settings import Settings
+
+
+class MeshSettings(Settings):
+    """From a trained shape to a mesh."""
+
+    resolution: Annotated[int, Field(ge=16, le=2048)] = 512
+    """Samples along each side of the cube around the unit sphere; published: 512."""
+    largest_component: bool = False
+    """Whether everything but the largest piece of the surface is left out; published: no."""
+    points_at_once: Annotated[int, Field(ge=1)] = 65_536
+    """Points of one forward pass; it changes no number."""
