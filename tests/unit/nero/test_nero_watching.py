@@ -111,6 +111,15 @@ def test_the_view_that_differs_is_named_and_exposure_is_not_taken_for_a_pose():
     found = view_numbers(seen, sample)
     assert max(found, key=lambda view: view["gap_db"])["name"] == "v2"
     assert agreement_numbers(found, 3.0)["apart"] == 1
+    assert max(view["outline_miss"] for view in found) < 0.05
+
+    moved = replace(views[2], mask=np.roll(views[2].mask, 6, axis=1))
+    sample, seen = looked_at(*learnt(), [*views[:2], moved, *views[3:]])
+    found = view_numbers(seen, sample)
+    assert max(found, key=lambda view: view["outline_miss"])["name"] == "v2"
+    assert agreement_numbers(found, 3.0)["outline_gap"] > 0.06
+    sample, seen = looked_at(*learnt(), ball_capture(masked=False).views)
+    assert agreement_numbers(view_numbers(seen, sample), 3.0)["outline_gap"] == 0.0
 
     darker = [replace(v, image=dimmed(v.image, 0.75**k)) for k, v in enumerate(views)]
     sample, seen = looked_at(*learnt(), darker)

@@ -15,7 +15,7 @@ from gimbal.experiment.settings import Settings
 from gimbal.experiment.stage import Gate, Progress, StageInputs, TaskStage
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.stages.preparing import PREPARE
-from gimbal_nero.watching.settings import GAP_DB, WatchSettings
+from gimbal_nero.watching.settings import GAP_DB, OUTLINE_GAP, WatchSettings
 
 if TYPE_CHECKING:
     from gimbal_nero.watching.strips import Renderer
@@ -56,6 +56,14 @@ GATES = (
         threshold=GAP_DB,
         hint="some views are explained much worse than the rest, so their poses are wrong: they "
         "are named in watch.json with the largest gap_db; take them out or find their poses anew",
+    ),
+    Gate(
+        name="outlines_agree",
+        metric="views.outline_gap",
+        op="<=",
+        threshold=OUTLINE_GAP,
+        hint="the shape's outline misses the masks of some views much more than those of the rest: "
+        "their poses or masks are wrong; they have the largest outline_miss in watch.json",
     ),
     Gate(
         name="weights_peak_at_surface",

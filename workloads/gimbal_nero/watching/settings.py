@@ -10,6 +10,8 @@ from gimbal.experiment.settings import Settings
 
 GAP_DB = 6.0
 """Views that are explained so much worse than the median view are named."""
+OUTLINE_GAP = 0.06
+"""The worst outline may miss so much more of a view's pixels than the median one."""
 
 
 class WatchSettings(Settings):
