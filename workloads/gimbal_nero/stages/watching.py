@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WATCH = "watch"
 _SHAPE = "shape"
+_CHANGES_NO_NUMBER = ("rays_at_once", "must_pass")
 
 GATES = (
     Gate(
@@ -181,14 +182,12 @@ def watch_stage(settings: WatchSettings, model: ModelSettings, seed: int) -> Wat
         model: `config.model`, with which `shape` was trained.
         seed: The experiment's.
     """
-    unset = WatchSettings.model_fields["rays_at_once"].default
+    unset = {name: WatchSettings.model_fields[name].default for name in _CHANGES_NO_NUMBER}
     gates = (*GATES, MATERIAL_GATE) if model.mode == "reflection" else GATES
     return WatchStage(
         name=WATCH,
-        settings=WatchedSettings(
-            watch=settings.model_copy(update={"rays_at_once": unset}), model=model
-        ),
+        settings=WatchedSettings(watch=settings.model_copy(update=unset), model=model),
         seed=seed,
-        gates=gates,
+        gates=gates if settings.must_pass else (),
         rays_at_once=settings.rays_at_once,
     )

@@ -29,5 +29,7 @@ class WatchSettings(Settings):
     """Kept checkpoints that the timeline shows at most, evenly spread; the last always."""
     timeline_side: Annotated[int, Field(ge=16, le=512)] = 48
     """Longest side, in pixels, of the timeline's pictures."""
+    must_pass: bool = True
+    """Whether a check that is missed ends the run with status 4; false: numbers alone are kept."""
     rays_at_once: Annotated[int, Field(ge=1)] = 1024
     """Rays of one forward pass; it changes no number."""
