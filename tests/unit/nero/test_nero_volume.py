@@ -252,3 +252,21 @@ def test_srgb_round_trip_and_the_space_of_targets():
     fields, _ = small_shape(compositing="linear")
     assert torch.allclose(fields.srgb(fields.target(light)), light, atol=1e-6)
     assert torch.equal(small_shape()[0].target(light), light)
+
+
+def test_exposures_are_learnt_up_to_a_common_one():
+    """Two views of the same light, one a stop brighter: the difference is found, their mean not."""
+    fields = ShapeFields(ModelSettings(exposure="learned", sdf={"layers": 2, "width": 8}), views=2)
+    module, _ = fields.build()
+    colour = fields.srgb(to_srgb(torch.tensor([[0.2, 0.1, 0.05]]).repeat(2, 1)))
+    views = torch.tensor([0, 1])
+    target = to_srgb(to_linear(colour) * torch.tensor([[1.0], [2.0]]) / 2**0.5)
+    optimizer = torch.optim.Adam(module.exposure.parameters(), lr=0.02)
+    for _ in range(200):
+        optimizer.zero_grad()
+        (fields.expose(module, colour, views) - target).square().sum().backward()
+        optimizer.step()
+    stops = module.exposure.stops.detach()
+    assert float(stops[1] - stops[0]) == pytest.approx(1.0, abs=0.02)
+    same, _ = small_shape()
+    assert same.expose(small_shape()[1], colour, views) is colour

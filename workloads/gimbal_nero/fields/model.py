@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from gimbal_nero.fields.background import BackgroundNetwork
+from gimbal_nero.fields.exposure import Exposure
 from gimbal_nero.fields.sdf import SdfNetwork, Sharpness
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.fields.shading import RadianceShader, ReflectionShader
@@ -15,9 +16,10 @@ class ShapeModel(nn.Module):
 
     Args:
         settings: Their sizes.
+        views: Photographs that are learnt from, for exposures of their own.
     """
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, views: int = 0) -> None:
         super().__init__()
         self.settings = settings
         self.distance = SdfNetwork(settings.sdf)
@@ -31,3 +33,4 @@ class ShapeModel(nn.Module):
         self.background = (
             BackgroundNetwork(settings.background) if settings.sampling.background else None
         )
+        self.exposure = Exposure(views) if settings.exposure == "learned" else None

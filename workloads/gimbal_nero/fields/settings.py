@@ -99,6 +99,10 @@ class ModelSettings(Settings):
     photographer: Literal["none", "standing", "fixed"] = "none"
     """Light of the person behind the camera: who walks with it, or stays (a fixed camera)."""
 
+    exposure: Literal["same", "learned"] = "same"
+    """Whether each photograph has a brightness of its own, learnt beside the shape: for cameras
+    that were left to choose their exposure."""
+
     sdf: SdfSettings = SdfSettings()
     heads: HeadSettings = HeadSettings()
     background: BackgroundSettings = BackgroundSettings()

@@ -29,6 +29,7 @@ from gimbal_nero.volume.shape import ShapeFields
 
 Which = int | Literal["best", "last"]
 _SHOWN = 5
+_EXPOSURES = "exposure.stops"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,9 +62,11 @@ def load_shape(stage_dir: Path, model: ModelSettings, which: Which = "best") -> 
         StorageError: It is damaged.
     """
     found = checkpoint_of(stage_dir, which)
-    fields = ShapeFields(model)
+    state = _state_of(found)
+    exposures = state.get(_EXPOSURES)
+    fields = ShapeFields(model, views=0 if exposures is None else len(exposures))
     module, _ = fields.build()
-    _fill(module, found)
+    _fill(module, state, found)
     return LoadedShape(
         fields=fields,
         module=module.eval().requires_grad_(False),
@@ -106,12 +109,11 @@ def _best_of(stage_dir: Path, found: Sequence[Checkpoint]) -> Checkpoint:
     )
 
 
-def _fill(module: nn.Module, checkpoint: Checkpoint) -> None:
-    """Load weights, or say which do not fit.
+def _state_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return weights by name.
 
     Raises:
-        ConfigError: The checkpoint is of another model.
-        StorageError: It is damaged.
+        StorageError: The checkpoint is damaged.
     """
     content: object = load(checkpoint.path)
     state = content.get("model") if isinstance(content, dict) else None
@@ -120,6 +122,16 @@ def _fill(module: nn.Module, checkpoint: Checkpoint) -> None:
             f"{checkpoint.path / STATE_FILE} holds no weights under 'model'",
             "train anew: gimbal run CONFIG --force shape",
         )
+    return state
+
+
+def _fill(module: nn.Module, state: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Load weights, or say which do not fit.
+
+    Raises:
+        ConfigError: The checkpoint is of another model.
+        StorageError: They are not finite.
+    """
     mine = module.state_dict()
     wrong = [n for n, t in mine.items() if n not in state or state[n].shape != t.shape]
     wrong += [name for name in state if name not in mine]

@@ -36,6 +36,10 @@ class Fields(Protocol):
         """Return [M], how far a ray from each [M, 3] point is blocked within the unit sphere."""
         ...
 
+    def expose(self, module: nn.Module, colour: Tensor, views: Tensor) -> Tensor:
+        """Return composited colours [R, 3] as the photographs of training views [R] show them."""
+        ...
+
     def target(self, srgb: Tensor) -> Tensor:
         """Bring [..., 3] sRGB in [0, 1] to the space in which colours are composited."""
         ...

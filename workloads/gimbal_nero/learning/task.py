@@ -110,7 +110,8 @@ class ShapeTask:
         rendered = self._fields.render(module, rays, jitter, moment)
         target = self._fields.target(batch["rgb"].to(like))
         settings = self._plan.loss
-        found = {"colour": terms.colour_term(rendered.colour, target, batch["mask"], settings)}
+        said = self._fields.expose(module, rendered.colour, batch["view"])
+        found = {"colour": terms.colour_term(said, target, batch["mask"], settings)}
         if settings.eikonal_weight:
             on = step >= settings.eikonal_from_step
             found["eikonal"] = terms.eikonal_term(rendered.gradients) if on else terms.nothing(like)

@@ -66,7 +66,9 @@ class ShapeStage(TrainStage):
             seed=self.seed,
             photographer=settings.model.photographer,
         )
-        return ShapeTask(plan, ShapeFields(settings.model), load_capture(inputs[PREPARE].path))
+        capture = load_capture(inputs[PREPARE].path)
+        fields = ShapeFields(settings.model, views=len(capture.of("train")))
+        return ShapeTask(plan, fields, capture)
 
 
 def shape_stage(config: NeroConfig) -> ShapeStage:

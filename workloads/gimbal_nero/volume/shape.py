@@ -20,10 +20,12 @@ class ShapeFields:
 
     Args:
         settings: The model's.
+        views: Photographs that are learnt from; only learned exposures ask for it.
     """
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, views: int = 0) -> None:
         self.settings = settings
+        self._views = views
 
     @property
     def background_samples(self) -> int:
@@ -32,7 +34,7 @@ class ShapeFields:
 
     def build(self) -> tuple[nn.Module, ParameterGroups]:
         """Return fresh networks and their parameters as one group."""
-        model = ShapeModel(self.settings)
+        model = ShapeModel(self.settings, self._views)
         return model, [{"params": list(model.parameters()), "name": "shape"}]
 
     def render(
@@ -48,6 +50,15 @@ class ShapeFields:
     def traced_occlusion(self, module: nn.Module, points: Tensor, directions: Tensor) -> Tensor:
         """Return [M], how far rays are blocked."""
         return occlusion_target.traced_occlusion(cast("ShapeModel", module), points, directions)
+
+    def expose(self, module: nn.Module, colour: Tensor, views: Tensor) -> Tensor:
+        """Return composited colours [R, 3] as training views [R] show them."""
+        exposure = cast("ShapeModel", module).exposure
+        if exposure is None:
+            return colour
+        linear = self.settings.compositing == "linear"
+        exposed: Tensor = exposure(colour if linear else to_linear(colour), views)
+        return exposed if linear else to_srgb(exposed)
 
     def target(self, srgb: Tensor) -> Tensor:
         """Bring sRGB to the space in which colours are composited."""
