@@ -1,0 +1,198 @@
+"""The page of a run, one file: what the shape is worth first, then what it looks like."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gimbal.experiment.files import storage_errors
+from gimbal.pages.markup import Html, el, join
+from gimbal.pages.skeleton import Page, Section, render_page, section
+from gimbal.pages.tables import plain_table
+from gimbal_nero.report.figures import (
+    ray_figures,
+    timeline_figures,
+    training_figures,
+    view_figures,
+)
+from gimbal_nero.report.plotting import Figure, figure_grid
+from gimbal_nero.report.told import Told
+from gimbal_nero.watching.strips import LABELS
+
+_WHOLE = "display:block;max-width:100%;image-rendering:pixelated"
+_SCROLL = "overflow-x:auto;margin:8px 0 18px"
+HEADLINE = {
+    "chamfer": ("chamfer distance", "unit lengths", 4),
+    "normal_deg": ("normal error", "degrees", 2),
+    "psnr": ("PSNR", "dB, held-out views", 2),
+    "ssim": ("SSIM", "held-out views", 3),
+    "lpips": ("LPIPS", "held-out views", 3),
+}
+"""Metrics of stage `evaluate` that stand on top: name, what beside it, digits."""
+
+
+def render(told: Told) -> str:
+    """Return the page as text."""
+    watched = told.watched
+    groups: dict[str, dict[str, Figure]] = {
+        "rays": ray_figures(watched) if watched else {},
+        "timeline": timeline_figures(watched) if watched else {},
+        "training": training_figures(told.training),
+        "views": view_figures(watched) if watched else {},
+    }
+    run = told.run
+    return render_page(
+        Page(
+            title=f"Shape · {run.get('run_id') or ''}",
+            overline=_overline(run),
+            hero=(_verdict(told), _facts(told.metrics.get("evaluate", {}))),
+            sections=_sections(told, groups),
+            figures={key: f for group in groups.values() for key, (_, _, f) in group.items()},
+        )
+    )
+
+
+def _sections(told: Told, groups: Mapping[str, Mapping[str, Figure]]) -> list[Section]:
+    return [
+        section("looks", "Held-out views", _strips(told), _panel_words(told)),
+        section("judged", "Against the truth", _pictures(told.judged)),
+        section("rays", "Along single rays", figure_grid(groups["rays"]), _slices(told)),
+        section("timeline", "How it came about", figure_grid(groups["timeline"]), _moments(told)),
+        section("training", "Training", figure_grid(groups["training"])),
+        section("views", "Training views", figure_grid(groups["views"])),
+        section("gates", "Checks", _gates(told.run)),
+        section("numbers", "All numbers", _numbers(told.metrics)),
+        section("run", "The run", _record(told.run)),
+    ]
+
+
+def _overline(run: Mapping[str, Any]) -> list[str]:
+    facts = [str(run[key]) for key in ("experiment", "run_id", "created") if run.get(key)]
+    return ["Gimbal", "reflective objects", *facts]
+
+
+def _verdict(told: Told) -> Html:
+    gates = told.run.get("gates", [])
+    failed = [gate for gate in gates if not gate["passed"]]
+    badge = "A check failed" if failed else f"All {len(gates)} checks passed"
+    words = f"{failed[0]['name']}: {failed[0]['message']}" if failed else _worth(told)
+    tone, sign = ("bad", "✕") if failed else ("good", "✓")
+    mark = el("span", sign, class_="icon", aria_hidden="true")
+    return el("div", el("p", mark, badge, class_="badge"), el("h1", words),
+              class_=f"verdict tone-{tone}")  # fmt: skip
+
+
+def _worth(told: Told) -> str:
+    judged = told.metrics.get("evaluate", {})
+    if judged.get("chamfer") is not None:
+        return f"The shape is {judged['chamfer']:.4f} unit lengths from the true one."
+    if judged.get("psnr") is not None:
+        return f"Held-out photographs are rendered at {judged['psnr']:.1f} dB."
+    return "The shape was not judged."
+
+
+def _facts(judged: Mapping[str, Any]) -> Html | None:
+    shown = [
+        el("div", el("dt", name), el("dd", f"{judged[key]:.{digits}f}"),
+           el("dd", beside, class_="beside"))
+        for key, (name, beside, digits) in HEADLINE.items()
+        if judged.get(key) is not None
+    ]  # fmt: skip
+    return el("dl", shown, class_="facts") if shown else None
+
+
+def _strips(told: Told) -> Html | None:
+    if told.watched is None or told.watch_dir is None:
+        return None
+    folder = told.watch_dir
+    return join(
+        [_picture(folder / one["file"], f"View {one['view']}") for one in told.watched["strips"]]
+    )
+
+
+def _panel_words(told: Told) -> Html | None:
+    if told.watched is None or not told.watched["strips"]:
+        return None
+    rows = [(name, LABELS[name]) for name in told.watched["strips"][0]["panels"]]
+    return el("details", el("summary", "What each picture shows"),
+              plain_table("Pictures of a strip", ("Picture", "Shows"), rows))  # fmt: skip
+
+
+def _slices(told: Told) -> Html | None:
+    if told.watched is None or told.watch_dir is None:
+        return None
+    words = (
+        "Slices of the distance: orange within, blue outside, black the surface, grey the sphere"
+    )
+    return _picture(told.watch_dir / told.watched["slices"]["file"], words)
+
+
+def _moments(told: Told) -> Html | None:
+    if told.watched is None or told.watch_dir is None:
+        return None
+    folder = told.watch_dir
+    return join(
+        [_picture(folder / one["file"], f"Step {one['step']}") for one in told.watched["timeline"]]
+    )
+
+
+def _pictures(paths: Sequence[Path]) -> Html | None:
+    return join([_picture(path, path.stem) for path in paths]) if paths else None
+
+
+def _picture(path: Path, words: str) -> Html:
+    """Return a PNG with all of it in its address, since a page asks nothing of the network."""
+    with storage_errors(path, "read"):
+        content = base64.b64encode(path.read_bytes()).decode()
+    image = el("img", src=f"data:image/png;base64,{content}", alt=words, style=_WHOLE)
+    return el("figure", el("div", image, style=_SCROLL), el("figcaption", el("p", words)))
+
+
+def _gates(run: Mapping[str, Any]) -> Html | None:
+    rows = [
+        (gate["name"], gate["stage"], "passed" if gate["passed"] else "failed", gate["message"])
+        for gate in run.get("gates", [])
+    ]
+    return plain_table("Checks of every stage", ("Check", "Stage", "", "Found"), rows)
+
+
+def _numbers(metrics: Mapping[str, Mapping[str, Any]]) -> Html:
+    rows = [
+        (f"{stage}.{name}", f"{value:.5g}" if isinstance(value, float) else str(value))
+        for stage, found in metrics.items()
+        for name, value in flat(found)
+    ]
+    table = plain_table("What every stage returned", ("Number", "Value"), rows)
+    return el("details", el("summary", f"{len(rows)} numbers"), table)
+
+
+def flat(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return nested numbers by dotted names."""
+    found: list[tuple[str, Any]] = []
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            found += flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            found.append((f"{prefix}{name}", value))
+    return found
+
+
+def _record(run: Mapping[str, Any]) -> Html:
+    stages = [
+        (stage["name"], stage["status"], _seconds(stage["seconds"]))
+        for stage in run.get("stages", [])
+    ]
+    names = ("run_id", "created", "commit", "dirty", "command")
+    facts = [(name, str(run[name])) for name in names if run.get(name) is not None]
+    config = el("pre", el("code", str(run.get("config_yaml", ""))), tabindex=0)
+    return join(
+        plain_table("Time per stage", ("Stage", "State", "Seconds"), stages),
+        plain_table("What made it", ("Fact", "Value"), facts),
+        el("details", el("summary", "Config as it ran"), config),
+    )
+
+
+def _seconds(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds:.1f}"
