@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gimbal.experiment.files import atomic_write_json
 from gimbal.experiment.stage import Gate, Progress, StageInputs, TaskStage
-from gimbal_nero.config import NeroConfig
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.judging.settings import JudgeSettings
 from gimbal_nero.stages.meshing import MESH
 from gimbal_nero.stages.preparing import PREPARE
 from gimbal_nero.stages.shaping import SHAPE
 from gimbal_nero.stages.synthesizing import SYNTHESIZE
+
+if TYPE_CHECKING:
+    from gimbal_nero.config import NeroConfig
 
 EVALUATE = "evaluate"
 EVALUATION_FILE = "evaluation.json"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gimbal.experiment.stage import Gate, Progress, StageInputs, TaskStage
-from gimbal_nero.config import NeroConfig
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.meshing.settings import MeshSettings
 from gimbal_nero.stages.preparing import PREPARE
 from gimbal_nero.stages.shaping import SHAPE
+
+if TYPE_CHECKING:
+    from gimbal_nero.config import NeroConfig
 
 MESH = "mesh"
 

@@ -1,6 +1,7 @@
 """Stage `shape`: distance, material and light are learnt from rays.
 
-What only decides how held-out views are looked at stays out of the fingerprint.
+What only decides how held-out views are looked at stays out of the fingerprint, and the whole
+config is no import of stages: whoever edits how meshes are judged must not have shapes learnt anew.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from gimbal.experiment.settings import Settings
 from gimbal.experiment.stage import StageInputs
 from gimbal.training.settings import TrainSettings
 from gimbal.training.stage import TrainStage
-from gimbal_nero.config import NeroConfig
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.learning.settings import LossSettings, RaySettings, ScheduleSettings
 from gimbal_nero.stages.preparing import PREPARE
 
 if TYPE_CHECKING:
     from gimbal.training.task import TrainTask
+    from gimbal_nero.config import NeroConfig
 
 SHAPE = "shape"
 
