@@ -11,6 +11,7 @@ from gimbal_nero.config import NeroConfig
 from gimbal_nero.stages.judging import judge_stage
 from gimbal_nero.stages.meshing import mesh_stage
 from gimbal_nero.stages.preparing import prepare_stage
+from gimbal_nero.stages.reporting import report_stage
 from gimbal_nero.stages.shaping import shape_stage
 from gimbal_nero.stages.synthesizing import synthesize_stage
 from gimbal_nero.stages.watching import watch_stage
@@ -23,10 +24,10 @@ class NeroWorkload(Workload[NeroConfig]):
     config = NeroConfig
 
     def stages(self, config: NeroConfig) -> Sequence[Stage]:
-        """Return the stages from photographs to a judged mesh."""
+        """Return the stages from photographs to a page about the judged mesh."""
         made = config.data.root is None
         first = (synthesize_stage(config.data.synthetic, config.seed),) if made else ()
-        return (
+        stages: tuple[Stage, ...] = (
             *first,
             prepare_stage(config.prepare, config.data.root, config.seed),
             shape_stage(config),
@@ -34,6 +35,7 @@ class NeroWorkload(Workload[NeroConfig]):
             mesh_stage(config),
             judge_stage(config),
         )
+        return (*stages, report_stage(tuple(stage.name for stage in stages)))
 
     def cli(self) -> Any:
         """Return the commands under `gimbal nero`."""

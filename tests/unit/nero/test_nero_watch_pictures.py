@@ -94,6 +94,12 @@ def test_materials_have_a_gate_only_where_there_are_materials():
     assert names[0] - names[1] == {"materials_in_range"}
 
 
+def test_learned_exposure_may_differ_between_views():
+    names = {gate.name for gate in watch_stage(SMALL, ModelSettings(exposure="learned"), 0).gates}
+    assert "exposure_agrees" not in names
+    assert "poses_agree" in names
+
+
 def test_panels_show_the_ball_where_it_is():
     view = reduced(ball_capture().views[1], 20)
     pictures = panels(view, look_at_view(renderer(), view))

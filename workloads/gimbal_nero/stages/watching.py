@@ -183,11 +183,17 @@ def watch_stage(settings: WatchSettings, model: ModelSettings, seed: int) -> Wat
         seed: The experiment's.
     """
     unset = {name: WatchSettings.model_fields[name].default for name in _CHANGES_NO_NUMBER}
-    gates = (*GATES, MATERIAL_GATE) if model.mode == "reflection" else GATES
     return WatchStage(
         name=WATCH,
         settings=WatchedSettings(watch=settings.model_copy(update=unset), model=model),
         seed=seed,
-        gates=gates if settings.must_pass else (),
+        gates=_gates(model) if settings.must_pass else (),
         rays_at_once=settings.rays_at_once,
     )
+
+
+def _gates(model: ModelSettings) -> tuple[Gate, ...]:
+    """Return the gates that mean something for a model."""
+    exposed = model.exposure == "learned"
+    kept = tuple(gate for gate in GATES if not (exposed and gate.name == "exposure_agrees"))
+    return (*kept, MATERIAL_GATE) if model.mode == "reflection" else kept
