@@ -8,7 +8,7 @@ from gimbal_nero.commands.mesh import mesh_command
 from gimbal_nero.commands.prepare import prepare_command
 from gimbal_nero.commands.synthesize import synthesize_command
 
-HELP = "Reflective objects: make or prepare photographs, and learn the shape that they show."
+HELP = "Reflective objects: make or prepare photographs, and mesh the shape learnt from them."
 
 app = typer.Typer(help=HELP, no_args_is_help=True)
 

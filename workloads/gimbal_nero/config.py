@@ -19,6 +19,9 @@ from gimbal_nero.watching.settings import WatchSettings
 
 __all__ = ["DataSettings", "NeroConfig"]
 
+VALIDATED = ("psnr", "ssim", "opacity")
+"""Numbers of held-out views while training, which `train.best_metric` may name."""
+
 
 class NeroConfig(ExperimentSettings):
     """A shape from photographs of a reflective object."""
@@ -53,8 +56,23 @@ class NeroConfig(ExperimentSettings):
                 "loss.occlusion_weight needs model.occlusion: true: write it, or "
                 "loss.occlusion_weight: 0"
             )
+        if self.loss.colour != "charbonnier" and self._changed_epsilon:
+            yield (
+                f"loss.charbonnier_epsilon has no effect with loss.colour: {self.loss.colour}: "
+                "drop it, or write loss.colour: charbonnier"
+            )
+        if self.train.best_metric not in (None, *VALIDATED):
+            yield (
+                f"train.best_metric: {self.train.best_metric} is not validated: write one of "
+                f"{', '.join(VALIDATED)}"
+            )
         if self.prepare.masks == "none":
             yield from self._mask_problems("with prepare.masks: none there are none")
+
+    @property
+    def _changed_epsilon(self) -> bool:
+        unset = LossSettings.model_fields["charbonnier_epsilon"].default
+        return bool(self.loss.charbonnier_epsilon != unset)
 
     def _mask_problems(self, why: str) -> Iterator[str]:
         asking = {

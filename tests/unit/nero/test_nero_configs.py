@@ -1,0 +1,87 @@
+"""The configs that ship load and plan, are the published settings, and nonsense is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gimbal.errors import ConfigError
+from gimbal.experiment.loading import default_settings, dump_yaml, load_experiment
+from gimbal.pipeline.plan import make_plan
+from gimbal_nero.workload import NeroWorkload
+
+FOLDER = Path(__file__).parents[3] / "configs" / "nero"
+CONFIGS = sorted(FOLDER.rglob("*.yaml"))
+AFTER = ["prepare", "shape", "watch", "mesh", "evaluate", "report"]
+
+
+def ids(path):
+    return path.relative_to(FOLDER).with_suffix("").as_posix()
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=ids)
+def test_a_written_config_is_the_same_experiment(path, tmp_path):
+    """Continuing a run reads the config the run wrote; the stages are those of the plan."""
+    workload, settings = load_experiment(path)
+    written = tmp_path / "config.yaml"
+    written.write_text(dump_yaml(settings))
+    assert load_experiment(written)[1] == settings
+    names = [stage.name for stage in make_plan(workload.stages(settings)).stages]
+    assert names == ["synthesize", *AFTER]
+
+
+def test_photographs_of_ones_own_are_not_made(tmp_path):
+    workload, settings = load_experiment(FOLDER / "shape_syn.yaml", [f"data.root={tmp_path}"])
+    plan = make_plan(workload.stages(settings))
+    assert [stage.name for stage in plan.stages] == AFTER
+
+
+@pytest.mark.parametrize("name", ["shape_syn", "shape_real"])
+def test_the_published_settings_are_those_of_the_paper(name):
+    """nero.md 7, the columns shape/syn and shape/real."""
+    _, settings = load_experiment(FOLDER / f"{name}.yaml")
+    train, model, loss = settings.train, settings.model, settings.loss
+    assert (train.steps, train.global_batch, train.lr) == (300_000, 512, 5e-4)
+    assert (train.optimizer, train.schedule, train.warmup_steps) == ("adam", "cosine", 5000)
+    assert (train.final_share, train.clip_norm, train.weight_decay) == (0.05, None, 0.0)
+    assert (train.validate_every, train.best_metric, train.best_mode) == (5000, "psnr", "max")
+    sampling = model.sampling
+    assert (sampling.uniform, sampling.rounds, sampling.per_round) == (64, 4, 16)
+    assert (sampling.background, sampling.behind_sphere_only) == (32, False)
+    assert (model.sdf.layers, model.sdf.width, model.sdf.frequencies) == (8, 256, 6)
+    assert (model.inv_s, model.light_max_log, model.compositing) == (0.3, 0.0, "srgb")
+    assert (loss.eikonal_weight, loss.occlusion_weight, loss.mask_weight) == (0.1, 1.0, 0.0)
+    assert (loss.occlusion_from_step, loss.prior_steps) == (20_000, 1000)
+    schedule = settings.schedule
+    assert (schedule.anneal_steps, schedule.variance_frozen_steps) == (50_000, 15_000)
+    assert model.photographer == ("standing" if name == "shape_real" else "none")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["model.mode=radiance"], "loss.occlusion_weight: 0"),
+        (["model.occlusion=false"], "model.occlusion: true"),
+        (["model.mode=radiance", "model.photographer=fixed"], "photographer has no effect"),
+        (["model.mode=radiance", "model.sphere_direction=true"], "sphere_direction has no effect"),
+        (["prepare.masks=none", "loss.mask_weight=0.1"], "loss.mask_weight needs masks"),
+        (["prepare.masks=none", "loss.masked_colour=true"], "loss.masked_colour needs masks"),
+        (["prepare.masks=none", "rays.foreground_share=0.5"], "rays.foreground_share needs masks"),
+        (["loss.colour=l1", "loss.charbonnier_epsilon=0.1"], "charbonnier_epsilon"),
+        (["train.best_metric=chamfer"], "psnr"),
+        (["model.size=huge"], "published"),
+        (["model.lenght=3"], "lenght"),
+    ],
+)
+def test_settings_that_mean_nothing_are_named_with_what_to_write(overrides, words):
+    base = {"workload": "nero", "experiment": "x", "train": {"steps": 10, "global_batch": 4}}
+    with pytest.raises(ConfigError) as caught:
+        default_settings(NeroWorkload(), base, overrides)
+    assert words in str(caught.value)
+
+
+def test_radiance_and_a_shape_without_occlusion_can_be_asked_for():
+    base = {"workload": "nero", "experiment": "x", "train": {"steps": 10, "global_batch": 4}}
+    for key in ("model.mode=radiance", "model.occlusion=false"):
+        default_settings(NeroWorkload(), base, [key, "loss.occlusion_weight=0"])
