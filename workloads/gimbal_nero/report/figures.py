@@ -124,7 +124,12 @@ def view_figures(watched: Mapping[str, Any]) -> dict[str, Figure]:
     views = watched["views"]
     names = [plot_text(view["name"]) for view in views]
     shown = {
-        "gap_db": ("How much worse than the median view", "dB", "A wrong pose stands out."),
+        "gap_db": ("How much worse than the median view", "dB", "Highlights cost much, too."),
+        "pose_gain_db": (
+            "How much better from a turned pose",
+            "dB",
+            "A wrong pose stands out; tried for the views that are explained worst.",
+        ),
         "exposure_ev": ("Brighter than the shape says", "stops", "A drift shows as a slope."),
         "outline_miss": (
             "Outline against the mask",

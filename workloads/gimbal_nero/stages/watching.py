@@ -15,7 +15,7 @@ from gimbal.experiment.settings import Settings
 from gimbal.experiment.stage import Gate, Progress, StageInputs, TaskStage
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.stages.preparing import PREPARE
-from gimbal_nero.watching.settings import GAP_DB, OUTLINE_GAP, WatchSettings
+from gimbal_nero.watching.settings import OUTLINE_GAP, POSE_GAIN_DB, WatchSettings
 
 if TYPE_CHECKING:
     from gimbal_nero.watching.strips import Renderer
@@ -52,11 +52,12 @@ GATES = (
     ),
     Gate(
         name="poses_agree",
-        metric="views.worst_gap_db",
+        metric="views.pose_gain_db",
         op="<=",
-        threshold=GAP_DB,
-        hint="some views are explained much worse than the rest, so their poses are wrong: they "
-        "are named in watch.json with the largest gap_db; take them out or find their poses anew",
+        threshold=POSE_GAIN_DB,
+        hint="some photographs are explained much better from turned poses, so their poses are "
+        "wrong: they have the largest pose_gain_db in watch.json, and pose_turn_deg says how far "
+        "they are off; take them out or find their poses anew",
     ),
     Gate(
         name="outlines_agree",

@@ -2,8 +2,9 @@
 
 A shape that many views agree on renders a view with a wrong pose or another exposure worse than the
 rest. The two are told apart: a factor of brightness is fitted first and is the exposure; what is
-left after it is the pose. The photograph is brought to the shape's brightness and not the other way
-round, so that errors of dark views do not count less.
+left after it may be the pose, which `pose_search` then tries elsewhere. The photograph is brought
+to the shape's brightness and not the other way round, so that errors of dark views do not count
+less.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gimbal_nero.learning.rays import MASK_UNKNOWN
 from gimbal_nero.watching.choosing import Sample
 from gimbal_nero.watching.colours import encoded_srgb, linear_light
 from gimbal_nero.watching.rendering import Array, Floats, Seen
+from gimbal_nero.watching.settings import POSE_GAIN_DB
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _DARKEST = 1e-4
@@ -51,15 +53,16 @@ def view_numbers(seen: Seen, sample: Sample) -> list[dict[str, Any]]:
     return [view | {"gap_db": middle - view.pop("explained_db")} for view in found]
 
 
-def agreement_numbers(views: list[dict[str, Any]], gap_db: float) -> dict[str, Any]:
+def agreement_numbers(views: list[dict[str, Any]]) -> dict[str, Any]:
     """Return how far views differ.
 
     Args:
-        views: See `view_numbers`, in the order in which they were taken.
-        gap_db: Views of a larger gap are named.
+        views: See `view_numbers`, in the order in which they were taken; those whose poses were
+            tried elsewhere have `pose_gain_db` as well.
 
     Returns:
-        `psnr`: mean over views; `worst_gap_db`; `apart`: number of views beyond `gap_db`;
+        `psnr`: mean over views; `worst_gap_db`; `pose_gain_db`: the largest, 0 where none was
+        tried; `wrong_poses`: views beyond `POSE_GAIN_DB`;
         `exposure_spread_ev`: standard deviation; `exposure_drift_ev`: trend from the first view
         to the last, without its sign; `outline_gap`: how much larger the largest `outline_miss`
         is than the median one, 0 without masks.
@@ -68,11 +71,13 @@ def agreement_numbers(views: list[dict[str, Any]], gap_db: float) -> dict[str, A
     order = np.linspace(-0.5, 0.5, len(views))
     trend = order @ (stops - stops.mean()) / max(order @ order, 1e-12)
     gaps = [view["gap_db"] for view in views]
+    gains = [view["pose_gain_db"] for view in views if "pose_gain_db" in view]
     outlines = [view["outline_miss"] for view in views if view["outline_miss"] is not None]
     return {
         "psnr": float(np.mean([view["psnr"] for view in views])),
         "worst_gap_db": float(max(gaps)),
-        "apart": sum(gap > gap_db for gap in gaps),
+        "pose_gain_db": float(max(gains, default=0.0)),
+        "wrong_poses": sum(gain > POSE_GAIN_DB for gain in gains),
         "outline_gap": float(max(outlines) - np.median(outlines)) if outlines else 0.0,
         "exposure_spread_ev": float(stops.std()),
         "exposure_drift_ev": float(abs(trend)),

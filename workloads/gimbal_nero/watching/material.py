@@ -1,7 +1,7 @@
 """Whether materials on the surface lie in a physical range (R031).
 
 Networks end in a sigmoid, so no value is beyond 0 and 1: what is not physical is a network pushed
-to its end. Metallic is left out, since metals do end at 1.
+to its end. Metallic is left out, since metals do end at 1, and so is the mirror's end of roughness.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gimbal_nero.watching.rendering import Floats, Seen
 
 _SOLID = 0.5
 """Rays of less weight show no material."""
-RANGES = {"roughness": (0.01, 0.99), "albedo": (0.005, 0.995)}
+RANGES = {"roughness": (0.0, 0.99), "albedo": (0.005, 0.995)}
 """Albedo counts as out of its range where all three channels are."""
 
 

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from gimbal.experiment.settings import Settings
 
-GAP_DB = 6.0
-"""Views that are explained so much worse than the median view are named."""
+POSE_GAIN_DB = 3.0
+"""Views that a turned pose explains so much better are named. Measured on a blob: at most 2.2 with
+true poses, mostly more than 5 from 3 degrees on."""
 OUTLINE_GAP = 0.06
 """The worst outline may miss so much more of a view's pixels than the median one."""
 
@@ -29,6 +30,8 @@ class WatchSettings(Settings):
     """Kept checkpoints that the timeline shows at most, evenly spread; the last always."""
     timeline_side: Annotated[int, Field(ge=16, le=512)] = 48
     """Longest side, in pixels, of the timeline's pictures."""
+    doubted_views: Annotated[int, Field(ge=0)] = 12
+    """Training views, the worst explained first, whose poses are tried elsewhere."""
     must_pass: bool = True
     """Whether a check that is missed ends the run with status 4; false: numbers alone are kept."""
     rays_at_once: Annotated[int, Field(ge=1)] = 1024

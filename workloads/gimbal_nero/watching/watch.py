@@ -19,9 +19,10 @@ from gimbal_nero.watching.choosing import sample_views
 from gimbal_nero.watching.colours import png, sheet
 from gimbal_nero.watching.extent import extent_numbers
 from gimbal_nero.watching.material import material_numbers
+from gimbal_nero.watching.pose_search import doubtful, pose_doubt
 from gimbal_nero.watching.profiles import chosen_pixels, pixel_name, profile
 from gimbal_nero.watching.rendering import see
-from gimbal_nero.watching.settings import GAP_DB, WatchSettings
+from gimbal_nero.watching.settings import WatchSettings
 from gimbal_nero.watching.slices import PLANES, slice_picture
 from gimbal_nero.watching.strips import Renderer, look_at_view, panels, reduced, strip
 from gimbal_nero.watching.surface import surface_numbers
@@ -111,12 +112,20 @@ def _numbers(
     sample = sample_views(training, settings.rays_per_view, watched.seed, renderer.source_of)
     seen = see(renderer.fields, renderer.module, sample.rays, renderer.at_once)
     views = view_numbers(seen, sample)
+    for position in doubtful(views, settings.doubted_views):
+        views[position] |= pose_doubt(
+            training[position],
+            settings.rays_per_view,
+            watched.seed,
+            renderer.source_of,
+            lambda rays: see(renderer.fields, renderer.module, rays, renderer.at_once),
+        )
     numbers = {
         "surface": surface_numbers(seen),
         "background": background_numbers(seen, sample.rays["rgb"], sample.rays["mask"]),
         "extent": extent_numbers(renderer.fields, renderer.module, renderer.at_once),
         "material": material_numbers(seen),
-        "views": agreement_numbers(views, GAP_DB),
+        "views": agreement_numbers(views),
     }
     return numbers, views
 

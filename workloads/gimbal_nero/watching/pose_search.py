@@ -1,0 +1,84 @@
+"""Which views would be explained better from elsewhere: their poses are wrong (R032).
+
+How well a view is explained says little about its pose, since a highlight in one picture costs more
+than a pose that is some degrees off. So each doubtful view is asked from turned poses: where one
+explains the photograph much better than the told pose does, the told pose is wrong, also when the
+shape learnt from it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gimbal_nero.capture import View
+from gimbal_nero.learning.quality import psnr_db
+from gimbal_nero.watching.choosing import SourceOf, pixels_in_sphere
+from gimbal_nero.watching.rendering import Seen
+from gimbal_vision.lie import so3_exp
+
+Array = np.ndarray[Any, np.dtype[Any]]
+See = Callable[[dict[str, Array]], Seen]
+
+TURNS_DEG = (4.0, 2.0, 1.0)
+"""Turns about the unit frame's origin that are tried, each at most twice."""
+_LEAST_GAIN_DB = 0.05
+
+
+def pose_doubt(
+    view: View, count: int, seed: int, source_of: SourceOf, see: See
+) -> dict[str, float]:
+    """Return how much better a view is explained from turned poses.
+
+    Args:
+        view: With the pose that was told.
+        count: Pixels that are compared.
+        seed: Chooses them.
+        source_of: Makes rays.
+        see: Renders them.
+
+    Returns:
+        `pose_gain_db`: of the best pose found, at least 0; `pose_turn_deg`: how far it is turned.
+    """
+    pixels = pixels_in_sphere(view)
+    chosen = np.random.default_rng(seed).choice(pixels, min(count, len(pixels)), replace=False)
+
+    def explained_db(pose: Array) -> float:
+        rays = source_of([replace(view, cam2world=pose)]).fetch(chosen)
+        said = np.rint(np.clip(see(rays).colour, 0, 1) * 255).astype(np.uint8)
+        return psnr_db(said, np.rint(rays["rgb"] * 255).astype(np.uint8))
+
+    told = view.cam2world
+    first = best = explained_db(told)
+    pose = told
+    for turn_deg in TURNS_DEG:
+        for _ in range(2):
+            found = [(explained_db(turned), turned) for turned in _turned(pose, turn_deg)]
+            better, candidate = max(found, key=lambda pair: pair[0])
+            if better < best + _LEAST_GAIN_DB:
+                break
+            best, pose = better, candidate
+    between = np.clip((np.trace(pose[:3, :3] @ told[:3, :3].T) - 1.0) / 2.0, -1.0, 1.0)
+    return {"pose_gain_db": best - first, "pose_turn_deg": float(np.degrees(np.arccos(between)))}
+
+
+def doubtful(views: Sequence[dict[str, Any]], count: int) -> list[int]:
+    """Return the positions of the views that are explained worst, at most `count`."""
+    order = np.argsort([-view["gap_db"] for view in views], kind="stable")
+    return [int(position) for position in order[:count]]
+
+
+def _turned(pose: Array, turn_deg: float) -> list[Array]:
+    """Return poses turned about the origin's axes, either way."""
+    turned = []
+    for axis, sign in itertools.product(range(3), (1.0, -1.0)):
+        vector = np.zeros(3)
+        vector[axis] = sign * np.radians(turn_deg)
+        turn = np.eye(4)
+        turn[:3, :3] = so3_exp(vector)
+        turned.append(turn @ pose)
+    return turned
