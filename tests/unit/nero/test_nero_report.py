@@ -35,7 +35,8 @@ def inputs(tmp_path_factory):
     shape = Watched(
         capture=replace(capture, views=views), open_step=at_step, steps=[10, 20], best=20, seed=0
     )
-    seen = watch(shape, SMALL, out / "watch", lambda *_: None)
+    some = SMALL.model_copy(update={"doubted_views": 2})
+    seen = watch(shape, some, out / "watch", lambda *_: None)
     log = '{"step": 10, "time_s": 1, "values": {"train/loss": 0.5, "val/psnr": 20.0}}\n'
     (out / "shape" / "metrics.jsonl").write_text(log)
     (out / "evaluate" / "a.png").write_bytes((out / "watch" / "slices.png").read_bytes())
@@ -54,7 +55,7 @@ def inputs(tmp_path_factory):
 def test_the_page_shows_what_was_seen_and_asks_nothing_of_the_network(inputs):
     page = render(read_told(inputs, RUN))
     assert "0.0123" in page and "12.2" in page and "has_a_shape" in page
-    for key in ("plot-ray-0-centre", "plot-time-psnr", "plot-learn-loss", "plot-view-gap_db"):
+    for key in ("plot-ray-0-centre", "plot-time-psnr", "plot-learn-loss", "plot-view-pose_gain_db"):
         assert f'id="{key}"' in page
     body = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert body.count("data:image/png;base64,") == 1 + 1 + 2 + 1

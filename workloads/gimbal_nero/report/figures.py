@@ -139,7 +139,7 @@ def view_figures(watched: Mapping[str, Any]) -> dict[str, Figure]:
     }
     found: dict[str, Figure] = {}
     for number, (key, (title, unit, words)) in enumerate(shown.items()):
-        values = [view[key] for view in views]
+        values = [view.get(key) for view in views]
         if all(value is None for value in values):
             continue
         bars = {"type": "bar", "x": names, "y": values, "marker": {"color": COLOURS[number]}}

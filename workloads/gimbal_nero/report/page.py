@@ -57,7 +57,7 @@ def render(told: Told) -> str:
 def _sections(told: Told, groups: Mapping[str, Mapping[str, Figure]]) -> list[Section]:
     return [
         section("looks", "Held-out views", _strips(told), _panel_words(told)),
-        section("judged", "Against the truth", _pictures(told.judged)),
+        section("judged", "As judged", _pictures(told.judged)),
         section("rays", "Along single rays", figure_grid(groups["rays"]), _slices(told)),
         section("timeline", "How it came about", figure_grid(groups["timeline"]), _moments(told)),
         section("training", "Training", figure_grid(groups["training"])),
