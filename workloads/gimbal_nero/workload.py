@@ -29,7 +29,12 @@ class NeroWorkload(Workload[NeroConfig]):
         first = (synthesize_stage(config.data.synthetic, config.seed),) if made else ()
         stages: tuple[Stage, ...] = (
             *first,
-            prepare_stage(config.prepare, config.data.root, config.seed),
+            prepare_stage(
+                config.prepare,
+                config.data.root,
+                config.seed,
+                steady_exposure=config.model.exposure == "same",
+            ),
             shape_stage(config),
             watch_stage(config.watch, config.model, config.seed),
             mesh_stage(config),

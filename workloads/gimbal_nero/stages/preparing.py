@@ -104,19 +104,23 @@ class PrepareStage(TaskStage):
         return prepare(root, self.settings, out_dir, progress).metrics
 
 
-def prepare_stage(settings: PrepareSettings, root: Path | None, seed: int) -> PrepareStage:
+def prepare_stage(
+    settings: PrepareSettings, root: Path | None, seed: int, *, steady_exposure: bool = True
+) -> PrepareStage:
     """Return the stage that a config asks for.
 
     Args:
         settings: `config.prepare`.
         root: Folder of photographs; none: the stage `synthesize` makes them.
         seed: The experiment's seed.
+        steady_exposure: Whether drifting exposure ends the run; not where it is learnt.
     """
+    gates = [gate for gate in GATES if steady_exposure or gate.name != "exposure_steady"]
     return PrepareStage(
         name=PREPARE,
         settings=settings,
         seed=seed,
         root=None if root is None else root.absolute(),
         inputs=(_MADE,) if root is None else (),
-        gates=GATES,
+        gates=tuple(gates),
     )
