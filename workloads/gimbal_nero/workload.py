@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
 from gimbal_nero.config import NeroConfig
-from gimbal_nero.stages.judging import judge_stage
+from gimbal_nero.stages.judging import EVALUATE, judge_gates, judge_stage
 from gimbal_nero.stages.meshing import mesh_stage
 from gimbal_nero.stages.preparing import prepare_stage
 from gimbal_nero.stages.reporting import report_stage
 from gimbal_nero.stages.shaping import shape_stage
 from gimbal_nero.stages.synthesizing import synthesize_stage
-from gimbal_nero.stages.watching import watch_stage
+from gimbal_nero.stages.watching import WATCH, watch_gates, watch_stage
 
 
 class NeroWorkload(Workload[NeroConfig]):
@@ -40,7 +40,11 @@ class NeroWorkload(Workload[NeroConfig]):
             mesh_stage(config),
             judge_stage(config),
         )
-        return (*stages, report_stage(tuple(stage.name for stage in stages)))
+        gates = {
+            WATCH: watch_gates(config.watch, config.model),
+            EVALUATE: judge_gates(config.evaluate, config.data.root),
+        }
+        return (*stages, report_stage(tuple(stage.name for stage in stages), gates))
 
     def cli(self) -> Any:
         """Return the commands under `gimbal nero`."""

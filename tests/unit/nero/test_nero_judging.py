@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from nero_ball import ball_capture
 
 from gimbal_nero.capture import Capture, View
 from gimbal_nero.errors import ShapeError
-from gimbal_nero.judging.drawing import distance_to_surface, heat
+from gimbal_nero.judging.drawing import distance_to_surface, heat, save_surfaces
 from gimbal_nero.judging.surfaces import (
     distances,
     normal_angles_deg,
@@ -158,3 +160,14 @@ def test_colours_of_errors_end_at_white_and_distances_are_to_the_surface():
     assert heat(np.array([0.0, 1.0, 9.0])).tolist() == [[0, 0, 0], [255] * 3, [255] * 3]
     off = distance_to_surface(np.array([[0.6, 0, 0], [0, 0, 0.45]]), ball())
     assert off == pytest.approx([0.1, 0.05], abs=2e-3)
+
+
+def test_pictures_of_surfaces_are_as_wide_as_what_is_known(tmp_path):
+    view = views_around(1, side=32)[0]
+    said, true = seen_by(ball(0.49), view), seen_by(ball(), view)
+    bare = replace(true, normals=None)
+    save_surfaces([view, replace(view, name="../b")], [said, said], [true, bare], tmp_path)
+    shapes = {p.name: cv2.imread(str(p)).shape for p in (tmp_path / "pictures").iterdir()}
+    assert shapes == {"surface-0.png": (32, 96, 3), "surface-.._b.png": (32, 64, 3)}
+    error = cv2.imread(str(tmp_path / "pictures" / "surface-0.png"))[16, 64 + 16]
+    assert error.tolist()[2] > 200 and error.tolist()[0] < 60, ".01 of .02 is half-way: red"

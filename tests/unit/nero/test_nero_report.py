@@ -10,8 +10,13 @@ from nero_ball import ball_capture
 from test_nero_watch_pictures import SMALL, at_step
 
 from gimbal.experiment.stage import StageOutput
+from gimbal_nero.fields.settings import ModelSettings
+from gimbal_nero.judging.settings import JudgeSettings
 from gimbal_nero.report.page import flat, render
 from gimbal_nero.report.told import read_told
+from gimbal_nero.stages.judging import judge_gates
+from gimbal_nero.stages.reporting import checked_numbers, report_stage
+from gimbal_nero.stages.watching import watch_gates
 from gimbal_nero.watching.watch import Watched, watch
 
 RUN = {
@@ -69,6 +74,27 @@ def test_a_failed_check_stands_on_top(inputs):
     assert "A check failed" in page
     assert "poses_agree: 9 dB" in page
     assert "checks passed" not in page
+
+
+def test_checks_are_asked_of_numbers_as_their_stages_reported_them(inputs):
+    """The page comes first, then the run ends: whoever fails a check wants to look."""
+    gates = {
+        "watch": watch_gates(SMALL, ModelSettings(mode="radiance")),
+        "evaluate": judge_gates(JudgeSettings(max_chamfer=0.01, max_normal_deg=5.0), None),
+    }
+    asked = report_stage(tuple(inputs), gates).gates
+    found = checked_numbers(asked, inputs)
+    results = {gate.name: gate.check(found) for gate in asked}
+    assert results["poses_agree"].passed
+    assert not results["shape_close"].passed and "0.0123" in results["shape_close"].message
+    assert results["normals_close"].message == "evaluate.normal_deg was not reported"
+
+
+def test_truth_is_not_asked_for_where_there_is_none(tmp_path):
+    settings = JudgeSettings(max_chamfer=0.01)
+    assert judge_gates(settings, tmp_path) == ()
+    (tmp_path / "7-depth.png").touch()
+    assert [gate.name for gate in judge_gates(settings, tmp_path)] == ["shape_close"]
 
 
 def test_a_run_that_was_not_watched_or_judged_has_a_page(inputs):

@@ -12,7 +12,7 @@ from test_nero_watching import learnt
 
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.learning.rays import RaySource
-from gimbal_nero.stages.watching import watch_stage
+from gimbal_nero.stages.watching import watch_gates
 from gimbal_nero.watching.colours import encoded_srgb, linear_light, signed
 from gimbal_nero.watching.profiles import chosen_pixels, profile
 from gimbal_nero.watching.settings import WatchSettings
@@ -46,8 +46,8 @@ def watched(tmp_path_factory):
 
 
 def failed(numbers, model=None):
-    stage = watch_stage(SMALL, model or ModelSettings(mode="radiance"), 0)
-    return {gate.name for gate in stage.gates if not gate.check(numbers).passed}
+    gates = watch_gates(SMALL, model or ModelSettings(mode="radiance"))
+    return {gate.name for gate in gates if not gate.check(numbers).passed}
 
 
 def test_a_good_shape_passes_every_gate_and_every_file_is_there(watched):
@@ -88,14 +88,14 @@ def test_each_fault_trips_its_gate(made, gate, tmp_path):
 
 def test_materials_have_a_gate_only_where_there_are_materials():
     names = [
-        {gate.name for gate in watch_stage(SMALL, ModelSettings(mode=mode), 0).gates}
+        {gate.name for gate in watch_gates(SMALL, ModelSettings(mode=mode))}
         for mode in ("reflection", "radiance")
     ]
     assert names[0] - names[1] == {"materials_in_range"}
 
 
 def test_learned_exposure_may_differ_between_views():
-    names = {gate.name for gate in watch_stage(SMALL, ModelSettings(exposure="learned"), 0).gates}
+    names = {gate.name for gate in watch_gates(SMALL, ModelSettings(exposure="learned"))}
     assert "exposure_agrees" not in names
     assert "poses_agree" in names
 

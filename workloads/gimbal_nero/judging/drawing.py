@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from gimbal.experiment.files import atomic_write_bytes, ensure_folder
-from gimbal_nero.capture import Bytes
+from gimbal_nero.capture import Bytes, View
 from gimbal_nero.judging.photographs import Compared
+from gimbal_nero.judging.surfaces import Seen
 from gimbal_nero.meshing.files import ply_of
 from gimbal_vision.meshes import Mesh
 
@@ -29,6 +30,38 @@ def save_pictures(compared: Sequence[Compared], out_dir: Path) -> None:
         error = heat(off / _COLOUR_ERROR_FULL)
         side_by_side = np.concatenate([one.view.image, one.said, error], axis=1)
         atomic_write_bytes(folder / f"{safe_name(one.view.name)}.png", png_of(side_by_side))
+
+
+def save_surfaces(
+    views: Sequence[View], said: Sequence[Seen], true: Sequence[Seen], out_dir: Path
+) -> None:
+    """Write `pictures/surface-<view>.png`: said and true normals, and how far depths are apart.
+
+    Args:
+        views: The photographs' cameras.
+        said: What they see of the judged mesh.
+        true: What they see of the truth, with normals or without.
+        out_dir: The stage's folder.
+    """
+    folder = ensure_folder(out_dir / PICTURES)
+    for view, mine, theirs in zip(views, said, true, strict=True):
+        shown = [
+            _normal_picture(one.depth, one.normals)
+            for one in (mine, theirs)
+            if one.normals is not None
+        ]
+        both = np.isfinite(mine.depth) & np.isfinite(theirs.depth)
+        off = np.zeros(both.shape)
+        off[both] = np.abs(mine.depth[both] - theirs.depth[both])
+        shown.append(heat(off / ERROR_FULL))
+        path = folder / f"surface-{safe_name(view.name)}.png"
+        atomic_write_bytes(path, png_of(np.concatenate(shown, axis=1)))
+
+
+def _normal_picture(depth: np.ndarray[Any, Any], normals: np.ndarray[Any, Any]) -> Bytes:
+    """Return normals of the unit frame as (n + 1) / 2, black where nothing is."""
+    coloured = np.where(np.isfinite(depth)[..., None], 0.5 + 0.5 * normals, 0.0)
+    return np.asarray(np.round(255.0 * coloured), np.uint8)
 
 
 def save_error_mesh(said: Mesh, true: Mesh, out_dir: Path) -> None:

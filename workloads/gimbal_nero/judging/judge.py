@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gimbal_nero.capture import Capture, View
-from gimbal_nero.judging.drawing import save_error_mesh, save_pictures
+from gimbal_nero.judging.drawing import save_error_mesh, save_pictures, save_surfaces
 from gimbal_nero.judging.perceptual import mean_lpips, why_no_lpips
 from gimbal_nero.judging.photographs import compare_views, held_out
 from gimbal_nero.judging.settings import JudgeSettings
@@ -63,7 +63,7 @@ def judge(
         ShapeError: Ground truth is damaged.
         MeshError: The true mesh is damaged.
     """
-    geometry, truth = _geometry(judged, settings, progress)
+    geometry, truth = _geometry(judged, settings, out_dir, progress)
     compared = compare_views(judged.shape, held_out(judged.capture), rays_at_once, progress)
     missing = why_no_lpips()
     pairs = [(one.said, one.view.image) for one in compared]
@@ -82,7 +82,7 @@ def judge(
 
 
 def _geometry(
-    judged: Judged, settings: JudgeSettings, progress: Progress
+    judged: Judged, settings: JudgeSettings, out_dir: Path, progress: Progress
 ) -> tuple[dict[str, Any], Mesh | None]:
     """Return distances and angles, and the true mesh if there is one."""
     views = judged_views(judged.capture)
@@ -98,6 +98,9 @@ def _geometry(
     for index, view in enumerate(views):
         progress(index, len(views), f"surface from view {view.name}")
         said.append(seen_by(judged.mesh, view))
+    step = max(1, len(views) // max(1, settings.shown_views))
+    shown = slice(0, step * settings.shown_views, step)
+    save_surfaces(views[shown], said[shown], true[shown], out_dir)
     apart = distances(_points(views, said), _points(views, true), settings.voxel)
     angles = np.concatenate(
         [normal_angles_deg(mine, theirs) for mine, theirs in zip(said, true, strict=True)]

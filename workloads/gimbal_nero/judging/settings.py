@@ -15,7 +15,8 @@ class JudgeSettings(Settings):
     voxel: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """Side of the grid, in unit lengths, on which visible points are thinned out, as published."""
     max_chamfer: Annotated[float, Field(gt=0)] | None = None
-    """Unit lengths; a shape that is further off ends the run with status 4. None: not asked."""
+    """Unit lengths; a shape that is further off from ground truth ends the run with status 4. None,
+    and where there is no truth: not asked."""
     max_normal_deg: Annotated[float, Field(gt=0)] | None = None
     """Degrees; none: not asked."""
     shown_views: Annotated[int, Field(ge=0)] = 4

@@ -14,13 +14,12 @@ import numpy as np
 
 from gimbal_nero.capture import Capture, View
 from gimbal_nero.errors import ShapeError
+from gimbal_nero.judging.truth_files import DEPTH_ENDING, TRUTH_MESH
 from gimbal_nero.normalisation import Normalisation
 from gimbal_vision.meshes import Mesh, load_mesh
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
-TRUTH_MESH = Path("truth") / "mesh.ply"
-DEPTH_ENDING = "-depth.png"
 DEPTH_RANGE = 15.0
 _FURTHEST = 14.5
 PUBLISHED_VIEWS = 128

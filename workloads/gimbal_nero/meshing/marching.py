@@ -48,7 +48,9 @@ def extract(distance: Distance, resolution: int, points_at_once: int, progress: 
             "check the poses and that the object is in the unit sphere",
         )
     marching: Any = measure.marching_cubes
-    vertices, faces, _, _ = marching(volume, level=0.0, gradient_direction="ascent")
+    vertices, faces, _, _ = marching(
+        volume, level=0.0, gradient_direction="ascent", allow_degenerate=False
+    )
     placed = vertices.astype(np.float64) / (resolution - 1) * 2.0 - 1.0
     return outward(Mesh(vertices=placed, faces=np.ascontiguousarray(faces, np.int32)))
 

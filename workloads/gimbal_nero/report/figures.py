@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from gimbal.pages.markup import plot_text
 from gimbal_nero.report.plotting import COLOURS, Figure, figure, line
 
+_PIECES = 64
 _COURSES = {
     "psnr": ("PSNR of held-out pixels", "dB", ("psnr",)),
     "weight": (
@@ -38,14 +41,14 @@ def ray_figures(watched: Mapping[str, Any]) -> dict[str, Figure]:
     for number, strip in enumerate(watched["strips"]):
         for name, ray in strip["rays"].items():
             title = f"View {strip['view']}: a ray at the {name}"
-            words = f"Pixel {ray['pixel']}: weight, and the signed distance in unit lengths."
+            words = f"Pixel {ray['pixel']}: weight in 64 pieces, and the signed distance."
             found[f"ray-{number}-{name}"] = title, words, _ray(ray)
     return found
 
 
 def _ray(ray: Mapping[str, Any]) -> dict[str, Any]:
     traces = [
-        line("weight", ray["distance"], ray["weight"], 0),
+        line("weight", *binned(ray["distance"], ray["weight"]), 0),
         line("signed distance", ray["distance"], ray["sdf"], 1, yaxis="y2"),
     ]
     shapes = []
@@ -53,8 +56,23 @@ def _ray(ray: Mapping[str, Any]) -> dict[str, Any]:
         place = ray["surface"]
         shapes = [{"type": "line", "x0": place, "x1": place, "y0": 0, "y1": 1, "yref": "paper",
                    "line": {"color": "var(--muted)", "width": 1, "dash": "dot"}}]  # fmt: skip
-    second = {"overlaying": "y", "side": "right", "title": {"text": "distance"}}
-    return figure(traces, "along the ray, unit lengths", "weight", yaxis2=second, shapes=shapes)
+    more = {
+        "yaxis2": {"overlaying": "y", "side": "right", "title": {"text": "distance"}},
+        "margin": {"r": 64},
+        "shapes": shapes,
+    }
+    return figure(traces, "along the ray, unit lengths", "weight", **more)
+
+
+def binned(distances: Sequence[float], weights: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Return the middles of equal pieces of a ray, and the weight in each.
+
+    Samples crowd at the surface, so their own weights would be jagged where they are densest.
+    """
+    if not distances:
+        return [], []
+    sums, edges = np.histogram(distances, _PIECES, weights=weights)
+    return (0.5 * (edges[1:] + edges[:-1])).round(4).tolist(), sums.round(5).tolist()
 
 
 def timeline_figures(watched: Mapping[str, Any]) -> dict[str, Figure]:
@@ -71,7 +89,12 @@ def timeline_figures(watched: Mapping[str, Any]) -> dict[str, Figure]:
         if traces:
             found[f"time-{key}"] = title, _WORDS[key], figure(traces, "step", unit)
     rays = [
-        line(f"step {m['step']}", m["ray"]["distance"], m["ray"]["weight"], number, mode="lines")
+        line(
+            f"step {m['step']}",
+            *binned(m["ray"]["distance"], m["ray"]["weight"]),
+            number,
+            mode="lines",
+        )
         for number, m in enumerate(moments)
         if m["ray"] is not None
     ]

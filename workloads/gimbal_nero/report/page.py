@@ -11,6 +11,7 @@ from gimbal.experiment.files import storage_errors
 from gimbal.pages.markup import Html, el, join
 from gimbal.pages.skeleton import Page, Section, render_page, section
 from gimbal.pages.tables import plain_table
+from gimbal_nero.judging.drawing import ERROR_FULL
 from gimbal_nero.report.figures import (
     ray_figures,
     timeline_figures,
@@ -139,7 +140,17 @@ def _moments(told: Told) -> Html | None:
 
 
 def _pictures(paths: Sequence[Path]) -> Html | None:
-    return join([_picture(path, path.stem) for path in paths]) if paths else None
+    return join([_picture(path, picture_words(path.stem)) for path in paths]) if paths else None
+
+
+def picture_words(stem: str) -> str:
+    """Return what a picture that stage `evaluate` wrote shows."""
+    if stem.startswith("surface-"):
+        return (
+            f"View {stem.removeprefix('surface-')}: normals of the mesh, of the truth where they "
+            f"are known, and how far depths are apart (white: {ERROR_FULL} unit lengths)"
+        )
+    return f"View {stem}: photograph, render, and their difference"
 
 
 def _picture(path: Path, words: str) -> Html:

@@ -14,6 +14,7 @@ from gimbal.experiment.files import atomic_write_json
 from gimbal.experiment.stage import Gate, Progress, StageInputs, TaskStage
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.judging.settings import JudgeSettings
+from gimbal_nero.judging.truth_files import has_truth
 from gimbal_nero.stages.meshing import MESH
 from gimbal_nero.stages.preparing import PREPARE
 from gimbal_nero.stages.shaping import SHAPE
@@ -82,10 +83,6 @@ def judge_stage(config: NeroConfig) -> JudgeStage:
     """Return the stage that a config asks for."""
     root = config.data.root
     made = () if root is not None else (SYNTHESIZE,)
-    limits = (
-        ("shape_close", "chamfer", config.evaluate.max_chamfer),
-        ("normals_close", "normal_deg", config.evaluate.max_normal_deg),
-    )
     return JudgeStage(
         name=EVALUATE,
         settings=config.evaluate,
@@ -94,16 +91,31 @@ def judge_stage(config: NeroConfig) -> JudgeStage:
         rays_at_once=config.rays.rays_at_once,
         root=None if root is None else root.absolute(),
         inputs=(*made, PREPARE, SHAPE, MESH),
-        gates=tuple(
-            Gate(
-                name=name,
-                metric=metric,
-                op="<=",
-                threshold=limit,
-                hint="the shape is further off than evaluate allows: train longer, or look at the "
-                "report for what went wrong",
-            )
-            for name, metric, limit in limits
-            if limit is not None
-        ),
+    )
+
+
+def judge_gates(settings: JudgeSettings, root: Path | None) -> tuple[Gate, ...]:
+    """Return the gates over the numbers of this stage; none where there is no ground truth.
+
+    Args:
+        settings: What is asked for.
+        root: Folder of photographs; none: made ones, whose truth is known.
+    """
+    if root is not None and not has_truth(root):
+        return ()
+    limits = (
+        ("shape_close", "chamfer", settings.max_chamfer),
+        ("normals_close", "normal_deg", settings.max_normal_deg),
+    )
+    return tuple(
+        Gate(
+            name=name,
+            metric=metric,
+            op="<=",
+            threshold=limit,
+            hint="the shape is further off than evaluate allows: train longer, or look at the "
+            "page for what went wrong",
+        )
+        for name, metric, limit in limits
+        if limit is not None
     )

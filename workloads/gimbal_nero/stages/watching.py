@@ -1,8 +1,8 @@
 """Stage `watch`: what a trained shape looks like, and whether it is one.
 
-It sees photographs and checkpoints and never the truth. Its gates name causes, in the order in
-which they should be looked for: what is wrong with the scene, then with the photographs, then with
-the training.
+It sees photographs and checkpoints and never the truth. The gates over its numbers name causes, in
+the order in which they should be looked for: what is wrong with the scene, then with the
+photographs, then with the training. They are asked by stage `report`, when the page is there.
 """
 
 from __future__ import annotations
@@ -188,13 +188,14 @@ def watch_stage(settings: WatchSettings, model: ModelSettings, seed: int) -> Wat
         name=WATCH,
         settings=WatchedSettings(watch=settings.model_copy(update=unset), model=model),
         seed=seed,
-        gates=_gates(model) if settings.must_pass else (),
         rays_at_once=settings.rays_at_once,
     )
 
 
-def _gates(model: ModelSettings) -> tuple[Gate, ...]:
-    """Return the gates that mean something for a model."""
+def watch_gates(settings: WatchSettings, model: ModelSettings) -> tuple[Gate, ...]:
+    """Return the gates over the numbers of this stage that mean something for a model."""
+    if not settings.must_pass:
+        return ()
     exposed = model.exposure == "learned"
     kept = tuple(gate for gate in GATES if not (exposed and gate.name == "exposure_agrees"))
     return (*kept, MATERIAL_GATE) if model.mode == "reflection" else kept
