@@ -111,6 +111,9 @@ class BallFields:
         assert ((points * directions).sum(-1) > 0).all(), "light leaves a ball"
         return torch.zeros(len(points), dtype=points.dtype)
 
+    def gradients(self, module, points):
+        return points / points.norm(dim=-1, keepdim=True)
+
     def expose(self, module, colour, views):
         return colour
 

@@ -19,6 +19,7 @@ from gimbal_nero.learning.task import ShapePlan, ShapeTask
 from gimbal_nero.learning.terms import (
     colour_term,
     mask_term,
+    points_in_sphere,
     prior_outside_term,
 )
 
@@ -119,6 +120,23 @@ def test_a_ray_draws_other_numbers_at_another_step():
     )
     assert first != second
     assert first == float(task.loss(module, batch, 300)["mask"][0].detach())
+
+
+def test_slopes_are_also_asked_at_points_of_the_sphere_that_belong_to_rays():
+    """Evenly in volume: half of them lie beyond radius 2^(-1/3), and none beyond 1."""
+    drawn = torch.rand(4000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    radius = points_in_sphere(drawn).norm(dim=-1)
+    assert float(radius.max()) <= 1.0
+    assert float((radius > 0.5 ** (1 / 3)).double().mean()) == pytest.approx(0.5, abs=0.03)
+    assert points_in_sphere(drawn).mean(0).abs().max() < 0.05
+    plain, more = make_task(), make_task(changed(EARLY, eikonal_uniform_points=3))
+    module, _ = plain.build()
+    batch = batch_of(plain, np.arange(0, 300, 7))
+    few, many = (int(task.loss(module, batch, 5)["eikonal"][1]) for task in (plain, more))
+    assert many == few + 3 * len(batch["sample_ids"])
+    pieces = [more.loss(module, batch_of(more, ids), 5) for ids in ([0, 7], [14])]
+    whole = more.loss(module, batch_of(more, [0, 7, 14]), 5)["eikonal"]
+    torch.testing.assert_close(sum(p["eikonal"][0] for p in pieces), whole[0])
 
 
 def test_no_more_samples_of_a_ray_are_traced_than_asked():

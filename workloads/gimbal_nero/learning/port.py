@@ -32,6 +32,10 @@ class Fields(Protocol):
         """Return [N] signed distances, positive outside, of [N, 3] points in the unit frame."""
         ...
 
+    def gradients(self, module: nn.Module, points: Tensor) -> Tensor:
+        """Return [N, 3] gradients of the distance at [N, 3] points in the unit frame."""
+        ...
+
     def traced_occlusion(self, module: nn.Module, points: Tensor, directions: Tensor) -> Tensor:
         """Return [M], how far a ray from each [M, 3] point is blocked within the unit sphere."""
         ...

@@ -27,6 +27,9 @@ class LossSettings(Settings):
 
     eikonal_weight: Weight = 0.1
     eikonal_from_step: Steps = 0
+    eikonal_uniform_points: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Points of each ray's own, evenly in the unit sphere, at which slopes count beside those of
+    the ray's samples; 0, as published: samples alone."""
 
     occlusion_weight: Weight = 1.0
     occlusion_from_step: Steps = 20_000

@@ -113,8 +113,7 @@ class ShapeTask:
         said = self._fields.expose(module, rendered.colour, batch["view"])
         found = {"colour": terms.colour_term(said, target, batch["mask"], settings)}
         if settings.eikonal_weight:
-            on = step >= settings.eikonal_from_step
-            found["eikonal"] = terms.eikonal_term(rendered.gradients) if on else terms.nothing(like)
+            found["eikonal"] = self._eikonal(module, batch, rendered, step)
         if settings.occlusion_weight:
             found["occlusion"] = self._occlusion(module, batch, rays, rendered, step)
         if settings.prior_weight:
@@ -134,6 +133,22 @@ class ShapeTask:
             inner=keyed_uniform(seed, step, ids, stream="inner").to(like),
             outer=keyed_uniform(seed, step, ids, outer, stream="outer").to(like),
         )
+
+    def _eikonal(
+        self, module: nn.Module, batch: Batch, rendered: Rendered, step: int
+    ) -> terms.Term:
+        """Ask that slopes be 1 at a ray's samples, and at points of its own in the sphere."""
+        loss = self._plan.loss
+        if step < loss.eikonal_from_step:
+            return terms.nothing(rendered.colour)
+        gradients = rendered.gradients
+        if loss.eikonal_uniform_points:
+            shape = (loss.eikonal_uniform_points, 3)
+            ids = batch["sample_ids"]
+            drawn = keyed_uniform(self._plan.seed, step, ids, shape, stream="eikonal")
+            points = terms.points_in_sphere(drawn.reshape(-1, 3).to(gradients))
+            gradients = torch.cat([gradients, self._fields.gradients(module, points)])
+        return terms.eikonal_term(gradients)
 
     def _occlusion(
         self, module: nn.Module, batch: Batch, rays: Rays, rendered: Rendered, step: int

@@ -6,6 +6,8 @@ whose occlusion is traced are drawn ray by ray, not from the whole batch.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -42,6 +44,15 @@ def eikonal_term(gradients: Tensor) -> Term:
     """Return (|gradient| - 1)^2 of [N, 3] gradients."""
     length = torch.linalg.vector_norm(gradients, dim=-1)
     return (length - 1.0).square().sum(), _count(gradients)
+
+
+def points_in_sphere(drawn: Tensor) -> Tensor:
+    """Return points [N, 3] evenly in the unit sphere from uniform numbers [N, 3] in [0, 1)."""
+    height = 2.0 * drawn[:, 0] - 1.0
+    side = (1.0 - height.square()).clamp(min=0.0).sqrt()
+    azimuth = 2.0 * math.pi * drawn[:, 1]
+    towards = torch.stack([side * azimuth.cos(), side * azimuth.sin(), height], dim=-1)
+    return drawn[:, 2:].pow(1.0 / 3.0) * towards
 
 
 def mask_term(opacity: Tensor, mask: Tensor) -> Term:

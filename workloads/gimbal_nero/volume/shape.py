@@ -47,6 +47,11 @@ class ShapeFields:
         """Return [N] signed distances of [N, 3] points."""
         return cast("ShapeModel", module).distance.sdf(points)
 
+    def gradients(self, module: nn.Module, points: Tensor) -> Tensor:
+        """Return [N, 3] gradients of the distance at [N, 3] points."""
+        found: Tensor = cast("ShapeModel", module).distance(points).gradients
+        return found
+
     def traced_occlusion(self, module: nn.Module, points: Tensor, directions: Tensor) -> Tensor:
         """Return [M], how far rays are blocked."""
         return occlusion_target.traced_occlusion(cast("ShapeModel", module), points, directions)
