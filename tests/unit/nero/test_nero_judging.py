@@ -13,6 +13,8 @@ from nero_ball import ball_capture
 from gimbal_nero.capture import Capture, View
 from gimbal_nero.errors import ShapeError
 from gimbal_nero.judging.drawing import distance_to_surface, heat, save_surfaces
+from gimbal_nero.judging.judge import NO_TRUTH
+from gimbal_nero.judging.summary import summary_table
 from gimbal_nero.judging.surfaces import (
     distances,
     normal_angles_deg,
@@ -171,3 +173,14 @@ def test_pictures_of_surfaces_are_as_wide_as_what_is_known(tmp_path):
     assert shapes == {"surface-0.png": (32, 96, 3), "surface-.._b.png": (32, 64, 3)}
     error = cv2.imread(str(tmp_path / "pictures" / "surface-0.png"))[16, 64 + 16]
     assert error.tolist()[2] > 200 and error.tolist()[0] < 60, ".01 of .02 is half-way: red"
+
+
+def test_the_table_says_what_is_not_known():
+    known = {"chamfer": 0.0123, "normal_deg": 4.0, "psnr": 25.0, "ssim": 0.9, "lpips": None}
+    judged = {**known, "truth": "mesh", "compared_views": 40, "step": 7, "lpips_missing": "get it"}
+    table = summary_table(judged)
+    assert ["normals off by", "4.0°", "where both surfaces are seen"] in table["rows"]
+    assert "true mesh" in table["title"] and "get it" in table["caption"]
+    bare = {"psnr": 25.0, "ssim": 0.9, "chamfer": None, "truth": NO_TRUTH, "step": 7}
+    assert "no ground truth" in summary_table(bare)["caption"]
+    assert len(summary_table(bare)["rows"]) == 2

@@ -61,9 +61,10 @@ class JudgeStage(TaskStage):
         return () if self.root is None else (self.root,)
 
     def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
-        """Write `evaluation.json`, `pictures/` and `error.ply`."""
+        """Write `evaluation.json`, `summary.json`, `pictures/` and `error.ply`."""
         from gimbal_nero.capture_files import load_capture
         from gimbal_nero.judging.judge import Judged, judge
+        from gimbal_nero.judging.summary import summary_table
         from gimbal_nero.learning.loading import load_shape
         from gimbal_nero.meshing.files import UNIT_MESH
         from gimbal_vision.meshes import load_mesh
@@ -76,6 +77,7 @@ class JudgeStage(TaskStage):
         )
         found = judge(judged, self.settings, self.rays_at_once, out_dir, progress)
         atomic_write_json(out_dir / EVALUATION_FILE, found)
+        atomic_write_json(out_dir / "summary.json", summary_table(found))
         return {name: found[name] for name in _HEADLINE if found.get(name) is not None}
 
 
