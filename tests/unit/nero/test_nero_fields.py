@@ -141,7 +141,8 @@ def test_the_distance_network_starts_as_a_sphere():
     assert abs(float(off.mean())) < 0.12 and float(off.std()) < 0.2
     outward = functional.cosine_similarity(found.gradients, points, dim=-1)
     assert float(outward.mean()) > 0.85
-    assert float(net.sdf(torch.zeros(1, 3))) < 0 < float(net.sdf(torch.tensor([[1.0, 0, 0]])))
+    with torch.no_grad():
+        assert float(net.sdf(torch.zeros(1, 3))) < 0 < float(net.sdf(torch.tensor([[1.0, 0, 0]])))
 
 
 def albedo_by_sampling(cosine, roughness, count=300_000):

@@ -80,10 +80,12 @@ def thinned(points: Doubles, voxel: float) -> Doubles:
         voxel: Side of a cell.
     """
     cells = np.floor(points / voxel).astype(np.int64)
-    _, cell, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(counts), 3))
-    np.add.at(sums, cell.reshape(-1), points)
-    return sums / counts[:, None]
+    cells -= cells.min(axis=0, initial=0)
+    size = cells.max(axis=0, initial=0) + 1
+    code = (cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2]
+    _, cell, counts = np.unique(code, return_inverse=True, return_counts=True)
+    sums = [np.bincount(cell, weights=points[:, axis], minlength=len(counts)) for axis in range(3)]
+    return np.stack(sums, axis=-1) / counts[:, None]
 
 
 def distances(said: Sequence[Doubles], true: Sequence[Doubles], voxel: float) -> Distances | None:
