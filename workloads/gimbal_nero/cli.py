@@ -7,6 +7,7 @@ import typer
 from gimbal_nero.commands.mesh import mesh_command
 from gimbal_nero.commands.prepare import prepare_command
 from gimbal_nero.commands.synthesize import synthesize_command
+from gimbal_nero.commands.watch import watch_command
 
 HELP = "Reflective objects: make or prepare photographs, and mesh the shape learnt from them."
 
@@ -21,3 +22,4 @@ def _nero() -> None:
 app.command("synthesize")(synthesize_command)
 app.command("prepare")(prepare_command)
 app.command("mesh")(mesh_command)
+app.command("watch")(watch_command)

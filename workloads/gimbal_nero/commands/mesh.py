@@ -66,17 +66,15 @@ def mesh_command(
 def _cut(run: Any, config: Any, wanted: tuple[Any, int | None], folder: Path) -> dict[str, Any]:
     """Write the meshes and return what they are."""
     from gimbal.cli.run_commands import running
-    from gimbal.errors import ConfigError
     from gimbal_nero.capture_files import load_capture
-    from gimbal_nero.commands.runs import stage_folder
+    from gimbal_nero.commands.runs import free_folder, stage_folder
     from gimbal_nero.learning.loading import load_shape
     from gimbal_nero.meshing.files import FILES, measured, write_meshes
     from gimbal_nero.meshing.make import mesh_of
     from gimbal_nero.stages.preparing import PREPARE
     from gimbal_nero.stages.shaping import SHAPE
 
-    if folder.is_file() or (folder.is_dir() and {p.name for p in folder.iterdir()} - set(FILES)):
-        raise ConfigError(f"--out: {folder} holds something else", "name a new folder")
+    free_folder(folder, FILES.__contains__)
     settings, step = wanted
     shape = load_shape(stage_folder(run, SHAPE), config.model, "best" if step is None else step)
     capture = load_capture(stage_folder(run, PREPARE))

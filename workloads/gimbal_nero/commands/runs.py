@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,3 +51,22 @@ def stage_folder(run: RunFolder, stage: str) -> Path:
             f"run {run.id} has no stage '{stage}' yet", "run its config again: it continues"
         )
     return folder
+
+
+def free_folder(folder: Path, ours: Callable[[str], bool]) -> None:
+    """Refuse a folder that holds anything which the command does not write itself.
+
+    Raises:
+        ConfigError: It does, or it is a file.
+        StorageError: It cannot be read.
+    """
+    from gimbal.errors import ConfigError
+    from gimbal.experiment.files import storage_errors
+
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--out: {folder} is a file", "name a folder")
+    with storage_errors(folder, "read"):
+        there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in there if not ours(name)]
+    if foreign:
+        raise ConfigError(f"--out: {folder} holds {foreign[0]}", "name a new folder")
