@@ -1,0 +1,1 @@
+"""A learnt material and light as files that other programs read."""
