@@ -2,11 +2,11 @@
 
 One thread, forward pass, losses' main terms and backward pass of random rays that look at the unit
 sphere. The plain way is what one would write first: the distance network runs once for the value
-and once more for the gradient that autograd takes, every sample is shaded, and weights are normed
-at every call. All share their weights and rays and run in alternating turns of one process.
-`shading all` and `ours` differ by samples that weigh less than 1e-7, whose colour single precision
-does not see; `skipping` leaves out those below 1e-4, and what that does to the gradient is printed
-beside it. The published code makes 22 rays per CPU-second (nero.md 12.5).
+and once more for the gradient that autograd takes, and every sample is shaded. All ways share their
+weights and rays and run in alternating turns of one process. `shading all` and `ours` differ by
+samples that weigh less than 1e-7, whose colour single precision does not see; `skipping` leaves out
+those below 1e-4, and what that does to the gradient is printed beside it. The published code makes
+22 rays per CPU-second with Adam and its first losses (nero.md 12.5); Adam is left out here.
 
     python benchmarks/nero_rays.py [--rounds 3] [--rays 64] [--inv-s 200]
 """

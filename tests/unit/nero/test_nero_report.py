@@ -91,10 +91,20 @@ def test_checks_are_asked_of_numbers_as_their_stages_reported_them(inputs):
 
 
 def test_truth_is_not_asked_for_where_there_is_none(tmp_path):
-    settings = JudgeSettings(max_chamfer=0.01)
-    assert judge_gates(settings, tmp_path) == ()
-    (tmp_path / "7-depth.png").touch()
-    assert [gate.name for gate in judge_gates(settings, tmp_path)] == ["shape_close"]
+    settings = JudgeSettings(max_chamfer=0.01, max_normal_deg=5.0)
+
+    def asked():
+        return [gate.name for gate in judge_gates(settings, tmp_path)]
+
+    assert asked() == []
+    for name in ("7-depth.png", "7-camera.pkl", "8-camera.pkl"):
+        (tmp_path / name).touch()
+    assert asked() == [], "view 8 has no depth image"
+    (tmp_path / "8-depth.png").touch()
+    assert asked() == ["shape_close"], "depth images have no normals"
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "mesh.ply").touch()
+    assert asked() == ["shape_close", "normals_close"]
 
 
 def test_a_run_that_was_not_watched_or_judged_has_a_page(inputs):

@@ -12,7 +12,7 @@ from test_nero_watching import learnt
 
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.learning.rays import RaySource
-from gimbal_nero.stages.watching import watch_gates
+from gimbal_nero.stages.watching import HAS_A_SHAPE, watch_gates
 from gimbal_nero.watching.colours import encoded_srgb, linear_light, signed
 from gimbal_nero.watching.profiles import chosen_pixels, profile
 from gimbal_nero.watching.settings import WatchSettings
@@ -46,7 +46,7 @@ def watched(tmp_path_factory):
 
 
 def failed(numbers, model=None):
-    gates = watch_gates(SMALL, model or ModelSettings(mode="radiance"))
+    gates = (HAS_A_SHAPE, *watch_gates(SMALL, model or ModelSettings(mode="radiance")))
     return {gate.name for gate in gates if not gate.check(numbers).passed}
 
 

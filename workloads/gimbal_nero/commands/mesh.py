@@ -55,6 +55,7 @@ def mesh_command(
         changes["largest_component"] = True
     settings = config.mesh.model_copy(update=changes)
     name = f"{'best' if step is None else f'step-{step:08d}'}-{settings.resolution}"
+    name += "-largest" if settings.largest_component else ""
     folder = at_home(out).absolute() if out else found.path / "meshes" / name
     record = _cut(found, config, (settings, step), folder)
     words = f"{record['faces']:,} faces in {record['pieces']} pieces, step {record['step']}"

@@ -53,7 +53,7 @@ def stage_folder(run: RunFolder, stage: str) -> Path:
     return folder
 
 
-def free_folder(folder: Path, ours: Callable[[str], bool]) -> None:
+def free_folder(folder: Path, ours: Callable[[str], object]) -> None:
     """Refuse a folder that holds anything which the command does not write itself.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +39,7 @@ def watch_command(
 
     found, config = nero_run(run, at_home(runs_dir))
     folder = at_home(out).absolute() if out else found.path / "watched"
-    free_folder(folder, lambda name: name == "watch.json" or name.endswith(".png"))
+    free_folder(folder, re.compile(r"watch\.json|slices\.png|(strip|step)-\d+\.png").fullmatch)
     numbers = _watched(found, config, folder)
     checks = [gate.check(numbers) for gate in watch_gates(config.watch, config.model)]
     for check in checks:

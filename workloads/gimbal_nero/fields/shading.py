@@ -2,8 +2,8 @@
 
 Light is split: a network that knows directions sends light from afar, another one light that the
 object sends to itself, and a third says how much of a reflected ray the object blocks
-(NeRO, equations 6 to 9). That third one learns from traced rays alone, so its inputs carry no
-gradient to the shape.
+(NeRO, equations 6 to 9). That third one learns from colours and from traced rays, but its inputs
+carry no gradient, so it cannot bend the shape to say what it likes.
 """
 
 from __future__ import annotations

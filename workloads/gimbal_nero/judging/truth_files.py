@@ -6,9 +6,16 @@ from pathlib import Path
 
 TRUTH_MESH = Path("truth") / "mesh.ply"
 DEPTH_ENDING = "-depth.png"
+_CAMERA_ENDING = "-camera.pkl"
 
 
-def has_truth(root: Path) -> bool:
-    """Tell whether a folder of photographs has a true mesh or depth images."""
-    depth = next(root.glob(f"*{DEPTH_ENDING}"), None) if root.is_dir() else None
-    return (root / TRUTH_MESH).is_file() or depth is not None
+def has_true_mesh(root: Path) -> bool:
+    """Tell whether a folder of photographs has a true mesh, which has normals too."""
+    return (root / TRUTH_MESH).is_file()
+
+
+def has_true_depth(root: Path) -> bool:
+    """Tell whether a folder has Glossy-Synthetic's cameras and a depth image of each."""
+    cameras = [path.name for path in root.glob(f"*{_CAMERA_ENDING}")] if root.is_dir() else []
+    names = [name.removesuffix(_CAMERA_ENDING) for name in cameras]
+    return bool(names) and all((root / f"{name}{DEPTH_ENDING}").is_file() for name in names)

@@ -1,4 +1,4 @@
-"""Rays of photographs, made when they are asked for: three bytes a pixel lie in memory.
+"""Rays of photographs, made when they are asked for: four bytes a pixel, mask included, in memory.
 
 An index is a pixel. Where rays prefer the object, the first indices stand for its pixels (each as
 often as the share asks) and the others for the rest, so the choice belongs to the index and not to

@@ -30,6 +30,6 @@ def mesh_of(shape: LoadedShape, settings: MeshSettings, progress: Progress) -> t
             asked = torch.as_tensor(points).to(like)
             return np.asarray(shape.fields.sdf(shape.module, asked).cpu().numpy(), np.float64)
 
-    mesh = extract(distance, settings.resolution, settings.points_at_once, progress)
+    mesh = extract(distance, settings, progress)
     pieces = int(piece_of_faces(mesh).max()) + 1
     return (largest_piece(mesh) if settings.largest_component and pieces > 1 else mesh), pieces

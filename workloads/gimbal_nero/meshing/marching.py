@@ -1,8 +1,9 @@
 """Marching cubes over a distance field, asked only where the surface can be.
 
 Blocks whose centre is further from the surface than any of their points can be are filled and not
-asked: a distance changes by about 1 per unit length, and twice that is allowed for. What lies
-beyond the unit sphere is outside, as published, so the surface is closed.
+asked: a distance changes by about 1 per unit length, and four times that is allowed for; steeper
+fields are asked everywhere. What lies beyond the unit sphere is outside, as published, so the
+surface is closed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gimbal_nero.errors import ShapeError
+from gimbal_nero.meshing.settings import MeshSettings
 from gimbal_vision.meshes import Mesh, signed_volume
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
@@ -22,16 +24,15 @@ Distance = Callable[[Doubles], Doubles]
 Progress = Callable[[int, int, str], None]
 
 _BLOCK = 8
-_STEEPEST = 2.0
+_STEEPEST = 4.0
 
 
-def extract(distance: Distance, resolution: int, points_at_once: int, progress: Progress) -> Mesh:
+def extract(distance: Distance, settings: MeshSettings, progress: Progress) -> Mesh:
     """Return the surface in the unit frame, its faces counter-clockwise seen from outside.
 
     Args:
         distance: The field.
-        resolution: Samples along each side of the cube [-1, 1]^3.
-        points_at_once: Points of one call of `distance`.
+        settings: How finely.
         progress: Told of blocks.
 
     Raises:
@@ -39,9 +40,11 @@ def extract(distance: Distance, resolution: int, points_at_once: int, progress: 
     """
     from skimage import measure
 
-    volume = sample_volume(distance, resolution, points_at_once, progress)
-    if not volume.min() < 0.0 < volume.max():
-        where = "outside" if volume.min() >= 0.0 else "inside"
+    resolution = settings.resolution
+    volume = sample_volume(distance, settings, progress)
+    within = volume[~_beyond(resolution)]
+    if not within.min() < 0.0 < within.max():
+        where = "outside" if within.min() >= 0.0 else "inside"
         raise ShapeError(
             f"the field has no surface: the whole unit sphere is {where} of it",
             "look at an earlier or later step (--step), or train longer; where it never shows, "
@@ -65,14 +68,13 @@ def outward(mesh: Mesh) -> Mesh:
     return Mesh(vertices=mesh.vertices, faces=np.ascontiguousarray(mesh.faces[:, ::-1]))
 
 
-def sample_volume(
-    distance: Distance, resolution: int, points_at_once: int, progress: Progress
-) -> Floats:
+def sample_volume(distance: Distance, settings: MeshSettings, progress: Progress) -> Floats:
     """Return [R, R, R] distances over the cube, axes x, y, z.
 
     Raises:
         ShapeError: A distance is not finite.
     """
+    resolution, points_at_once = settings.resolution, settings.points_at_once
     axis = np.linspace(-1.0, 1.0, resolution)
     starts = np.arange(0, resolution, _BLOCK)
     centres = np.array([axis[s : s + _BLOCK].mean() for s in starts])
@@ -81,16 +83,24 @@ def sample_volume(
     middle = centres[blocks]
     near = np.linalg.norm(middle, axis=-1) <= 1.0 + reach
     guess = np.ones(len(blocks))
-    guess[near] = _asked(distance, middle[near], points_at_once)
+    if not settings.ask_everywhere:
+        guess[near] = _asked(distance, middle[near], points_at_once)
     volume = np.empty((resolution,) * 3, np.float32)
-    asked = near & (np.abs(guess) <= _STEEPEST * reach)
+    asked = near & (settings.ask_everywhere | (np.abs(guess) <= _STEEPEST * reach))
     for block, value in zip(blocks[~asked], guess[~asked], strict=True):
         volume[_places(block)] = value
     _fill(volume, distance, (axis, blocks[asked]), points_at_once, progress)
-    squared = axis**2
-    beyond = squared[:, None, None] + squared[:, None] + squared >= 1.0
-    volume[beyond] = 1.0
+    volume[_beyond(resolution)] = 1.0
     return volume
+
+
+def _beyond(resolution: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which samples [R, R, R] of the cube are not within the unit sphere."""
+    squared = np.linspace(-1.0, 1.0, resolution) ** 2
+    found: np.ndarray[Any, np.dtype[np.bool_]] = (
+        squared[:, None, None] + squared[:, None] + squared >= 1.0
+    )
+    return found
 
 
 def _fill(

@@ -16,5 +16,8 @@ class MeshSettings(Settings):
     """Samples along each side of the cube around the unit sphere; published: 512."""
     largest_component: bool = False
     """Whether everything but the largest piece of the surface is left out; published: no."""
+    ask_everywhere: bool = False
+    """Whether every sample is asked, as published, and not only blocks that can hold the surface:
+    for shapes whose distance changes by more than 4 per unit length."""
     points_at_once: Annotated[int, Field(ge=1)] = 65_536
     """Points of one forward pass; it changes no number."""

@@ -14,7 +14,7 @@ from gimbal.experiment.files import atomic_write_json
 from gimbal.experiment.stage import Gate, Progress, StageInputs, TaskStage
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.judging.settings import JudgeSettings
-from gimbal_nero.judging.truth_files import has_truth
+from gimbal_nero.judging.truth_files import has_true_depth, has_true_mesh
 from gimbal_nero.stages.meshing import MESH
 from gimbal_nero.stages.preparing import PREPARE
 from gimbal_nero.stages.shaping import SHAPE
@@ -97,17 +97,17 @@ def judge_stage(config: NeroConfig) -> JudgeStage:
 
 
 def judge_gates(settings: JudgeSettings, root: Path | None) -> tuple[Gate, ...]:
-    """Return the gates over the numbers of this stage; none where there is no ground truth.
+    """Return the gates over the numbers of this stage that ground truth can answer.
 
     Args:
         settings: What is asked for.
         root: Folder of photographs; none: made ones, whose truth is known.
     """
-    if root is not None and not has_truth(root):
-        return ()
+    normals = root is None or has_true_mesh(root)
+    surface = normals or (root is not None and has_true_depth(root))
     limits = (
-        ("shape_close", "chamfer", settings.max_chamfer),
-        ("normals_close", "normal_deg", settings.max_normal_deg),
+        ("shape_close", "chamfer", settings.max_chamfer if surface else None),
+        ("normals_close", "normal_deg", settings.max_normal_deg if normals else None),
     )
     return tuple(
         Gate(

@@ -54,12 +54,12 @@ def mesh_stage(config: NeroConfig) -> MeshStage:
         model=config.model,
         gates=(
             Gate(
-                name="surface_closed_outwards",
-                metric="signed_volume",
-                op=">",
-                threshold=0.0,
-                hint="the surface encloses nothing: train longer, or look at the strips of the "
-                "report for what the shape fits instead of the object",
+                name="surface_closed",
+                metric="watertight",
+                op=">=",
+                threshold=1.0,
+                hint="the surface has holes or touches itself: raise mesh.resolution, or look at "
+                "the slices of stage watch for what the shape fits instead of the object",
             ),
         ),
     )

@@ -24,15 +24,17 @@ WATCH = "watch"
 _SHAPE = "shape"
 _CHANGES_NO_NUMBER = ("rays_at_once", "must_pass")
 
+HAS_A_SHAPE = Gate(
+    name="has_a_shape",
+    metric="extent.volume_share",
+    op=">=",
+    threshold=1e-4,
+    hint="nothing in the unit sphere is inside the shape: train for longer, and look whether "
+    "prepare.bound put the object into the sphere; pictures are in the folder of stage watch",
+)
+"""Asked at once, since there would be no mesh and no page."""
+
 GATES = (
-    Gate(
-        name="has_a_shape",
-        metric="extent.volume_share",
-        op=">=",
-        threshold=1e-4,
-        hint="nothing in the unit sphere is inside the shape: train for longer, and look whether "
-        "prepare.bound put the object into the sphere",
-    ),
     Gate(
         name="background_outside_sphere",
         metric="extent.shell_inside",
@@ -189,6 +191,7 @@ def watch_stage(settings: WatchSettings, model: ModelSettings, seed: int) -> Wat
         settings=WatchedSettings(watch=settings.model_copy(update=unset), model=model),
         seed=seed,
         rays_at_once=settings.rays_at_once,
+        gates=(HAS_A_SHAPE,) if settings.must_pass else (),
     )
 
 
