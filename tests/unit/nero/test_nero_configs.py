@@ -55,6 +55,19 @@ def test_the_published_settings_are_those_of_the_paper(name):
     assert (loss.occlusion_from_step, loss.prior_steps) == (20_000, 1000)
     schedule = settings.schedule
     assert (schedule.anneal_steps, schedule.variance_frozen_steps) == (50_000, 15_000)
+    assert (sampling.clip_sharpness, sampling.skip_weight_below) == (True, 1e-7)
+    assert (model.heads.layers, model.heads.width, model.sdf.bias) == (3, 256, 0.5)
+    assert (model.density, model.exposure, model.sphere_direction) == ("cdf_ratio", "same", False)
+    background = model.background
+    assert (background.layers, background.width, background.frequencies) == (8, 256, 10)
+    assert (loss.occlusion_band, loss.colour, loss.charbonnier_epsilon) == (
+        0.01,
+        "charbonnier",
+        1e-3,
+    )
+    assert settings.rays.validation_scale == 0.25 and settings.mesh.resolution == 512
+    assert settings.rays.foreground_share is None and settings.seed == 6033
+    assert train.log_every == 20
     assert model.photographer == ("standing" if name == "shape_real" else "none")
 
 
