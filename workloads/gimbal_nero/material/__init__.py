@@ -1,0 +1,1 @@
+"""What a surface is made of, learnt from what photographs show of it."""

@@ -1,0 +1,1 @@
+"""Where rays of photographs and of light meet a mesh."""
