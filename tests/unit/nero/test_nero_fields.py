@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from nero_split_sum import albedo_by_quadrature
 from scipy.special import sph_harm_y
 from torch.nn import functional
 
@@ -145,34 +146,18 @@ def test_the_distance_network_starts_as_a_sphere():
         assert float(net.sdf(torch.zeros(1, 3))) < 0 < float(net.sdf(torch.tensor([[1.0, 0, 0]])))
 
 
-def albedo_by_sampling(cosine, roughness, count=300_000):
-    """A and B by plain sampling of GGX normals: another way than visible half-vectors."""
-    alpha = roughness**2
-    drawn = np.random.default_rng(0).random((2, count))
-    up = np.sqrt((1 - drawn[0]) / (1 + (alpha**2 - 1) * drawn[0]))
-    side = np.sqrt(1 - up**2) * np.cos(2 * np.pi * drawn[1])
-    along = np.sqrt(1 - cosine**2) * side + cosine * up
-    light = 2 * along * up - cosine
-    kept = (light > 0) & (along > 0)
-    light, along, up = light[kept], along[kept], up[kept]
-
-    def smith(c):
-        return 0.5 * (np.sqrt(1 + alpha**2 * (1 - c**2) / c**2) - 1)
-
-    visible = along / (up * cosine) / (1 + smith(light) + smith(cosine))
-    grazing = (1 - along) ** 5
-    return ((1 - grazing) * visible).sum() / count, (grazing * visible).sum() / count
-
-
-def test_split_sum_table_agrees_with_plain_sampling():
+def test_split_sum_table_agrees_with_its_definition():
+    """From row 4 on, where mean 1e-3 and at most 1e-2 would do; measured: 3.7e-4 and 3.6e-3."""
     table = split_sum.table().numpy()
-    off = []
-    for row in (12, 60, 128, 200, 255):
-        for column in (8, 40, 128, 250):
-            exact = albedo_by_sampling((column + 0.5) / 256, (row + 0.5) / 256)
-            off.append(np.abs(table[:, row, column] - exact))
-    assert np.mean(off) < 1.5e-3
-    assert np.max(off) < 1e-2
+    off = [
+        np.abs(
+            table[:, row, column] - albedo_by_quadrature((column + 0.5) / 256, (row + 0.5) / 256)
+        )
+        for row in (4, 6, 12, 30, 60, 128, 200, 255)
+        for column in (0, 1, 3, 8, 40, 128, 250, 255)
+    ]
+    assert np.mean(off) < 6e-4
+    assert np.max(off) < 5e-3
 
 
 def test_split_sum_never_sends_more_than_it_gets_and_is_exact_at_texels():

@@ -20,23 +20,38 @@ from gimbal_nero.volume.shape import ShapeFields
 DOUBLE = torch.float64
 
 
-def plane_weights(cosine, inv_s, density):
-    """Weights of 2000 sections along a ray that meets a plane at distance 1."""
-    edges = torch.linspace(0.0, 2.0, 2001, dtype=DOUBLE)
+def plane_weights(cosine, inv_s, density, count=2000, at=1.0):
+    """Weights of sections between 0 and 2 along a ray that meets a plane."""
+    edges = torch.linspace(0.0, 2.0, count + 1, dtype=DOUBLE)
     middles, length = 0.5 * (edges[1:] + edges[:-1]), edges[1:] - edges[:-1]
-    sdf = (1.0 - middles) * cosine
+    sdf = (at - middles) * cosine
     slope = torch.full_like(sdf, -cosine)
     alpha = section_alpha(sdf, slope, length, torch.tensor(inv_s, dtype=DOUBLE), density)
     return middles, ray_weights(alpha[None])[0]
 
 
 @pytest.mark.parametrize("cosine", [1.0, 0.5, 0.2])
-@pytest.mark.parametrize("inv_s", [40.0, 512.0])
-def test_weights_peak_at_a_plane_at_any_incidence(cosine, inv_s):
-    """The published opacity is unbiased; this is what shapes are right for."""
-    middles, weights = plane_weights(cosine, inv_s, "cdf_ratio")
-    assert abs(float(middles[weights.argmax()]) - 1.0) <= 0.5 * 0.001 + 1e-9
+@pytest.mark.parametrize(
+    ("inv_s", "count"), [(20.0, 128), (40.0, 128), (512.0, 128), (40.0, 2000), (512.0, 2000)]
+)
+@pytest.mark.parametrize("at", [1.0, 1.003])
+def test_weights_peak_at_a_plane_at_any_incidence(cosine, inv_s, count, at):
+    """The published opacity is unbiased; this is what shapes are right for.
+
+    128 sections are about those of a published ray. The count matters: every section leaks an
+    opacity of about 1e-5 / sigmoid (the floor in NeuS's ratio), so 2000 of them draw the peak of a
+    soft, slanted plane (inv_s 20, cosine .2) 2 to 3 of their sections nearer; see the next test.
+    """
+    middles, weights = plane_weights(cosine, inv_s, "cdf_ratio", count, at)
+    assert abs(float(middles[weights.argmax()]) - at) <= 0.5 * 2.0 / count + 1e-9
     assert float(weights.sum()) >= 0.98
+
+
+def test_only_the_floor_of_the_opacity_moves_the_peak_of_very_many_sections():
+    """It thins the ray at a rate of 2 floor / length where the logistic bends (inv_s cos)^2 / 2."""
+    middles, weights = plane_weights(0.2, 20.0, "cdf_ratio", 2000)
+    nearer = (2 * 1e-5 / 0.001) / (0.5 * (20.0 * 0.2) ** 2)
+    assert 1.0 - float(middles[weights.argmax()]) == pytest.approx(nearer, abs=0.001)
 
 
 def test_the_sigmoid_density_puts_a_slanted_plane_too_near():
