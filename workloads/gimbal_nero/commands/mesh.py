@@ -14,7 +14,7 @@ def mesh_command(
     run: Run,
     resolution: Annotated[
         int | None,
-        typer.Option("--resolution", min=16, max=2048, help="Samples a side; none: the run's."),
+        typer.Option("--resolution", min=16, max=1024, help="Samples a side; none: the run's."),
     ] = None,
     step: Annotated[
         int | None, typer.Option("--step", min=0, help="Of which checkpoint; none: the best.")

@@ -97,9 +97,10 @@ def sample_volume(distance: Distance, settings: MeshSettings, progress: Progress
 def _beyond(resolution: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return which samples [R, R, R] of the cube are not within the unit sphere."""
     squared = np.linspace(-1.0, 1.0, resolution) ** 2
-    found: np.ndarray[Any, np.dtype[np.bool_]] = (
-        squared[:, None, None] + squared[:, None] + squared >= 1.0
-    )
+    plane = squared[:, None] + squared
+    found = np.empty((resolution,) * 3, np.bool_)
+    for index, height in enumerate(squared):
+        np.greater_equal(plane, 1.0 - height, out=found[index])
     return found
 
 

@@ -12,7 +12,7 @@ from gimbal.experiment.settings import Settings
 class MeshSettings(Settings):
     """From a trained shape to a mesh."""
 
-    resolution: Annotated[int, Field(ge=16, le=2048)] = 512
+    resolution: Annotated[int, Field(ge=16, le=1024)] = 512
     """Samples along each side of the cube around the unit sphere; published: 512."""
     largest_component: bool = False
     """Whether everything but the largest piece of the surface is left out; published: no."""

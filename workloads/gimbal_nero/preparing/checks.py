@@ -24,25 +24,30 @@ _STRIDE_PIXELS = 20_000
 """About as many pixels of a view are looked at."""
 
 
-def sphere_numbers(views: Sequence[View]) -> dict[str, float]:
+def sphere_numbers(views: Sequence[View]) -> dict[str, Any]:
     """Return how the cameras and the object lie about the unit sphere.
 
     Returns:
         `camera_distance_min`: of a camera from the origin; `axes_miss`: of the point that all
         optical axes pass nearest from the origin; `fill`: median radius of the sphere's outline in
         half image sides; `object_inside`: share of the masks' pixels whose ray meets the sphere,
-        and without masks share of the views whose optical axis does.
+        and without masks share of the views whose optical axis does; `worst_view_inside`: that of
+        the worst view alone, which no mean of many hides; `worst_view`: its name.
     """
     poses = np.stack([view.cam2world for view in views])
     distances = np.linalg.norm(poses[:, :3, 3], axis=-1)
     outside = np.maximum(distances, 1.001)
     half = np.array([min(v.camera.height, v.camera.width) / 2.0 for v in views])
     focal = np.array([v.camera.fx for v in views])
+    inside = _inside_by_view(views)
+    worst = int(inside.argmin())
     return {
         "camera_distance_min": float(distances.min()),
         "axes_miss": float(np.linalg.norm(axes_meet(poses))),
         "fill": float(np.median(focal / np.sqrt(outside**2 - 1.0) / half)),
-        "object_inside": _object_inside(views),
+        "object_inside": float(inside.mean()),
+        "worst_view_inside": float(inside[worst]),
+        "worst_view": views[worst].name,
     }
 
 
@@ -57,7 +62,8 @@ def exposure_numbers(views: Sequence[View]) -> dict[str, float]:
         to the last, fitted together with the polynomial (Frisch and Waugh) unless the cameras'
         path makes the two one.
     """
-    stops = np.array([_mean_stops(view) for view in views])
+    masked = all(view.mask is not None for view in views)
+    stops = np.array([_mean_stops(view, masked) for view in views])
     centres = np.stack([view.cam2world[:3, 3] for view in views])
     directions = centres / np.maximum(np.linalg.norm(centres, axis=-1, keepdims=True), 1e-12)
     explained = _polynomial(directions)
@@ -79,15 +85,21 @@ def _unexplained(columns: Doubles, values: Doubles) -> Doubles:
     return np.asarray(values - columns @ weights, np.float64)
 
 
-def _object_inside(views: Sequence[View]) -> float:
-    masked = [view for view in views if view.mask is not None and view.mask.any()]
-    if not masked:
-        return float(np.mean([_meets(v.cam2world, v.cam2world[None, :3, 2])[0] for v in views]))
+def _inside_by_view(views: Sequence[View]) -> Doubles:
+    """Return [N] what each view says of the object in the sphere; one without a mask by its axis.
+
+    A mask that shows nothing says nothing for the object: 0.
+    """
     shares = []
-    for view in masked:
-        rays = view.camera.rays()[view.mask] @ view.cam2world[:3, :3].T
-        shares.append(_meets(view.cam2world, rays).mean())
-    return float(np.mean(shares))
+    for view in views:
+        axis = view.cam2world[None, :3, 2]
+        rays = axis if view.mask is None else _masked_rays(view)
+        shares.append(float(_meets(view.cam2world, rays).mean()) if len(rays) else 0.0)
+    return np.array(shares)
+
+
+def _masked_rays(view: View) -> Doubles:
+    return np.asarray(view.camera.rays()[view.mask] @ view.cam2world[:3, :3].T, np.float64)
 
 
 def _meets(cam2world: Doubles, directions: Doubles) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -98,10 +110,10 @@ def _meets(cam2world: Doubles, directions: Doubles) -> np.ndarray[Any, np.dtype[
     return np.asarray((closest <= 1.0) & ((along > 0) | (eye @ eye <= 1.0)), np.bool_)
 
 
-def _mean_stops(view: View) -> float:
+def _mean_stops(view: View, masked: bool) -> float:
     step = max(1, int(np.sqrt(view.image.shape[0] * view.image.shape[1] / _STRIDE_PIXELS)))
     pixels = view.image[::step, ::step].reshape(-1, 3)
-    if view.mask is not None:
+    if masked and view.mask is not None:
         chosen = view.mask[::step, ::step].reshape(-1)
         pixels = pixels[chosen] if chosen.any() else pixels
     encoded = pixels / 255.0

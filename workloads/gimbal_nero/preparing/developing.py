@@ -120,6 +120,12 @@ def _flat_mask(mask: Bytes, camera: Any, options: Any) -> Bytes:
 
 def _fits(photo: Photo, size: tuple[int, int]) -> None:
     expected = (photo.lens.height, photo.lens.width)
+    if None not in expected and expected == size[::-1]:
+        raise CaptureError(
+            f"{photo.path} is {size[1]}x{size[0]} pixels, and its camera is for the same turned by "
+            "a quarter, as EXIF may say it is to be shown: poses and images disagree",
+            "turn the pixels themselves (magick mogrify -auto-orient), or find the poses anew",
+        )
     if None not in expected and expected != size:
         raise CaptureError(
             f"{photo.path} is {size[1]}x{size[0]} pixels, but its camera is for "

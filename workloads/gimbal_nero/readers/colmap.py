@@ -22,6 +22,7 @@ MODEL_FOLDERS = ("sparse/0", "colmap/sparse/0", "sparse", "colmap")
 OBJECT_POINTS = "object_point_cloud.ply"
 AXES_FILE = "meta_info.txt"
 _FILES = ("cameras", "images", "points3D")
+_UNIT_QUATERNION = 1e-3
 
 
 def colmap_model(root: Path) -> Path | None:
@@ -89,6 +90,9 @@ def _photos(
             dropped.append(Dropped(name=image.name, reason=f"{path} is not there"))
         elif not image.has_pose:
             dropped.append(Dropped(name=image.name, reason="the COLMAP model has no pose for it"))
+        elif not _is_pose(image):
+            reason = "its pose in the COLMAP model is not finite, or no rotation"
+            dropped.append(Dropped(name=image.name, reason=reason))
         else:
             photos.append(_photo(reconstruction, image, path, masks))
     return photos, dropped
@@ -123,6 +127,12 @@ def _photo(reconstruction: Any, image: Any, path: Path, masks: Path | None) -> P
         points_seen=int(image.num_points3D),
         reprojection_px=_reprojection_px(reconstruction, image),
     )
+
+
+def _is_pose(image: Any) -> bool:
+    pose = image.cam_from_world()
+    length = float(np.linalg.norm(pose.rotation.quat))
+    return bool(abs(length - 1.0) < _UNIT_QUATERNION and np.isfinite(pose.matrix()).all())
 
 
 def _reprojection_px(reconstruction: Any, image: Any) -> float | None:

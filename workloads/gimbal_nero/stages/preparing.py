@@ -59,6 +59,14 @@ GATES = (
         "check the masks",
     ),
     Gate(
+        name="every_view_sees_sphere",
+        metric="sphere.worst_view_inside",
+        op=">=",
+        threshold=0.5,
+        hint="one view (sphere.worst_view in prepare.json) shows little of the unit sphere, or its "
+        "mask nothing: its pose, lens or mask is wrong; take it out or mend it",
+    ),
+    Gate(
         name="exposure_steady",
         metric="exposure.drift_ev",
         op="<=",

@@ -31,8 +31,20 @@ def camera_path(folder: Path, view: int) -> Path:
 
 
 def is_finished(folder: Path, view: int) -> bool:
-    """Tell whether all files of a view are there."""
-    return camera_path(folder, view).is_file()
+    """Tell whether all files of a view are there and whole."""
+    pictures = (folder / f"{view}.png", folder / f"{view}-depth.png")
+    return camera_path(folder, view).is_file() and all(_is_picture(path) for path in pictures)
+
+
+def _is_picture(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
 
 
 def z_depth(caster: RayCaster, lens: Pinhole, cam2world: Doubles) -> Floats:
