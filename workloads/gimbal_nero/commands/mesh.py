@@ -75,7 +75,7 @@ def _cut(run: Any, config: Any, wanted: tuple[Any, int | None], folder: Path) ->
     from gimbal_nero.stages.preparing import PREPARE
     from gimbal_nero.stages.shaping import SHAPE
 
-    free_folder(folder, FILES.__contains__)
+    free_folder(folder, FILES.__contains__, FILES)
     settings, step = wanted
     shape = load_shape(stage_folder(run, SHAPE), config.model, "best" if step is None else step)
     capture = load_capture(stage_folder(run, PREPARE))

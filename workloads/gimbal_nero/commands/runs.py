@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,8 +53,13 @@ def stage_folder(run: RunFolder, stage: str) -> Path:
     return folder
 
 
-def free_folder(folder: Path, ours: Callable[[str], object]) -> None:
+def free_folder(folder: Path, ours: Callable[[str], object], always: Collection[str] = ()) -> None:
     """Refuse a folder that holds anything which the command does not write itself.
+
+    Args:
+        folder: Where it is to write; it may not be there.
+        ours: Tells whether the command writes a file of that name.
+        always: Files that the command always leaves together; one alone is somebody else's.
 
     Raises:
         ConfigError: It does, or it is a file.
@@ -67,6 +72,7 @@ def free_folder(folder: Path, ours: Callable[[str], object]) -> None:
         raise ConfigError(f"--out: {folder} is a file", "name a folder")
     with storage_errors(folder, "read"):
         there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    foreign = [name for name in there if not ours(name)]
+    partly = bool(there) and not set(always) <= set(there)
+    foreign = there if partly else [name for name in there if not ours(name)]
     if foreign:
         raise ConfigError(f"--out: {folder} holds {foreign[0]}", "name a new folder")

@@ -39,7 +39,11 @@ def watch_command(
 
     found, config = nero_run(run, at_home(runs_dir))
     folder = at_home(out).absolute() if out else found.path / "watched"
-    free_folder(folder, re.compile(r"watch\.json|slices\.png|(strip|step)-\d+\.png").fullmatch)
+    free_folder(
+        folder,
+        re.compile(r"watch\.json|slices\.png|(strip|step)-\d+\.png").fullmatch,
+        ("watch.json",),
+    )
     numbers = _watched(found, config, folder)
     checks = [gate.check(numbers) for gate in watch_gates(config.watch, config.model)]
     for check in checks:
