@@ -14,11 +14,12 @@ from gimbal.errors import ConfigError
 from gimbal_nero.capture_files import load_capture
 from gimbal_nero.commands.prepare import prepare_command
 from gimbal_nero.errors import CaptureError
-from gimbal_nero.preparing.settings import PrepareSettings
+from gimbal_nero.preparing.settings import PrepareSettings, SplitSettings
 from gimbal_nero.stages.preparing import prepare_stage
 
 APP = typer.Typer()
 APP.command()(prepare_command)
+POINTS = np.random.default_rng(3).normal(size=(30, 3)) * 0.3
 
 
 def _call(*words):
@@ -64,7 +65,9 @@ def test_a_failure_leaves_the_older_capture_as_it_was(tmp_path):
     assert len(load_capture(tmp_path / "out").views) == 8
 
 
-@pytest.mark.parametrize(("scale", "tripped"), [(1.0, set()), (8.0, {"too_small", "in_sphere"})])
+@pytest.mark.parametrize(
+    ("scale", "tripped"), [(1.0, set()), (8.0, {"too_small", "in_sphere", "every_view"})]
+)
 def test_the_stages_gates_name_a_world_that_was_not_normalised(tmp_path, scale, tripped):
     poses = ring_of_cameras(12, up=(0, 1.0, 0))
     poses[:, :3, 3] *= scale
@@ -75,3 +78,67 @@ def test_the_stages_gates_name_a_world_that_was_not_normalised(tmp_path, scale, 
     assert len(failed) == len(tripped)
     assert all(any(part in name for name in failed) for part in tripped)
     assert np.isfinite(metrics["exposure"]["spread_ev"])
+
+
+def _files(folder):
+    """Every file of a capture but `prepare.json`."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "prepare.json"
+    }
+
+
+def test_a_run_takes_what_the_command_prepared(tmp_path):
+    """The stage writes the very same capture, with the same numbers for its gates."""
+    folder = write_colmap(tmp_path / "scan", ring_of_cameras(10), points=POINTS, off={2: 3.0})
+    made = tmp_path / "made"
+    done = _call("--images", folder, "--out", made, "--json")
+    assert done.exit_code == 0, done.output
+    stage = prepare_stage(PrepareSettings(masks="none", max_side=48, bound="none"), made, 0)
+    metrics = stage.run({}, tmp_path / "again", lambda *_: None)
+    assert metrics == json.loads(done.stdout)["metrics"]
+    assert metrics["dropped"] == 1
+    assert _files(tmp_path / "again") == _files(made)
+    assert (tmp_path / "again" / "prepare.json").read_bytes() == (
+        made / "prepare.json"
+    ).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A capture that the command made of twelve views."""
+    folder = tmp_path_factory.mktemp("prepared")
+    poses = ring_of_cameras(12, distance=6.0, up=(0, 1.0, 0))
+    done = _call("--images", write_glossy(folder / "in", poses), "--out", folder / "made")
+    assert done.exit_code == 0, done.output
+    return folder / "made"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"max_side": 24}, "max_side: 24"),
+        ({"crop_to_sphere": True}, "crop_to_sphere: true"),
+        ({"bound": "frusta"}, "bound: frusta"),
+        ({"up": "-y"}, "up: -y"),
+        ({"radius": 0.9}, "radius: 0.9"),
+        ({"masks_dir": "cutouts"}, "masks_dir: cutouts"),
+        ({"min_views": 20}, "12 views, 20 are needed"),
+    ],
+)
+def test_a_setting_that_would_change_a_prepared_capture_is_refused(made, tmp_path, asked, words):
+    stage = prepare_stage(PrepareSettings(**asked), made, 0)
+    with pytest.raises(CaptureError, match=words):
+        stage.run({}, tmp_path / "again", lambda *_: None)
+    assert not (tmp_path / "again" / "capture.json").exists()
+
+
+def test_a_prepared_capture_is_split_anew_only_when_asked(made, tmp_path):
+    asked = PrepareSettings(splits=SplitSettings(test_count=3), masks="none")
+    prepare_stage(asked, made, 0).run({}, tmp_path / "again", lambda *_: None)
+    before, after = load_capture(made), load_capture(tmp_path / "again")
+    assert [len(after.splits[s]) for s in ("train", "validate", "test")] == [8, 1, 3]
+    assert after.splits["validate"] == before.splits["validate"]
+    assert all(view.mask is None for view in after.views)
+    assert all(view.mask is not None for view in before.views)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from gimbal_nero.preparing.prepare import PrepareReport
+    from gimbal_nero.preparing.report import PrepareReport
     from gimbal_nero.preparing.settings import PrepareSettings
 
 
@@ -50,7 +50,9 @@ def prepare_command(
 
     The folder may hold a COLMAP model (text or binary, sparse/0) beside images/, transforms.json,
     GlossySynthetic's <k>.png and <k>-camera.pkl, or photographs alone, whose poses are then found
-    by COLMAP. Views that would spoil the shape are left out, each with its reason.
+    by COLMAP. A capture that was prepared before is passed on as it is.
+
+    Views that would spoil the shape are left out, each with its reason.
 
     The unit sphere encloses object_point_cloud.ply where a person cropped one, else the masks'
     visual hull, else what all cameras look at. masks/ and an image's alpha are found by themselves.
@@ -69,20 +71,21 @@ def prepare_command(
     from gimbal.experiment.paths import at_home
     from gimbal_nero.preparing.prepare import prepare
 
-    root, folder = at_home(images).absolute(), at_home(out).absolute()
+    given, folder = at_home(images).absolute(), at_home(out).absolute()
+    root = _capture_root(given)
     options = {"up": _up(up), "bound": bound, "max_side": max_side, "min_views": min_views}
     settings = _settings(
         {
             **options,
             "crop_to_sphere": crop,
             "masks_dir": None if masks is None else at_home(masks).absolute(),
-            "colmap_dir": None if colmap is None else _model(at_home(colmap), root),
+            "colmap_dir": None if colmap is None else _model(at_home(colmap), given),
         }
     )
-    _require_free(folder, root, force=force)
+    _require_free(folder, {given, root}, force=force)
     with running() as observer:
         report = prepare(
-            _capture_root(root),
+            root,
             settings,
             folder,
             lambda done, total, words: observer.stage_progress("prepare", done, total, words),
@@ -94,14 +97,17 @@ def prepare_command(
 
 def _capture_root(images: Path) -> Path:
     """Return the folder above `images` where the poses are there and not in it."""
+    from gimbal_nero.preparing.prepared import is_prepared
     from gimbal_nero.readers.colmap import colmap_model
     from gimbal_nero.readers.transforms import transforms_files
 
+    def has_poses(folder: Path) -> bool:
+        return bool(is_prepared(folder) or transforms_files(folder) or colmap_model(folder))
+
     above = images.parent
-    has_own = colmap_model(images) or transforms_files(images)
-    if images.name == "images" and not has_own and (colmap_model(above) or transforms_files(above)):
-        return above
-    return images
+    return (
+        above if images.name == "images" and has_poses(above) and not has_poses(images) else images
+    )
 
 
 def _model(given: Path, root: Path) -> Path:
@@ -144,7 +150,7 @@ def _settings(options: dict[str, Any]) -> PrepareSettings:
         ) from error
 
 
-def _require_free(folder: Path, root: Path, *, force: bool) -> None:
+def _require_free(folder: Path, sources: set[Path], *, force: bool) -> None:
     """Refuse to write among the photographs, or over anything that is no capture.
 
     Raises:
@@ -153,7 +159,7 @@ def _require_free(folder: Path, root: Path, *, force: bool) -> None:
     from gimbal.errors import ConfigError
     from gimbal.experiment.files import storage_errors
 
-    if folder.is_file() or folder == root:
+    if folder.is_file() or folder in sources:
         raise ConfigError(f"--out: {folder} is taken", "name a new folder")
     if not folder.is_dir():
         return

@@ -7,15 +7,12 @@ one, and the unit sphere is found last, since masks may decide it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from gimbal.experiment.files import atomic_write_json, ensure_folder
+from gimbal.experiment.files import ensure_folder
 from gimbal_nero.capture import Capture, View
-from gimbal_nero.capture_files import save_capture
 from gimbal_nero.errors import CaptureError
 from gimbal_nero.normalisation import Normalisation
 from gimbal_nero.preparing.axes import normalisation_to, up_direction
@@ -27,47 +24,18 @@ from gimbal_nero.preparing.bounding import (
     ball_of_points,
     ball_of_sparse_points,
 )
-from gimbal_nero.preparing.checks import exposure_numbers, sphere_numbers
 from gimbal_nero.preparing.cropping import cropped_to_sphere
 from gimbal_nero.preparing.developing import Developed, develop
 from gimbal_nero.preparing.dropping import drop_bad
 from gimbal_nero.preparing.opening import open_source
+from gimbal_nero.preparing.prepared import is_prepared, pass_on
+from gimbal_nero.preparing.report import PrepareReport, capture_metrics
 from gimbal_nero.preparing.settings import Bound, PrepareSettings
 from gimbal_nero.preparing.splitting import split_views
 from gimbal_nero.readers.source import Dropped, Photo, Source
 
-REPORT_FILE = "prepare.json"
 _WORK = "sfm"
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PrepareReport:
-    """What came of a folder.
-
-    Attributes:
-        capture: What was written.
-        dropped: Views that were left out, with reasons.
-        bound: How the unit sphere was found.
-        layout: How the folder was laid out.
-        metrics: Numbers for gates; see `gimbal_nero.preparing.checks`.
-    """
-
-    capture: Capture
-    dropped: tuple[Dropped, ...]
-    bound: Bound
-    layout: str
-    metrics: dict[str, Any]
-
-    def record(self) -> dict[str, Any]:
-        """Return everything but the pixels as plain values."""
-        return {
-            "source": self.capture.source,
-            "layout": self.layout,
-            "bound": self.bound,
-            "dropped": [{"name": view.name, "reason": view.reason} for view in self.dropped],
-            "metrics": self.metrics,
-        }
 
 
 def prepare(
@@ -76,7 +44,8 @@ def prepare(
     """Read photographs, find or check their poses, and write a capture.
 
     Args:
-        root: Folder of photographs: GlossySynthetic, transforms.json, COLMAP or bare.
+        root: Folder of photographs: GlossySynthetic, transforms.json, COLMAP or bare; or a
+            capture, which is passed on.
         settings: How.
         out_dir: Where `capture.json` and `prepare.json` go.
         progress: Called for every photograph.
@@ -86,7 +55,16 @@ def prepare(
         StorageError: Something cannot be read or written.
     """
     ensure_folder(out_dir)
-    source = open_source(root, settings, out_dir / _WORK)
+    if is_prepared(root):
+        report = pass_on(root, settings, progress)
+    else:
+        source = open_source(root, settings, out_dir / _WORK)
+        report = _made_of(source, settings, progress)
+    report.save(out_dir)
+    return report
+
+
+def _made_of(source: Source, settings: PrepareSettings, progress: Progress) -> PrepareReport:
     photos, dropped = drop_bad(source, settings)
     developed = _develop_all(photos, source, settings, progress)
     posed = [
@@ -98,16 +76,18 @@ def prepare(
     if settings.crop_to_sphere:
         views = [cropped_to_sphere(view) for view in views]
     capture = _capture(source, views, place, settings, dropped)
-    report = PrepareReport(
+    return PrepareReport(
         capture=capture,
         dropped=tuple(dropped),
         bound=bound,
         layout=source.layout,
-        metrics=_metrics(capture, photos, dropped),
+        metrics=capture_metrics(capture, dropped, _mean_reprojection_px(photos)),
     )
-    save_capture(capture, out_dir)
-    atomic_write_json(out_dir / REPORT_FILE, report.record())
-    return report
+
+
+def _mean_reprojection_px(photos: Sequence[Photo]) -> float | None:
+    errors = [photo.reprojection_px for photo in photos if photo.reprojection_px is not None]
+    return float(np.mean(errors)) if errors else None
 
 
 def _view(photo: Photo, picture: Developed, place: Normalisation) -> View:
@@ -191,20 +171,3 @@ def _capture(
         points=place.points(source.points).astype(np.float32),
         source=f"{source.layout}: {source.root.name}",
     )
-
-
-def _metrics(
-    capture: Capture, photos: Sequence[Photo], dropped: Sequence[Dropped]
-) -> dict[str, Any]:
-    errors = [photo.reprojection_px for photo in photos if photo.reprojection_px is not None]
-    metrics: dict[str, Any] = {
-        "views": len(capture.views),
-        "dropped": len(dropped),
-        "masks": sum(view.mask is not None for view in capture.views),
-        "points": len(capture.points),
-        **{split: len(places) for split, places in capture.splits.items()},
-        "scale": capture.normalisation.scale,
-        "sphere": sphere_numbers(capture.views),
-        "exposure": exposure_numbers(capture.views),
-    }
-    return metrics | ({"reprojection_px": float(np.mean(errors))} if errors else {})
