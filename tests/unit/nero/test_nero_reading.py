@@ -17,7 +17,9 @@ from capture_folders import (
 )
 
 from gimbal_nero.errors import CaptureError
-from gimbal_nero.readers.colmap import read_colmap
+from gimbal_nero.preparing.opening import open_source
+from gimbal_nero.preparing.settings import PrepareSettings
+from gimbal_nero.readers.colmap import colmap_model, holds_model, read_colmap
 from gimbal_nero.readers.glossy_synthetic import read_glossy_synthetic
 from gimbal_nero.readers.images import read_image
 from gimbal_nero.readers.pickles import load_arrays
@@ -156,6 +158,30 @@ def test_a_damaged_colmap_model_is_named(tmp_path):
     (model / "cameras.txt").write_text("1 NO_SUCH_LENS 4 4 1 2\n")
     with pytest.raises(CaptureError, match="cannot be read as a COLMAP model"):
         read_colmap(tmp_path, model, tmp_path / "images")
+
+
+@pytest.mark.parametrize(
+    ("text", "lost", "words"),
+    [
+        (False, ["points3D.bin"], r"lacks points3D\.bin"),
+        (True, ["images.txt"], r"lacks images\.txt"),
+        (False, ["cameras.bin", "images.bin"], r"lacks cameras\.bin and images\.bin"),
+    ],
+)
+def test_half_a_colmap_model_is_named_and_not_taken_for_none(tmp_path, text, lost, words):
+    """Poses that are there must not be found anew by structure from motion, in silence."""
+    write_colmap(tmp_path / "in", ring_of_cameras(3), text=text)
+    for name in lost:
+        (tmp_path / "in" / "sparse" / "0" / name).unlink()
+    for settings in (PrepareSettings(), PrepareSettings(colmap_dir="sparse/0")):
+        with pytest.raises(CaptureError, match=words):
+            open_source(tmp_path / "in", settings, tmp_path / "sfm")
+
+
+def test_a_folder_without_any_file_of_a_model_has_none(tmp_path):
+    (tmp_path / "sparse" / "0").mkdir(parents=True)
+    assert colmap_model(tmp_path) is None
+    assert not holds_model(tmp_path)
 
 
 def test_a_truncated_image_is_named(tmp_path):

@@ -98,11 +98,11 @@ def prepare_command(
 def _capture_root(images: Path) -> Path:
     """Return the folder above `images` where the poses are there and not in it."""
     from gimbal_nero.preparing.prepared import is_prepared
-    from gimbal_nero.readers.colmap import colmap_model
+    from gimbal_nero.readers.colmap import holds_model
     from gimbal_nero.readers.transforms import transforms_files
 
     def has_poses(folder: Path) -> bool:
-        return bool(is_prepared(folder) or transforms_files(folder) or colmap_model(folder))
+        return bool(is_prepared(folder) or transforms_files(folder) or holds_model(folder))
 
     above = images.parent
     return (

@@ -22,20 +22,46 @@ MODEL_FOLDERS = ("sparse/0", "colmap/sparse/0", "sparse", "colmap")
 OBJECT_POINTS = "object_point_cloud.ply"
 AXES_FILE = "meta_info.txt"
 _FILES = ("cameras", "images", "points3D")
+_ENDINGS = (".bin", ".txt")
 _UNIT_QUATERNION = 1e-3
 
 
+def holds_model(root: Path) -> bool:
+    """Tell whether a capture's folder has any file of a COLMAP model, complete or not."""
+    return any(_there(root / name, ending) for name in MODEL_FOLDERS for ending in _ENDINGS)
+
+
 def colmap_model(root: Path) -> Path | None:
-    """Return the folder of a COLMAP model inside a capture's folder, or None."""
+    """Return the folder of a COLMAP model inside a capture's folder, or None.
+
+    Raises:
+        CaptureError: The first that is there lacks a file.
+    """
     return next((root / name for name in MODEL_FOLDERS if is_model(root / name)), None)
 
 
 def is_model(folder: Path) -> bool:
-    """Tell whether a folder has cameras, images and points of COLMAP."""
-    return any(
-        all((folder / f"{name}{ending}").is_file() for name in _FILES)
-        for ending in (".bin", ".txt")
+    """Tell whether a folder has cameras, images and points of COLMAP.
+
+    Raises:
+        CaptureError: It has some of them and not all: a model that was copied by halves must not
+            look like none.
+    """
+    there = {ending: _there(folder, ending) for ending in _ENDINGS}
+    if len(_FILES) in map(len, there.values()):
+        return True
+    if not any(there.values()):
+        return False
+    ending = max(_ENDINGS, key=lambda each: len(there[each]))
+    missing = " and ".join(f"{name}{ending}" for name in _FILES if name not in there[ending])
+    raise CaptureError(
+        f"{folder} is half a COLMAP model: it lacks {missing}",
+        "copy the model anew, whole; or take its files away, to have the poses found",
     )
+
+
+def _there(folder: Path, ending: str) -> list[str]:
+    return [name for name in _FILES if (folder / f"{name}{ending}").is_file()]
 
 
 def read_colmap(
