@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 import typer
-from capture_folders import ring_of_cameras, write_colmap, write_glossy
+from capture_folders import CAMERA, ring_of_cameras, write_colmap, write_glossy
+from PIL import Image
 from typer.testing import CliRunner
 
 from gimbal.errors import ConfigError
@@ -47,6 +48,32 @@ def test_a_filled_folder_is_left_alone(tmp_path):
     assert (out / "thesis.tex").read_text() == "years of work"
     done = _call("--images", folder, "--out", folder)
     assert isinstance(done.exception, ConfigError)
+
+
+def _cut_out(folder, names):
+    """A folder of masks: all of the picture is object."""
+    folder.mkdir()
+    for name in names:
+        Image.new("L", (CAMERA.width, CAMERA.height), 255).save(folder / name)
+    return folder
+
+
+def test_a_folder_of_masks_that_fits_no_photograph_is_refused(tmp_path):
+    folder = write_colmap(tmp_path / "scan", ring_of_cameras(8))
+    masks = _cut_out(tmp_path / "cut", [f"mask_{k}.png" for k in range(8)])
+    done = _call("--images", folder, "--masks", masks, "--out", tmp_path / "out")
+    assert isinstance(done.exception, CaptureError)
+    assert "named as one of the 8 photographs" in str(done.exception)
+    (folder / "sparse" / "0").rename(tmp_path / "gone")
+    done = _call("--images", folder, "--masks", masks, "--out", tmp_path / "out")
+    assert "named as one of the 8 photographs" in str(done.exception), "before poses are found"
+
+
+def test_how_many_views_have_masks_is_said(tmp_path):
+    folder = write_colmap(tmp_path / "scan", ring_of_cameras(8))
+    masks = _cut_out(tmp_path / "cut", ["0.png", "3.png.png"])
+    done = _call("--images", folder, "--masks", masks, "--out", tmp_path / "out")
+    assert "masks       2 of 8 views" in done.stdout
 
 
 @pytest.mark.parametrize("words", [["--up", "0,1"], ["--up", "w"], ["--bound", "hull"]])

@@ -95,6 +95,33 @@ def test_transforms_poses_and_missing_images(tmp_path):
     assert "r_4" in source.dropped[0].reason
 
 
+def test_a_frame_whose_own_mask_is_missing_is_left_out(tmp_path):
+    """Its alpha is not taken instead in silence; where masks are not asked for, it stays."""
+    write_transforms(tmp_path, ring_of_cameras(3))
+    path = tmp_path / "transforms.json"
+    content = json.loads(path.read_text())
+    content["frames"][0]["mask_path"] = "train/r_0.png"
+    content["frames"][1]["mask_path"] = "cut/r_1.png"
+    path.write_text(json.dumps(content))
+    source = read_transforms(tmp_path)
+    masks = {photo.name: photo.mask_path for photo in source.photos}
+    assert masks == {"train/r_0": tmp_path / "train" / "r_0.png", "train/r_2": None}
+    assert [view.name for view in source.dropped] == ["train/r_1"]
+    assert "cut/r_1.png is not there" in source.dropped[0].reason
+    assert len(read_transforms(tmp_path, own_masks=False).photos) == 3
+
+
+def test_transforms_of_splits_keep_them(tmp_path):
+    write_transforms(tmp_path, ring_of_cameras(4))
+    whole = json.loads((tmp_path / "transforms.json").read_text())
+    (tmp_path / "transforms.json").unlink()
+    for name, part in (("train", slice(0, 3)), ("test", slice(3, 4))):
+        content = {**whole, "frames": whole["frames"][part]}
+        (tmp_path / f"transforms_{name}.json").write_text(json.dumps(content))
+    splits = read_transforms(tmp_path).splits
+    assert splits == {"train": ("train/r_0", "train/r_1", "train/r_2"), "test": ("train/r_3",)}
+
+
 def test_transforms_angle_gives_the_focal_length(tmp_path):
     write_transforms(tmp_path, ring_of_cameras(3))
     path = tmp_path / "transforms.json"

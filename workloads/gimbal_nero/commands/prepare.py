@@ -179,6 +179,7 @@ def _say(report: PrepareReport, folder: Path, *, to_stderr: bool) -> None:
     lines = [
         f"views       {metrics['views']} of a {report.layout} folder: {metrics['train']} to learn "
         f"from, {metrics['validate']} to validate, {metrics['test']} to test",
+        f"masks       {metrics['masks']} of {metrics['views']} views have one",
         *(f"left out    {view.name}: {view.reason}" for view in report.dropped),
         f"unit sphere from {report.bound}; its radius is {100 * sphere['fill']:.0f} % of half an "
         f"image, the nearest camera is {sphere['camera_distance_min']:.2f} away",

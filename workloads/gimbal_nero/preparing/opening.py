@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from gimbal_nero.errors import CaptureError
 from gimbal_nero.preparing.settings import PrepareSettings
 from gimbal_nero.readers.colmap import colmap_model, is_model, read_colmap
 from gimbal_nero.readers.glossy_synthetic import is_glossy_synthetic, read_glossy_synthetic
-from gimbal_nero.readers.images import image_files
+from gimbal_nero.readers.images import image_files, mask_for
 from gimbal_nero.readers.source import Source
 from gimbal_nero.readers.transforms import read_transforms, transforms_files
 
@@ -27,6 +28,18 @@ def open_source(root: Path, settings: PrepareSettings, work: Path) -> Source:
     if not root.is_dir():
         raise CaptureError(f"{root} is no folder", "name the folder of the photographs")
     masks = _masks_folder(root, settings)
+    source = _read(root, masks, settings, work)
+    if settings.masks_dir is not None:
+        _require_masks(masks, {photo.name: photo.mask_path for photo in source.photos})
+    return source
+
+
+def images_folder(root: Path) -> Path:
+    """Return `images` in a capture's folder, or the folder itself where there is none."""
+    return root / "images" if (root / "images").is_dir() else root
+
+
+def _read(root: Path, masks: Path | None, settings: PrepareSettings, work: Path) -> Source:
     if settings.colmap_dir is not None:
         model = root / settings.colmap_dir
         if not is_model(model):
@@ -37,16 +50,26 @@ def open_source(root: Path, settings: PrepareSettings, work: Path) -> Source:
     if is_glossy_synthetic(root):
         return read_glossy_synthetic(root, masks)
     if transforms_files(root):
-        return read_transforms(root, masks)
+        return read_transforms(root, masks, own_masks=settings.masks != "none")
     found = colmap_model(root)
     if found is not None:
         return read_colmap(root, found, images_folder(root), masks)
     return _from_photographs(root, masks, settings, work)
 
 
-def images_folder(root: Path) -> Path:
-    """Return `images` in a capture's folder, or the folder itself where there is none."""
-    return root / "images" if (root / "images").is_dir() else root
+def _require_masks(folder: Path | None, found: Mapping[str, Path | None]) -> None:
+    """Refuse a folder that was named for masks and has none of any photograph.
+
+    Raises:
+        CaptureError: No file in it is named as a photograph.
+    """
+    if folder is None or not found or any(found.values()):
+        return
+    name = next(iter(found))
+    raise CaptureError(
+        f"{folder}: no mask in it is named as one of the {len(found)} photographs",
+        f"call the mask of {name} {Path(name).with_suffix('.png')}, or leave masks_dir out",
+    )
 
 
 def _masks_folder(root: Path, settings: PrepareSettings) -> Path | None:
@@ -72,5 +95,7 @@ def _from_photographs(
             f"{root} has no poses and {len(found)} photographs; {settings.min_views} are needed",
             "give <k>-camera.pkl, transforms.json, sparse/0 or more photographs",
         )
+    if settings.masks_dir is not None:
+        _require_masks(masks, {path.name: mask_for(masks, path) for path in found})
     model = structure_from_motion(images, found, work, shared=settings.sfm_shared_camera)
     return read_colmap(root, model, images, masks, layout="sfm")

@@ -7,8 +7,8 @@ frames than they ship. Lenses with distortion become COLMAP models, which is whe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,13 @@ def transforms_files(root: Path) -> tuple[Path, ...]:
     return tuple(root / name for name in _SPLIT_FILES if (root / name).is_file())
 
 
-def read_transforms(root: Path, masks: Path | None = None) -> Source:
+def read_transforms(root: Path, masks: Path | None = None, *, own_masks: bool = True) -> Source:
     """Read `transforms.json`, or `transforms_{train,val,test}.json`.
 
     Args:
         root: Folder that has one of them.
         masks: Folder of masks, or none; a frame's own `mask_path` comes first.
+        own_masks: Whether `mask_path` counts; a frame whose mask is missing is then left out.
 
     Raises:
         CaptureError: A file is damaged, or a number in it is missing or wrong.
@@ -54,17 +55,19 @@ def read_transforms(root: Path, masks: Path | None = None) -> Source:
     photos: dict[str, Photo] = {}
     dropped: list[Dropped] = []
     splits: dict[Split, tuple[str, ...]] = {}
-    for file in transforms_files(root):
-        found, missing = _read_file(file, masks)
-        for photo in found:
-            if photo.name in photos:
-                raise CaptureError(
-                    f"{file}: two frames are of {photo.name}", "name every image once"
-                )
-            photos[photo.name] = photo
-        dropped += missing
-        if file.name in _SPLIT_FILES:
-            splits[_SPLIT_FILES[file.name]] = tuple(photo.name for photo in found)
+    for frame in [frame for file in transforms_files(root) for frame in _frames(file)]:
+        read = _read_frame(frame, masks, own_masks=own_masks)
+        if isinstance(read, Dropped):
+            dropped.append(read)
+            continue
+        if read.name in photos:
+            raise CaptureError(
+                f"{frame.file}: two frames are of {read.name}", "name every image once"
+            )
+        photos[read.name] = read
+        if frame.file.name in _SPLIT_FILES:
+            split = _SPLIT_FILES[frame.file.name]
+            splits[split] = (*splits.get(split, ()), read.name)
     return Source(
         root=root,
         layout="transforms",
@@ -75,47 +78,58 @@ def read_transforms(root: Path, masks: Path | None = None) -> Source:
     )
 
 
-def _read_file(file: Path, masks: Path | None) -> tuple[list[Photo], list[Dropped]]:
-    content = _content(file)
-    photos, dropped = [], []
+@dataclass(frozen=True, kw_only=True)
+class _Frame:
+    """One entry of `frames`: `numbers` are its own, else the file's; `path` is none if missing."""
+
+    file: Path
+    where: str
+    name: str
+    path: Path | None
+    numbers: Mapping[str, Any]
+
+
+def _frames(file: Path) -> Iterator[_Frame]:
+    content = read_json(file, remedy="write it anew")
+    if not isinstance(content, dict) or not isinstance(content.get("frames"), list):
+        raise CaptureError(f"{file} has no list `frames`", "give a transforms.json of NeRF's kind")
     for index, frame in enumerate(content["frames"]):
         where = f"{file}: frames[{index}]"
         if not isinstance(frame, Mapping) or not isinstance(frame.get("file_path"), str):
             raise CaptureError(f"{where} has no file_path", "name the frame's image")
         name = frame["file_path"].removeprefix("./")
-        path = _existing(file.parent / name)
-        if path is None:
-            dropped.append(Dropped(name=name, reason=f"{file.parent / name} is not there"))
-        elif frame.get("transform_matrix") is None:
-            dropped.append(Dropped(name=name, reason="it has no pose (transform_matrix)"))
-        else:
-            merged = {**content, **frame}
-            own = merged.get("mask_path")
-            mask = _existing(file.parent / str(own)) if own else None
-            photo = _photo(name, path, merged, where)
-            photos.append(replace(photo, mask_path=mask or mask_for(masks, path)))
-    return photos, dropped
+        yield _Frame(
+            file=file,
+            where=where,
+            name=name,
+            path=_existing(file.parent / name),
+            numbers={**content, "transform_matrix": None, **frame},
+        )
 
 
-def _content(file: Path) -> dict[str, Any]:
-    content = read_json(file, remedy="write it anew")
-    if not isinstance(content, dict) or not isinstance(content.get("frames"), list):
-        raise CaptureError(f"{file} has no list `frames`", "give a transforms.json of NeRF's kind")
-    return content
+def _read_frame(frame: _Frame, masks: Path | None, *, own_masks: bool) -> Photo | Dropped:
+    folder = frame.file.parent
+    if frame.path is None:
+        return Dropped(name=frame.name, reason=f"{folder / frame.name} is not there")
+    if frame.numbers["transform_matrix"] is None:
+        return Dropped(name=frame.name, reason="it has no pose (transform_matrix)")
+    own = frame.numbers.get("mask_path") if own_masks else None
+    mask = _existing(folder / str(own)) if own else None
+    mask = mask or mask_for(masks, frame.path)
+    if own and mask is None:
+        return Dropped(name=frame.name, reason=f"its mask {folder / str(own)} is not there")
+    return Photo(
+        name=frame.name,
+        path=frame.path,
+        lens=_lens(frame.numbers, frame.path, frame.where),
+        cam2source=_pose(frame.numbers["transform_matrix"], frame.where),
+        mask_path=mask,
+    )
 
 
 def _existing(path: Path) -> Path | None:
     candidates = (path, *(path.with_name(path.name + ending) for ending in IMAGE_ENDINGS))
     return next((candidate for candidate in candidates if candidate.is_file()), None)
-
-
-def _photo(name: str, path: Path, numbers: Mapping[str, Any], where: str) -> Photo:
-    return Photo(
-        name=name,
-        path=path,
-        lens=_lens(numbers, path, where),
-        cam2source=_pose(numbers["transform_matrix"], where),
-    )
 
 
 def _pose(written: Any, where: str) -> Doubles:
