@@ -272,7 +272,7 @@ class _Run:
     def _run_always(self, stage: TaskStage) -> None:
         folder = self.folder.stages / stage.name
         inputs = {name: self.outputs[name] for name in stage.inputs}
-        metrics, seconds = run_always(stage, inputs, folder, self.tracker, self.observer)
+        metrics, seconds, failed = run_always(stage, inputs, folder, self.tracker, self.observer)
         self.outputs[stage.name] = StageOutput(
             name=stage.name, path=folder, fingerprint="", metrics=metrics
         )
@@ -281,6 +281,8 @@ class _Run:
             StageState(status=StageStatus.FINISHED, seconds=seconds, metrics=metrics),
         )
         keep_report(folder, self.folder)
+        if failed:
+            raise failed
 
     def _waiting(self, name: str, holder: Holder | None) -> None:
         self.observer.stage_waiting(name, holder.run if holder else "another process")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from gimbal.experiment.stage_store import StageKey, StageStore, StoredStage
 from gimbal.pipeline.events import Observer
 from gimbal.pipeline.recording import rows_fingerprint
 from gimbal.pipeline.tasks import run_here
-from gimbal.tracking.ports import TrackerPort
+from gimbal.tracking.ports import StageTrackerPort, TrackerPort
 from gimbal.training.metrics import METRICS_FILE
 from gimbal.training.stage import TrainStage
 
@@ -69,6 +70,16 @@ def check_gates(
     if isinstance(stage, TrainStage):
         child.follow(stored.path / METRICS_FILE)
         child.checkpoints(stored.path / "checkpoints" / "index.json")
+    failed = _first_missed(stage, metrics, child, observer)
+    child.finish("failed" if failed else "reused" if reused else "finished")
+    if failed:
+        raise failed
+
+
+def _first_missed(
+    stage: Stage, metrics: Mapping[str, Any], child: StageTrackerPort, observer: Observer
+) -> GateFailed | None:
+    """Check and tell all gates of a stage; return the first that was missed."""
     failed = None
     for gate in stage.gates:
         result = gate.check(metrics)
@@ -76,9 +87,7 @@ def check_gates(
         child.gate(result)
         if not result.passed and failed is None:
             failed = GateFailed(f"gate {stage.name}/{gate.name}: {result.message}", gate.hint)
-    child.finish("failed" if failed else "reused" if reused else "finished")
-    if failed:
-        raise failed
+    return failed
 
 
 def run_always(
@@ -87,11 +96,12 @@ def run_always(
     folder: Path,
     tracker: TrackerPort,
     observer: Observer,
-) -> tuple[dict[str, Any], float]:
+) -> tuple[dict[str, Any], float, GateFailed | None]:
     """Run a stage that is never reused, in this process.
 
     Returns:
-        Its numbers, and the seconds it took.
+        Its numbers, the seconds it took, and the first gate that was missed: its files are to be
+        kept before that ends the run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     observer.stage_started(stage.name, "")
@@ -111,10 +121,11 @@ def run_always(
         raise
     child.metrics(metrics)
     tracker.metrics({stage.name: metrics})
-    child.finish("finished")
     seconds = time.monotonic() - began
     observer.stage_finished(stage.name, seconds)
-    return metrics, seconds
+    failed = _first_missed(stage, metrics, child, observer)
+    child.finish("failed" if failed else "finished")
+    return metrics, seconds, failed
 
 
 def keep_report(folder: Path, run: RunFolder) -> None:
