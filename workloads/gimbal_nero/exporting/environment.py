@@ -7,7 +7,6 @@ convention, that of Mitsuba's y-up world; `MITSUBA_TO_WORLD` turns one into the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from numpy.typing import ArrayLike
 
 from gimbal.experiment.files import atomic_write_bytes, storage_errors
 from gimbal_nero.exporting.errors import ExportError
+from gimbal_nero.exporting.exr import EXR_MARK, exr_bytes, read_exr
+from gimbal_nero.synthesis.lights import hdr_bytes
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -72,7 +73,7 @@ def environment_of(light: Light, height: int, finer: int = 2) -> Floats:
                 "return three numbers for each direction",
             )
         seen[part] = said
-    _check(seen, "the light")
+    _check_radiance(seen, "the light")
     squares = seen.reshape(height, finer, 2 * height, finer, 3)
     return np.asarray(squares.mean(axis=(1, 3)), np.float32)
 
@@ -88,18 +89,13 @@ def write_environment(path: Path, picture: Floats) -> None:
         ExportError: The ending or the picture is none of a light.
         StorageError: It cannot be written.
     """
-    cv2 = _opencv()
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise ExportError(
             f"{path} does not end with one of {', '.join(ENDINGS)}", f"write {path.stem}.exr"
         )
     _check(picture, "the light")
-    _check_sides(picture, "the light")
-    options = [cv2.IMWRITE_EXR_TYPE, cv2.IMWRITE_EXR_TYPE_FLOAT] if ending == ".exr" else []
-    bgr = np.ascontiguousarray(picture[..., ::-1], np.float32)
-    _, content = cv2.imencode(ending, bgr, options)
-    atomic_write_bytes(path, bytes(content))
+    atomic_write_bytes(path, exr_bytes(picture) if ending == ".exr" else hdr_bytes(picture))
 
 
 def read_environment(path: Path) -> Floats:
@@ -109,41 +105,44 @@ def read_environment(path: Path) -> Floats:
         ExportError: It is no such picture.
         StorageError: It cannot be read.
     """
-    cv2 = _opencv()
+    picture = read_exr(path) if _is_exr(path) else _read_hdr(path)
+    _check(picture, str(path))
+    return picture
+
+
+def _is_exr(path: Path) -> bool:
+    with storage_errors(path, "read"), path.open("rb") as file:
+        return file.read(len(EXR_MARK)) == EXR_MARK
+
+
+def _read_hdr(path: Path) -> Floats:
+    import cv2
+
+    remedy = "name a latitude-longitude picture in .exr or .hdr format"
     with storage_errors(path, "read"):
         content = path.read_bytes()
-    remedy = "name a latitude-longitude picture in .exr or .hdr format"
     try:
         read: Any = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ExportError(f"{path} cannot be read: {error.err}", remedy) from error
     if read is None or read.ndim != 3 or read.shape[2] < 3 or read.dtype != np.float32:
         raise ExportError(f"{path} is no picture of floating-point colours", remedy)
-    picture = np.ascontiguousarray(read[..., 2::-1])
-    _check(picture, str(path))
-    _check_sides(picture, str(path))
-    return picture
+    return np.ascontiguousarray(read[..., 2::-1])
 
 
-def _opencv() -> Any:
-    os.environ.setdefault("OPENCV_IO_ENABLE_OPENEXR", "1")
-    import cv2
-
-    return cv2
-
-
-def _check(radiance: Floats, name: str) -> None:
-    if not (np.isfinite(radiance).all() and radiance.min(initial=0.0) >= 0):
-        raise ExportError(
-            f"{name} has colours that are negative or not finite",
-            "give linear radiance, at least 0 everywhere",
-        )
-
-
-def _check_sides(picture: Floats, name: str) -> None:
+def _check(picture: Floats, name: str) -> None:
+    _check_radiance(picture, name)
     height, width = picture.shape[:2]
     if picture.shape != (height, 2 * height, 3) or not height:
         raise ExportError(
             f"{name} has {width} x {height} pixels, not twice as many columns as rows",
             "give a picture of the whole sphere in latitude and longitude",
+        )
+
+
+def _check_radiance(radiance: Floats, name: str) -> None:
+    if not (np.isfinite(radiance).all() and radiance.min(initial=0.0) >= 0):
+        raise ExportError(
+            f"{name} has colours that are negative or not finite",
+            "give linear radiance, at least 0 everywhere",
         )
