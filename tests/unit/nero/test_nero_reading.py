@@ -22,6 +22,7 @@ from gimbal_nero.preparing.settings import PrepareSettings
 from gimbal_nero.readers.colmap import colmap_model, holds_model, read_colmap
 from gimbal_nero.readers.glossy_synthetic import read_glossy_synthetic
 from gimbal_nero.readers.images import read_image
+from gimbal_nero.readers.masks import Masks
 from gimbal_nero.readers.pickles import load_arrays
 from gimbal_nero.readers.transforms import read_transforms
 
@@ -209,6 +210,42 @@ def test_a_folder_without_any_file_of_a_model_has_none(tmp_path):
     (tmp_path / "sparse" / "0").mkdir(parents=True)
     assert colmap_model(tmp_path) is None
     assert not holds_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mask", "of"),
+    [
+        ("cam1/0001.jpg.png", "cam1/0001.jpg"),
+        ("cam2/0001.png", "cam2/0001.jpg"),
+        ("0002.png", "cam2/0002.jpg"),
+        ("0002.jpg.png", "cam2/0002.jpg"),
+        ("0001.png", None),
+        ("0001.jpg.png", None),
+        ("both.png", None),
+        ("both.jpg.png", "both.jpg"),
+    ],
+)
+def test_a_mask_lies_where_its_photograph_does(tmp_path, mask, of):
+    """A name without folders serves only where one photograph has it; no mask is used twice."""
+    images = tmp_path / "images"
+    names = ("cam1/0001.jpg", "cam2/0001.jpg", "cam2/0002.jpg", "both.jpg", "both.png")
+    (tmp_path / "masks" / mask).parent.mkdir(parents=True)
+    (tmp_path / "masks" / mask).touch()
+    masks = Masks(
+        folder=tmp_path / "masks", bases=(images,), files=tuple(images / name for name in names)
+    )
+    found = {name: masks.of(images / name) for name in names}
+    assert found == {name: tmp_path / "masks" / mask if name == of else None for name in names}
+
+
+def test_a_photograph_elsewhere_is_not_its_own_mask(tmp_path):
+    """`../images/a.png` seen from the folder of masks would be the photograph itself."""
+    image = tmp_path / "poses" / ".." / "images" / "a.png"
+    (tmp_path / "images").mkdir()
+    (tmp_path / "poses" / "masks").mkdir(parents=True)
+    image.touch()
+    root = tmp_path / "poses"
+    assert Masks(folder=root / "masks", bases=(root,), files=(image,)).of(image) is None
 
 
 def test_a_truncated_image_is_named(tmp_path):

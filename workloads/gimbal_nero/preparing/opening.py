@@ -9,7 +9,8 @@ from gimbal_nero.errors import CaptureError
 from gimbal_nero.preparing.settings import PrepareSettings
 from gimbal_nero.readers.colmap import colmap_model, is_model, read_colmap
 from gimbal_nero.readers.glossy_synthetic import is_glossy_synthetic, read_glossy_synthetic
-from gimbal_nero.readers.images import image_files, mask_for
+from gimbal_nero.readers.images import image_files, images_folder
+from gimbal_nero.readers.masks import Masks
 from gimbal_nero.readers.source import Source
 from gimbal_nero.readers.transforms import read_transforms, transforms_files
 
@@ -32,11 +33,6 @@ def open_source(root: Path, settings: PrepareSettings, work: Path) -> Source:
     if settings.masks_dir is not None:
         _require_masks(masks, {photo.name: photo.mask_path for photo in source.photos})
     return source
-
-
-def images_folder(root: Path) -> Path:
-    """Return `images` in a capture's folder, or the folder itself where there is none."""
-    return root / "images" if (root / "images").is_dir() else root
 
 
 def _read(root: Path, masks: Path | None, settings: PrepareSettings, work: Path) -> Source:
@@ -96,6 +92,7 @@ def _from_photographs(
             "give <k>-camera.pkl, transforms.json, sparse/0 or more photographs",
         )
     if settings.masks_dir is not None:
-        _require_masks(masks, {path.name: mask_for(masks, path) for path in found})
+        by_name = Masks(folder=masks, bases=(images,), files=found)
+        _require_masks(masks, {path.name: by_name.of(path) for path in found})
     model = structure_from_motion(images, found, work, shared=settings.sfm_shared_camera)
     return read_colmap(root, model, images, masks, layout="sfm")

@@ -5,14 +5,15 @@ pycolmap reads it: the format changed with rigs (COLMAP 3.12), and it knows both
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gimbal.experiment.files import storage_errors
 from gimbal_nero.errors import CaptureError
-from gimbal_nero.readers.images import IMAGE_ENDINGS, mask_for, natural_key
+from gimbal_nero.readers.images import image_files_below, natural_key
+from gimbal_nero.readers.masks import Masks
 from gimbal_nero.readers.source import Dropped, Layout, Lens, Photo, Source
 from gimbal_vision.poses import invert_pose
 
@@ -84,7 +85,9 @@ def read_colmap(
         CaptureError: The model is damaged, or names none of the images that are there.
     """
     reconstruction = _load(model)
-    photos, dropped = _photos(reconstruction, images, masks)
+    files = image_files_below(images)
+    found = Masks(folder=masks, bases=(images,), files=files)
+    photos, dropped = _photos(reconstruction, images, found)
     named = {image.name for image in reconstruction.images.values()}
     if not photos:
         raise CaptureError(
@@ -98,7 +101,7 @@ def read_colmap(
         root=root,
         layout=layout,
         photos=tuple(photos),
-        dropped=(*dropped, *_unposed(images, named)),
+        dropped=(*dropped, *_unposed(images, files, named)),
         points=np.asarray(points, np.float64).reshape(-1, 3),
         object_points=_object_points(root / OBJECT_POINTS),
         up=up,
@@ -106,9 +109,7 @@ def read_colmap(
     )
 
 
-def _photos(
-    reconstruction: Any, images: Path, masks: Path | None
-) -> tuple[list[Photo], list[Dropped]]:
+def _photos(reconstruction: Any, images: Path, masks: Masks) -> tuple[list[Photo], list[Dropped]]:
     photos, dropped = [], []
     for image in sorted(reconstruction.images.values(), key=lambda i: natural_key(i.name)):
         path = images / image.name
@@ -136,7 +137,7 @@ def _load(model: Path) -> Any:
         ) from error
 
 
-def _photo(reconstruction: Any, image: Any, path: Path, masks: Path | None) -> Photo:
+def _photo(reconstruction: Any, image: Any, path: Path, masks: Masks) -> Photo:
     camera = reconstruction.cameras[image.camera_id]
     world2cam = np.vstack([image.cam_from_world().matrix(), [0.0, 0.0, 0.0, 1.0]])
     return Photo(
@@ -149,7 +150,7 @@ def _photo(reconstruction: Any, image: Any, path: Path, masks: Path | None) -> P
             width=int(camera.width),
         ),
         cam2source=invert_pose(world2cam),
-        mask_path=mask_for(masks, path),
+        mask_path=masks.of(path),
         points_seen=int(image.num_points3D),
         reprojection_px=_reprojection_px(reconstruction, image),
     )
@@ -177,10 +178,8 @@ def _reprojection_px(reconstruction: Any, image: Any) -> float | None:
     return float(np.linalg.norm(projected - measured, axis=-1).mean())
 
 
-def _unposed(images: Path, named: set[str]) -> list[Dropped]:
-    with storage_errors(images, "read"):
-        there = sorted(p for p in images.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
-    names = (path.relative_to(images).as_posix() for path in there)
+def _unposed(images: Path, files: Sequence[Path], named: set[str]) -> list[Dropped]:
+    names = (path.relative_to(images).as_posix() for path in files)
     return [
         Dropped(name=name, reason="the COLMAP model does not name it")
         for name in names

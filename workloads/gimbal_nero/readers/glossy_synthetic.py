@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from gimbal_nero.errors import CaptureError
-from gimbal_nero.readers.images import image_files, mask_for, natural_key
+from gimbal_nero.readers.images import image_files, natural_key
+from gimbal_nero.readers.masks import Masks
 from gimbal_nero.readers.pickles import load_arrays
 from gimbal_nero.readers.source import Dropped, Lens, Photo, Source
 from gimbal_vision.cameras.pinhole import Pinhole
@@ -43,6 +44,7 @@ def read_glossy_synthetic(root: Path, masks: Path | None = None) -> Source:
         (path.name.removesuffix(CAMERA_ENDING) for path in root.glob(f"*{CAMERA_ENDING}")),
         key=natural_key,
     )
+    found = Masks(folder=masks, bases=(root,), files=image_files(root))
     photos, dropped = [], []
     for name in names:
         path = root / f"{name}.png"
@@ -50,7 +52,7 @@ def read_glossy_synthetic(root: Path, masks: Path | None = None) -> Source:
         if not path.is_file():
             dropped.append(Dropped(name=name, reason=f"there is no {path.name}"))
             continue
-        mask = mask_for(masks, path)
+        mask = found.of(path)
         photos.append(Photo(name=name, path=path, lens=lens, cam2source=cam2source, mask_path=mask))
     return Source(
         root=root,

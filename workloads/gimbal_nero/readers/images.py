@@ -80,10 +80,17 @@ def read_mask(path: Path) -> Bytes:
     return np.asarray(rgb.max(axis=-1), np.uint8)
 
 
-def mask_for(folder: Path | None, image: Path) -> Path | None:
-    """Return the mask of an image: `NAME.jpg.png` as COLMAP writes it, or `NAME` and any ending."""
-    if folder is None:
-        return None
-    candidates = [folder / f"{image.name}.png"]
-    candidates += [folder / f"{image.stem}{ending}" for ending in IMAGE_ENDINGS]
-    return next((path for path in candidates if path.is_file()), None)
+def image_files_below(folder: Path) -> tuple[Path, ...]:
+    """Return the image files in a folder and all folders in it, in natural order.
+
+    Raises:
+        StorageError: The folder cannot be read.
+    """
+    with storage_errors(folder, "read"):
+        found = [p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS and p.is_file()]
+    return tuple(sorted(found, key=lambda path: natural_key(path.as_posix())))
+
+
+def images_folder(root: Path) -> Path:
+    """Return `images` in a capture's folder, or the folder itself where there is none."""
+    return root / "images" if (root / "images").is_dir() else root

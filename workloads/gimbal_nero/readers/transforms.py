@@ -17,7 +17,8 @@ import numpy as np
 from gimbal.experiment.files import read_json
 from gimbal_nero.capture import Split
 from gimbal_nero.errors import CaptureError
-from gimbal_nero.readers.images import IMAGE_ENDINGS, mask_for, natural_key
+from gimbal_nero.readers.images import IMAGE_ENDINGS, natural_key
+from gimbal_nero.readers.masks import Masks
 from gimbal_nero.readers.source import Dropped, Lens, Photo, Source
 from gimbal_vision.poses import is_rigid
 
@@ -55,8 +56,11 @@ def read_transforms(root: Path, masks: Path | None = None, *, own_masks: bool = 
     photos: dict[str, Photo] = {}
     dropped: list[Dropped] = []
     splits: dict[Split, tuple[str, ...]] = {}
-    for frame in [frame for file in transforms_files(root) for frame in _frames(file)]:
-        read = _read_frame(frame, masks, own_masks=own_masks)
+    frames = [frame for file in transforms_files(root) for frame in _frames(file)]
+    files = tuple(frame.path for frame in frames if frame.path is not None)
+    found = Masks(folder=masks, bases=(root / "images", root), files=files)
+    for frame in frames:
+        read = _read_frame(frame, found, own_masks=own_masks)
         if isinstance(read, Dropped):
             dropped.append(read)
             continue
@@ -107,7 +111,7 @@ def _frames(file: Path) -> Iterator[_Frame]:
         )
 
 
-def _read_frame(frame: _Frame, masks: Path | None, *, own_masks: bool) -> Photo | Dropped:
+def _read_frame(frame: _Frame, masks: Masks, *, own_masks: bool) -> Photo | Dropped:
     folder = frame.file.parent
     if frame.path is None:
         return Dropped(name=frame.name, reason=f"{folder / frame.name} is not there")
@@ -115,7 +119,7 @@ def _read_frame(frame: _Frame, masks: Path | None, *, own_masks: bool) -> Photo 
         return Dropped(name=frame.name, reason="it has no pose (transform_matrix)")
     own = frame.numbers.get("mask_path") if own_masks else None
     mask = _existing(folder / str(own)) if own else None
-    mask = mask or mask_for(masks, frame.path)
+    mask = mask or masks.of(frame.path)
     if own and mask is None:
         return Dropped(name=frame.name, reason=f"its mask {folder / str(own)} is not there")
     return Photo(
