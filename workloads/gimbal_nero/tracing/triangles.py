@@ -109,8 +109,9 @@ def _lifted(points: Tensor, weights: Tensor, places: Tensor, normals: Tensor) ->
 
     Light that arrives nearly along a curved surface would be blocked by the very facets that stand
     for it. Each corner's tangent plane says how far the point lies beneath it; the point rises by
-    the mean of these, and not at all where the surface is hollow (Hanika, "Hacking the shadow
-    terminator", Ray Tracing Gems II, 2021).
+    the mean of these (to about as high above the curve as the facet lies beneath it), and not at
+    all where the surface is hollow (Hanika, "Hacking the shadow terminator", Ray Tracing Gems II,
+    2021).
     """
     beneath = ((points[:, None] - places) * normals).sum(-1, keepdim=True).clamp(max=0.0)
     return points - _mix(weights, beneath * normals)
