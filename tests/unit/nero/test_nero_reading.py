@@ -180,6 +180,37 @@ def test_colmap_and_images_that_disagree_are_named(tmp_path):
         read_colmap(tmp_path, tmp_path / "sparse" / "0", elsewhere)
 
 
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        ("colmap", {"the COLMAP model has no pose for it"}),
+        (
+            "sfm",
+            {
+                "structure from motion did not place it",
+                "structure from motion takes photographs of one folder, and it lies in another",
+            },
+        ),
+    ],
+)
+def test_what_has_no_pose_is_said_and_masks_are_no_photographs(tmp_path, layout, words):
+    """Photographs lie beside sparse/ and masks/ here; nobody lost a view that is a mask."""
+    write_colmap(tmp_path, ring_of_cameras(3))
+    for path in (tmp_path / "images").iterdir():
+        path.rename(tmp_path / path.name)
+    (tmp_path / "images").rmdir()
+    for name in ("masks", "cut", "more"):
+        (tmp_path / name).mkdir()
+    for name in ("masks/0.png", "cut/1.png", "stray.png", "more/2.png"):
+        (tmp_path / name).write_bytes((tmp_path / "0.png").read_bytes())
+    source = read_colmap(
+        tmp_path, tmp_path / "sparse" / "0", tmp_path, tmp_path / "cut", layout=layout
+    )
+    assert {view.name for view in source.dropped} == {"stray.png", "more/2.png"}
+    assert {view.reason for view in source.dropped} == words
+    assert [photo.mask_path for photo in source.photos] == [None, tmp_path / "cut" / "1.png", None]
+
+
 def test_a_damaged_colmap_model_is_named(tmp_path):
     write_colmap(tmp_path, ring_of_cameras(3), text=True)
     model = tmp_path / "sparse" / "0"

@@ -5,7 +5,7 @@ pycolmap reads it: the format changed with rigs (COLMAP 3.12), and it knows both
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,9 @@ def read_colmap(
         CaptureError: The model is damaged, or names none of the images that are there.
     """
     reconstruction = _load(model)
-    files = image_files_below(images)
+    files = _photographs(images, {root / "masks", *(() if masks is None else (masks,))})
     found = Masks(folder=masks, bases=(images,), files=files)
-    photos, dropped = _photos(reconstruction, images, found)
+    photos, dropped = _photos(reconstruction, images, found, layout)
     named = {image.name for image in reconstruction.images.values()}
     if not photos:
         raise CaptureError(
@@ -101,7 +101,7 @@ def read_colmap(
         root=root,
         layout=layout,
         photos=tuple(photos),
-        dropped=(*dropped, *_unposed(images, files, named)),
+        dropped=(*dropped, *_unposed(images, files, named, layout)),
         points=np.asarray(points, np.float64).reshape(-1, 3),
         object_points=_object_points(root / OBJECT_POINTS),
         up=up,
@@ -109,14 +109,16 @@ def read_colmap(
     )
 
 
-def _photos(reconstruction: Any, images: Path, masks: Masks) -> tuple[list[Photo], list[Dropped]]:
+def _photos(
+    reconstruction: Any, images: Path, masks: Masks, layout: Layout
+) -> tuple[list[Photo], list[Dropped]]:
     photos, dropped = [], []
     for image in sorted(reconstruction.images.values(), key=lambda i: natural_key(i.name)):
         path = images / image.name
         if not path.is_file():
             dropped.append(Dropped(name=image.name, reason=f"{path} is not there"))
         elif not image.has_pose:
-            dropped.append(Dropped(name=image.name, reason="the COLMAP model has no pose for it"))
+            dropped.append(Dropped(name=image.name, reason=_no_pose(image.name, layout)))
         elif not _is_pose(image):
             reason = "its pose in the COLMAP model is not finite, or no rotation"
             dropped.append(Dropped(name=image.name, reason=reason))
@@ -178,13 +180,25 @@ def _reprojection_px(reconstruction: Any, image: Any) -> float | None:
     return float(np.linalg.norm(projected - measured, axis=-1).mean())
 
 
-def _unposed(images: Path, files: Sequence[Path], named: set[str]) -> list[Dropped]:
+def _photographs(images: Path, masks: Set[Path]) -> tuple[Path, ...]:
+    """Return the images below a folder but those of masks, which may lie among them."""
+    among = [folder for folder in masks if folder != images and folder.is_relative_to(images)]
+    files = image_files_below(images)
+    return tuple(file for file in files if not any(map(file.is_relative_to, among)))
+
+
+def _unposed(images: Path, files: Sequence[Path], named: Set[str], layout: Layout) -> list[Dropped]:
     names = (path.relative_to(images).as_posix() for path in files)
-    return [
-        Dropped(name=name, reason="the COLMAP model does not name it")
-        for name in names
-        if name not in named
-    ]
+    return [Dropped(name=n, reason=_no_pose(n, layout)) for n in names if n not in named]
+
+
+def _no_pose(name: str, layout: Layout) -> str:
+    """Return why a photograph that is there has no pose; without a model, who made one?"""
+    if layout != "sfm":
+        return "the COLMAP model has no pose for it"
+    if "/" in name:
+        return "structure from motion takes photographs of one folder, and it lies in another"
+    return "structure from motion did not place it"
 
 
 def _object_points(path: Path) -> Doubles | None:
