@@ -9,6 +9,7 @@ import pytest
 import typer
 from capture_folders import CAMERA, ring_of_cameras, write_colmap, write_glossy
 from PIL import Image
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from gimbal.errors import ConfigError
@@ -169,3 +170,17 @@ def test_a_prepared_capture_is_split_anew_only_when_asked(made, tmp_path):
     assert after.splits["validate"] == before.splits["validate"]
     assert all(view.mask is None for view in after.views)
     assert all(view.mask is not None for view in before.views)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"masks": "none", "masks_dir": "cut"}, "masks_dir: cut has no effect.*masks: folder"),
+        ({"masks": "none", "bound": "masks"}, "bound: masks needs masks.*masks: auto"),
+        ({"bound": "none", "radius": 0.9}, r"radius: 0\.9 has no effect.*bound: auto"),
+    ],
+)
+def test_settings_that_nothing_would_come_of_are_refused(asked, words):
+    with pytest.raises(ValidationError, match=words):
+        PrepareSettings(**asked)
+    PrepareSettings(**dict(list(asked.items())[:1]))

@@ -144,8 +144,9 @@ def _settings(options: dict[str, Any]) -> PrepareSettings:
         return PrepareSettings.model_validate(options)
     except ValidationError as error:
         found = error.errors()[0]
+        option = "".join(f"--{key}: ".replace("_", "-") for key in found["loc"][:1])
         raise ConfigError(
-            f"--{str(found['loc'][0]).replace('_', '-')}: {found['msg']}",
+            f"{option}{found['msg']}",
             "see gimbal nero prepare --help",
         ) from error
 

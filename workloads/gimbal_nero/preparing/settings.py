@@ -6,10 +6,11 @@ Everything has a value that works without a manual step; what is found out by it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gimbal.experiment.settings import Settings
 
@@ -65,3 +66,24 @@ class PrepareSettings(Settings):
     sfm_shared_camera: bool = True
     """Whether structure from motion takes all photographs for ones of the same lens."""
     splits: SplitSettings = SplitSettings()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> PrepareSettings:
+        for problem in self._problems():
+            raise ValueError(problem)
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        """Yield settings that contradict each other, or that nothing would come of."""
+        if self.masks == "none" and self.masks_dir is not None:
+            yield (
+                f"masks_dir: {self.masks_dir} has no effect with masks: none: drop it, or write "
+                "masks: folder"
+            )
+        if self.masks == "none" and self.bound == "masks":
+            yield "bound: masks needs masks: write masks: auto, or bound: frusta"
+        if self.bound == "none" and self.radius != 1.0:
+            yield (
+                f"radius: {self.radius} has no effect with bound: none, which takes the source's "
+                "sphere as it is: drop it, or write bound: auto"
+            )
