@@ -1,0 +1,36 @@
+"""How many directions light is asked from, and how the answers are added up."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gimbal.experiment.settings import Settings
+
+
+class EstimatorSettings(Settings):
+    """From light of single directions to reflected radiance."""
+
+    estimator: Literal["mis", "official"] = "mis"
+    """`mis` weighs directions by the balance heuristic and is unbiased; `official` repeats the
+    published sum, which makes rough metals up to twice as bright, to compare with it."""
+    diffuse_samples: Annotated[int, Field(ge=1)] = 512
+    """Directions spread by the cosine about the normal; published: 512."""
+    specular_samples: Annotated[int, Field(ge=1)] = 256
+    """Directions spread by the highlight; published: 256."""
+    environment_samples: Annotated[int, Field(ge=0)] = 0
+    """Directions spread by the brightness of a picture of the light; `mis` alone has them."""
+    highlight: Literal["visible", "halves"] = "visible"
+    """What `mis` spreads specular directions by: the normals that the camera sees, which wastes
+    fewest at grazing angles, or all normals."""
+    geometry: Literal["schlick", "smith"] = "schlick"
+    """Shadowing of `official`; published: schlick. `mis` has height-correlated Smith."""
+
+    @model_validator(mode="after")
+    def _published_has_no_environment(self) -> Self:
+        if self.estimator == "official" and self.environment_samples:
+            raise ValueError(
+                "estimator: official takes no environment_samples; write 0, or estimator: mis"
+            )
+        return self
