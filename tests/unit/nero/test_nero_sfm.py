@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from gimbal_nero.errors import CaptureError
 from gimbal_nero.preparing.prepare import prepare
 from gimbal_nero.preparing.settings import PrepareSettings
+from gimbal_nero.preparing.sfm import by_focal_factor
 from gimbal_vision.cameras.pinhole import Pinhole
 from gimbal_vision.poses import look_at
 from gimbal_vision.spheres import directions_from_angles
@@ -77,3 +78,15 @@ def test_photographs_of_nothing_are_named(tmp_path):
         Image.new("RGB", (64, 48), (90, 90, 90)).save(folder / f"{k}.png")
     with pytest.raises(CaptureError, match="structure from motion found no poses"):
         prepare(folder, PrepareSettings(), tmp_path / "out", lambda *_: None)
+
+
+def test_the_focal_prior_is_the_diagonal_whatever_the_shape(tmp_path):
+    """COLMAP multiplies it with the longer side; upright and level photographs share one."""
+    sizes = {"a.png": (40, 30), "b.png": (30, 40), "c.png": (32, 32)}
+    for name, size in sizes.items():
+        Image.new("RGB", size).save(tmp_path / name)
+    files = [tmp_path / name for name in sizes]
+    apart = by_focal_factor(files, shared=False)
+    assert list(apart.values()) == [["a.png", "b.png"], ["c.png"]]
+    np.testing.assert_allclose(list(apart), [50 / 40, np.sqrt(2)])
+    assert by_focal_factor(files[:2], shared=True) == {50 / 40: ["a.png", "b.png"]}

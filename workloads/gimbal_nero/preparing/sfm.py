@@ -6,6 +6,7 @@ fitted and later undistorted for real.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,8 @@ from typing import Any
 
 from gimbal.experiment.files import ensure_folder, storage_errors
 from gimbal_nero.errors import CaptureError
+from gimbal_nero.readers.images import image_size
 
-_FOCAL_FACTOR = 1.2
-"""COLMAP's unit is the longer side; √2 for a square image, 1.2 for one of 3 : 2."""
 _SEED = 6033
 
 
@@ -40,10 +40,10 @@ def structure_from_motion(
         shutil.rmtree(work, ignore_errors=True)
     ensure_folder(work)
     database = work / "database.db"
-    mode = pycolmap.CameraMode.SINGLE if shared else pycolmap.CameraMode.PER_IMAGE
     pycolmap.set_random_seed(_SEED)
     try:
-        _match(database, images, [path.name for path in files], mode)
+        _extract(database, images, files, shared=shared)
+        pycolmap.match_exhaustive(database, device=pycolmap.Device.cpu)
         models = pycolmap.incremental_mapping(database, images, work, _mapping_options())
     except (RuntimeError, ValueError) as error:
         raise _no_model(images, str(error)) from error
@@ -55,15 +55,30 @@ def structure_from_motion(
     return folder
 
 
-def _match(database: Path, images: Path, names: list[str], mode: Any) -> None:
+def _extract(database: Path, images: Path, files: Sequence[Path], *, shared: bool) -> None:
+    """Find features; COLMAP takes one focal prior a call, so there is a call for each shape."""
     import pycolmap
 
+    mode = pycolmap.CameraMode.SINGLE if shared else pycolmap.CameraMode.PER_IMAGE
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = "SIMPLE_RADIAL"
-    reader.default_focal_length_factor = _FOCAL_FACTOR
-    cpu = pycolmap.Device.cpu
-    pycolmap.extract_features(database, images, names, mode, reader, device=cpu)
-    pycolmap.match_exhaustive(database, device=cpu)
+    for factor, names in by_focal_factor(files, shared=shared).items():
+        reader.default_focal_length_factor = factor
+        cpu = pycolmap.Device.cpu
+        pycolmap.extract_features(database, images, names, mode, reader, device=cpu)
+
+
+def by_focal_factor(files: Sequence[Path], *, shared: bool) -> dict[float, list[str]]:
+    """Return names by sqrt(h² + w²) in COLMAP's unit, the longer side.
+
+    Photographs of a shared lens have the same size, and the first one's serves for all.
+    """
+    grouped: dict[float, list[str]] = {}
+    for path in files[:1] if shared else files:
+        height, width = image_size(path)
+        factor = math.hypot(height, width) / max(height, width)
+        grouped.setdefault(factor, []).append(path.name)
+    return {factor: [path.name for path in files] for factor in grouped} if shared else grouped
 
 
 def _mapping_options() -> Any:

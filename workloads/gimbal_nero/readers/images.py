@@ -68,6 +68,21 @@ def read_image(path: Path) -> tuple[Bytes, Bytes | None]:
     return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of an image without decoding its pixels.
+
+    Raises:
+        CaptureError: It is none.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (*_DAMAGE, Image.DecompressionBombError) as error:
+        raise CaptureError(f"{path} is no image: {error}", "copy the file anew") from error
+
+
 def read_mask(path: Path) -> Bytes:
     """Return [H, W] uint8, bright where the object is: alpha where it varies, else brightness.
 

@@ -17,7 +17,7 @@ import numpy as np
 from gimbal.experiment.files import read_json
 from gimbal_nero.capture import Split
 from gimbal_nero.errors import CaptureError
-from gimbal_nero.readers.images import IMAGE_ENDINGS, natural_key
+from gimbal_nero.readers.images import IMAGE_ENDINGS, image_size, natural_key
 from gimbal_nero.readers.masks import Masks
 from gimbal_nero.readers.source import Dropped, Lens, Photo, Source
 from gimbal_vision.poses import is_rigid
@@ -180,13 +180,8 @@ def _lens(numbers: Mapping[str, Any], path: Path, where: str) -> Lens:
 def _size(numbers: Mapping[str, Any], path: Path, where: str) -> tuple[int, int]:
     if numbers.get("w") is not None and numbers.get("h") is not None:
         return int(_number(numbers, "w", where, 0)), int(_number(numbers, "h", where, 0))
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError) as error:
-        raise CaptureError(f"{path} is no image: {error}", "copy the file anew") from error
+    height, width = image_size(path)
+    return width, height
 
 
 def _focal(numbers: Mapping[str, Any], key: str, angle: str, size: int, where: str) -> float | None:
