@@ -1,7 +1,7 @@
 """Points of the surface that training pixels show, each traced once before learning begins.
 
-A pixel costs 32 bytes where it shows the surface (point, normal, which pixel) and 4 where it does
-not; its ray, colour and photographer are made when asked for, as rays of a shape are.
+A pixel costs 4 bytes, and 32 more where it shows the surface (point, normal, which pixel); its ray
+and photographer are made when asked for, as rays of a shape are.
 """
 
 from __future__ import annotations
