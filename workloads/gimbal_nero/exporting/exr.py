@@ -1,7 +1,8 @@
-"""OpenEXR pictures: written here, uncompressed float32; read by Mitsuba, whatever their kind.
+"""OpenEXR pictures of one kind: uncompressed float32 RGB, written and read again.
 
-OpenCV's wheels come without OpenEXR. Lines of plain numbers under a fixed header need no library to
-be written, and every reader knows them; a light of 256 x 512 takes 1.5 MB. Layout: the OpenEXR file
+OpenCV 5's wheels come without OpenEXR. Lines of plain numbers under a fixed header need no library,
+and every reader knows them; a light of 256 x 512 takes 1.5 MB. Other kinds (compressed, half,
+tiled) are refused in words; Radiance `.hdr` is read whatever wrote it. Layout: the OpenEXR file
 format of its documentation, version 2, one part, scan lines.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gimbal_nero.errors import SynthesisError
+from gimbal.experiment.files import storage_errors
 from gimbal_nero.exporting.errors import ExportError
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -39,30 +40,38 @@ def exr_bytes(picture: Floats) -> bytes:
 
 
 def read_exr(path: Path) -> Floats:
-    """Return an EXR file as [H, W, 3] linear RGB.
+    """Return an EXR file that is uncompressed float32 RGB, as ours are, as [H, W, 3] linear RGB.
 
     Raises:
-        ExportError: It is damaged, or Mitsuba is not installed.
+        ExportError: It is another kind of EXR file, or damaged.
+        StorageError: It cannot be read.
     """
-    from gimbal_nero.synthesis.mitsuba_scene import mitsuba
-
+    with storage_errors(path, "read"):
+        content = path.read_bytes()
     try:
-        mi = mitsuba(1)
-    except SynthesisError as error:
+        height, width = _size(content)
+        start = len(_header(height, width))
+        wanted = content.startswith(_header(height, width))
+        lines = np.frombuffer(content, np.uint8, height * (8 + 12 * width), start + 8 * height)
+    except (ValueError, struct.error):
+        wanted = False
+    if not wanted:
         raise ExportError(
-            f"{path} is in EXR format, and Mitsuba 3, which reads it, cannot be imported",
-            "pip install 'gimbal[synthesis]', or convert the picture to .hdr",
-        ) from error
-    try:
-        read = mi.Bitmap(str(path)).convert(
-            mi.Bitmap.PixelFormat.RGB, mi.Struct.Type.Float32, srgb_gamma=False
+            f"{path} is no EXR file of uncompressed float32 RGB, or is damaged",
+            "convert the picture to .hdr, which is read whatever wrote it",
         )
-    except RuntimeError as error:
-        raise ExportError(
-            f"{path} cannot be read as EXR: {str(error).splitlines()[-1]}",
-            "name a latitude-longitude picture in .exr or .hdr format",
-        ) from error
-    return np.array(read, np.float32)
+    numbers = lines.reshape(height, 8 + 12 * width)[:, 8:].copy().view("<f4")
+    planes = numbers.reshape(height, 3, width).transpose(0, 2, 1)
+    return np.ascontiguousarray(planes[..., ::-1], np.float32)
+
+
+def _size(content: bytes) -> tuple[int, int]:
+    """Return height and width of a file whose attributes are ours, in our order."""
+    at = len(_header(1, 1)) - len(_header(1, 1).split(b"dataWindow\0box2i\0", 1)[1]) + 4
+    left, top, right, bottom = struct.unpack_from("<4i", content, at)
+    if not (left == top == 0 <= min(right, bottom)):
+        raise ValueError("no picture begins there")
+    return bottom + 1, right + 1
 
 
 def _header(height: int, width: int) -> bytes:

@@ -8,6 +8,7 @@ that a viewer shows it upright and a program that ignores nodes still finds the 
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,8 @@ Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 Up = Literal["y", "z"]
 
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError, struct.error)
+"""What trimesh raises on damaged files."""
 _Y_UP_FROM_Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 
 
@@ -94,7 +97,7 @@ def srgb_levels(linear: Floats) -> Bytes:
 
 def levels(values: Any) -> Bytes:
     """Return values in [0, 1] as 8 bits, not encoded."""
-    return np.rint(255.0 * np.clip(values, 0.0, 1.0)).astype(np.uint8)
+    return np.asarray(np.rint(255.0 * np.clip(values, 0.0, 1.0)), np.uint8)
 
 
 def _meant(surface: Unwrapped, textures: Textures, up: Up) -> TexturedMesh:
@@ -116,7 +119,8 @@ def _encoded(meant: TexturedMesh) -> bytes:
 
     none = np.zeros_like(meant.roughness)
     packed = np.stack([none, meant.roughness, meant.metallic], -1)
-    material = trimesh.visual.material.PBRMaterial(
+    visual: Any = trimesh.visual
+    material = visual.material.PBRMaterial(
         name="material",
         baseColorTexture=Image.fromarray(meant.base_colour),
         metallicRoughnessTexture=Image.fromarray(packed),
@@ -127,10 +131,10 @@ def _encoded(meant: TexturedMesh) -> bytes:
         meant.vertices,
         meant.faces,
         vertex_normals=meant.normals,
-        visual=trimesh.visual.TextureVisuals(uv=meant.uv, material=material),
+        visual=visual.TextureVisuals(uv=meant.uv, material=material),
         process=False,
     )
-    scene = trimesh.Scene()
+    scene: Any = trimesh.Scene()
     scene.add_geometry(mesh, node_name="object", geom_name="object", transform=meant.node)
     content: bytes = scene.export(file_type="glb", include_normals=True)
     return content
@@ -143,7 +147,7 @@ def _decoded(content: bytes, path: Path) -> TexturedMesh:
     try:
         scene: Any = trimesh.load(io.BytesIO(content), file_type="glb", process=False)
         names = list(scene.graph.nodes_geometry)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError) as error:
+    except _DAMAGE as error:
         raise ExportError(f"{path} is no GLB file: {error}", remedy) from error
     if len(names) != 1:
         raise ExportError(f"{path} holds {len(names)} meshes, not one", remedy)
