@@ -1,9 +1,9 @@
 """Directions that light is asked from, and how densely each way of choosing spreads them.
 
 Directions and densities are of frames whose z is the normal (`frames`); densities are per
-steradian, and those of highlights hold on the whole sphere of reflected directions, so a share
-of theirs lies below the surface. A point set is the golden-ratio lattice: its heights are
-(k + shift) / K, uniform for a uniform shift, where the published set takes an arc sine of them.
+steradian. Highlights' directions lie below the surface in part, where they count for nothing. A
+point set is the golden-ratio lattice: its heights are (k + shift) / K, uniform for a uniform
+shift, where the published set takes an arc sine of them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ def normal_halves(places: Tensor, alpha: Tensor) -> Tensor:
 
 
 def normal_halves_density(view: Tensor, lights: Tensor, alpha: Tensor) -> Tensor:
-    """Return the density [N, K, 1] of views [N, 1, 3] mirrored by `normal_halves`."""
+    """Return the density [N, K, 1] of views [N, 1, 3] mirrored by `normal_halves`.
+
+    Halves that look away from the view are left out: what they mirror comes from below.
+    """
     halves = half_vectors(view, lights)
     along = (view * halves).sum(-1, keepdim=True).clamp(min=1e-6)
     return normal_distribution(halves, alpha) * halves[..., 2:].clamp(min=0.0) / (4.0 * along)
