@@ -184,3 +184,14 @@ def test_settings_that_nothing_would_come_of_are_refused(asked, words):
     with pytest.raises(ValidationError, match=words):
         PrepareSettings(**asked)
     PrepareSettings(**dict(list(asked.items())[:1]))
+
+
+def test_a_missed_check_is_told_with_what_to_do_and_the_capture_is_there(tmp_path):
+    poses = ring_of_cameras(12, up=(0, 1.0, 0))
+    poses[:, :3, 3] *= 8.0
+    root = write_glossy(tmp_path / "in", poses, 8.0)
+    done = _call("--images", root, "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 4
+    assert "object_in_sphere" in json.loads(done.stdout)["failed"]
+    assert "→" in done.stderr and "masks" in done.stderr
+    assert len(load_capture(tmp_path / "out").views) == 12

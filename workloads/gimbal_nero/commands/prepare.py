@@ -65,7 +65,8 @@ def prepare_command(
       gimbal nero prepare --images photos --masks cutouts --up=-y --out capture --json
 
     Exit status:
-      0 done, 1 photographs, poses or masks cannot be used, 2 a wrong option, 6 disk
+      0 done, 1 photographs, poses or masks cannot be used, 2 a wrong option, 4 a check of the
+      capture failed (it is there, to be looked at), 6 disk
     """
     from gimbal.cli.run_commands import print_json, running
     from gimbal.experiment.paths import at_home
@@ -90,9 +91,11 @@ def prepare_command(
             folder,
             lambda done, total, words: observer.stage_progress("prepare", done, total, words),
         )
-    _say(report, folder, to_stderr=as_json)
+    failed = _say(report, folder, to_stderr=as_json)
     if as_json:
-        print_json({"out": str(folder), **report.record()})
+        print_json({"out": str(folder), **report.record(), "failed": failed})
+    if failed:
+        raise typer.Exit(4)
 
 
 def _capture_root(images: Path) -> Path:
@@ -174,7 +177,10 @@ def _require_free(folder: Path, sources: set[Path], *, force: bool) -> None:
         )
 
 
-def _say(report: PrepareReport, folder: Path, *, to_stderr: bool) -> None:
+def _say(report: PrepareReport, folder: Path, *, to_stderr: bool) -> list[str]:
+    """Tell what was made, and the checks that a run would ask; return those that failed."""
+    from gimbal_nero.stages.preparing import GATES
+
     metrics = report.metrics
     sphere, exposure = metrics["sphere"], metrics["exposure"]
     lines = [
@@ -187,5 +193,9 @@ def _say(report: PrepareReport, folder: Path, *, to_stderr: bool) -> None:
         f"exposure    spreads {exposure['spread_ev']:.2f} stops, drifts {exposure['drift_ev']:.2f}",
         f"folder      {folder}",
     ]
+    missed = [(gate, gate.check(metrics)) for gate in GATES]
+    missed = [(gate, result) for gate, result in missed if not result.passed]
+    lines += [f"✗ {gate.name}: {result.message}\n  → {gate.hint}" for gate, result in missed]
     for line in lines:
         typer.echo(line, err=to_stderr)
+    return [gate.name for gate, _ in missed]
