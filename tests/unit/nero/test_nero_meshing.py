@@ -72,6 +72,15 @@ def test_what_reaches_out_of_the_unit_sphere_is_closed_there():
     assert np.linalg.norm(mesh.vertices, axis=-1).max() <= 1.0 + 0.05
 
 
+def test_a_surface_through_samples_is_closed_too():
+    """A distance of exactly 0 at a sample puts several vertices there, and slivers between them."""
+    settings = MeshSettings(resolution=33)
+    mesh = extract(lambda points: np.abs(points).sum(-1) - 0.5, settings, quiet)
+    assert measured(mesh, 1)["watertight"]
+    assert len(np.unique(mesh.vertices, axis=0)) == len(mesh.vertices)
+    assert signed_volume(mesh) == pytest.approx(4 / 3 * 0.5**3, rel=0.01)
+
+
 def test_orientation_follows_the_volume_and_no_convention():
     mesh = extract(
         spheres(((0, 0, 0), 0.4)), MeshSettings(resolution=24, points_at_once=10_000), quiet
