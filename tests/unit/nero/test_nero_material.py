@@ -1,0 +1,85 @@
+"""Networks of material and light: their published size, their ranges, and who sends light where."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from torch.nn import functional
+
+from gimbal_nero.material.lighting import LightNetworks, TracedLight
+from gimbal_nero.material.networks import MaterialNetwork
+from gimbal_nero.material.settings import MaterialSettings
+from gimbal_nero.reflectance.model import SMALLEST_ALPHA
+from gimbal_nero.tracing.secondary import SecondaryRays
+from gimbal_nero.tracing.surface import TracedMesh
+from gimbal_vision.meshes import Mesh
+
+
+def unit(count, seed=0):
+    drawn = torch.randn(count, 3, generator=torch.Generator().manual_seed(seed))
+    return functional.normalize(drawn, dim=-1)
+
+
+def test_the_published_networks_have_the_published_number_of_weights():
+    settings = MaterialSettings()
+    parts = (MaterialNetwork(settings), LightNetworks(settings))
+    assert sum(p.numel() for part in parts for p in part.parameters()) == 1_403_670
+    real = LightNetworks(settings.model_copy(update={"sphere_direction": True}))
+    assert real.from_afar(unit(3), unit(3, 1)).shape == (3, 3)
+
+
+def test_a_preset_gives_way_to_what_is_written():
+    tiny = MaterialSettings.model_validate({"size": "tiny", "heads": {"layers": 1}})
+    assert (tiny.width, tiny.heads.layers, tiny.heads.width) == (64, 1, 64)
+    assert MaterialSettings.model_validate(tiny.model_dump()) == tiny
+
+
+def test_materials_are_in_their_ranges_and_every_network_learns():
+    network = MaterialNetwork(MaterialSettings(size="tiny"))
+    found = network(unit(50) * 0.7)
+    assert float(found.alpha.min()) >= SMALLEST_ALPHA and float(found.alpha.max()) <= 1.0
+    assert found.albedo.shape == (50, 3) and found.metallic.shape == (50, 1)
+    (found.alpha.sum() + found.albedo.sum() + found.metallic.sum()).backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+class TwoLights:
+    """From afar 1, from the object where it is and where its mirror image lies."""
+
+    def from_afar(self, points, directions):
+        return torch.ones_like(points)
+
+    def from_object(self, points, mirrored):
+        return torch.cat([points[:, :1], mirrored[:, :2]], dim=-1)
+
+
+@pytest.fixture(scope="module")
+def ball():
+    made = trimesh.creation.icosphere(subdivisions=4, radius=0.5)
+    mesh = Mesh(np.asarray(made.vertices), np.asarray(made.faces, np.int32))
+    return SecondaryRays(TracedMesh(mesh))
+
+
+def test_open_directions_see_afar_and_others_the_object(ball):
+    light = TracedLight(TwoLights(), ball)
+    points = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.3, 0.0]])
+    directions = torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
+    found = light(points, directions)
+    assert found[0].tolist() == [1.0, 1.0, 1.0]
+    assert found[1].tolist() == pytest.approx([0.5, 1.0, 0.0], abs=2e-3)
+    normal = np.array([0.4, 0.3]) / 0.5
+    mirrored = np.array([-1.0, 0.0]) - 2 * -normal[0] * normal
+    assert found[2].tolist() == pytest.approx([0.4, *mirrored], abs=2e-2)
+
+
+def test_light_reaches_its_networks_and_nothing_is_asked_of_no_ray(ball):
+    networks = LightNetworks(MaterialSettings(size="tiny"))
+    light = TracedLight(networks, ball)
+    outward = unit(40)
+    found = light(0.6 * outward, torch.cat([outward[:20], -outward[20:]]))
+    assert float(found.min()) > 0.0
+    found.sum().backward()
+    assert all(p.grad is not None for p in networks.parameters())
+    assert light(outward[:0], outward[:0]).shape == (0, 3)

@@ -1,0 +1,99 @@
+"""Light that falls on a surface: from afar, or from another part of the object (nero.md 6.3).
+
+Whether a direction is open is traced and not learnt. What a hit point sends is a network of where
+it is and of the direction its mirror image lies in, not of its material: the paper's shortcut for
+bounces.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gimbal_nero.fields import directional
+from gimbal_nero.fields.encodings import positional
+from gimbal_nero.fields.layers import Predictor
+from gimbal_nero.fields.shading import sphere_exit
+from gimbal_nero.material.settings import MaterialSettings
+from gimbal_nero.tracing.secondary import SecondaryRays
+
+_PLACE = 8
+_LOG_HALF = math.log(0.5)
+_TOO_NEAR = 1e-5
+"""Hits so near are the surface itself; they send nothing, as published."""
+
+
+class LightNetworks(nn.Module):
+    """Light from afar by direction, and light from the object by place and mirror direction.
+
+    Args:
+        settings: Their size.
+    """
+
+    def __init__(self, settings: MaterialSettings) -> None:
+        super().__init__()
+        self._sphere_direction = settings.sphere_direction
+        size, place = directional.SIZE, 3 * (2 * _PLACE + 1)
+        self.outer = _light(settings, 2 * size if settings.sphere_direction else size)
+        self.inner = _light(settings, place + size)
+
+    def from_afar(self, points: Tensor, directions: Tensor) -> Tensor:
+        """Return radiance [M, 3] from unit directions [M, 3], seen from points [M, 3]."""
+        sharp = directions.new_zeros(1, 1)
+        lobe = directional.directional(directions, sharp)
+        if self._sphere_direction:
+            leaves = directional.directional(sphere_exit(points, directions), sharp)
+            lobe = torch.cat([lobe, leaves], dim=-1)
+        light: Tensor = self.outer(lobe)
+        return light
+
+    def from_object(self, points: Tensor, mirrored: Tensor) -> Tensor:
+        """Return radiance [M, 3] of points [M, 3] whose mirror directions are [M, 3]."""
+        lobe = directional.directional(mirrored, mirrored.new_zeros(1, 1))
+        light: Tensor = self.inner(torch.cat([positional(points, _PLACE), lobe], dim=-1))
+        return light
+
+
+class TracedLight:
+    """`gimbal_nero.reflectance.model.Light` of networks and a mesh.
+
+    Args:
+        networks: What open directions and hit points send.
+        rays: Trace the mesh.
+    """
+
+    def __init__(self, networks: LightNetworks, rays: SecondaryRays) -> None:
+        self._networks = networks
+        self._rays = rays
+
+    def __call__(self, points: Tensor, directions: Tensor) -> Tensor:
+        """Return radiance [M, 3] that arrives at points [M, 3] from unit directions [M, 3]."""
+        hits = self._rays.trace(points, directions)
+        open_ = ~hits.hit
+        light = points.new_zeros((len(points), 3))
+        if bool(open_.any()):
+            afar = self._networks.from_afar(points[open_], directions[open_])
+            light = light.index_put((open_,), afar)
+        if len(hits):
+            towards = directions[hits.hit]
+            along = (hits.normals * towards).sum(-1, keepdim=True)
+            mirrored = towards - 2.0 * along * hits.normals
+            sent = self._networks.from_object(hits.points, mirrored)
+            far = (hits.distances > _TOO_NEAR)[:, None]
+            light = light.index_put((hits.hit,), sent * far)
+        return light
+
+
+def _light(settings: MaterialSettings, inputs: int) -> Predictor:
+    heads = settings.heads
+    return Predictor(
+        inputs,
+        3,
+        layers=heads.layers,
+        width=heads.width,
+        activation="exp",
+        max_log=settings.light_max_log,
+        bias=_LOG_HALF,
+    )

@@ -1,0 +1,42 @@
+"""What the networks of material and light are; defaults are the published ones."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from gimbal.experiment.settings import Settings
+from gimbal_nero.fields.settings import HeadSettings
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "published": {},
+    "tiny": {"half_layers": 2, "width": 64, "heads": {"layers": 2, "width": 64}},
+}
+
+
+class MaterialSettings(Settings):
+    """The networks that say what a surface is made of, and what light falls on it."""
+
+    size: Literal["published", "tiny"] = "published"
+    half_layers: Annotated[int, Field(ge=1, le=16)] = 4
+    """Layers before the point is seen again, and as many after it."""
+    width: Annotated[int, Field(ge=8, le=4096)] = 256
+    heads: HeadSettings = HeadSettings()
+    """Of each material and each light."""
+    sphere_direction: bool = False
+    """Whether light from afar also depends on where its ray leaves the unit sphere; published:
+    for real photographs."""
+    light_max_log: Annotated[float, Field(ge=-5, le=10)] = 5.0
+    """Most light a direction may send, as its logarithm."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("size") not in PRESETS:
+            return given
+        preset = PRESETS[given["size"]]
+        filled = preset | given
+        if isinstance(given.get("heads"), dict):
+            filled["heads"] = preset.get("heads", {}) | given["heads"]
+        return filled
