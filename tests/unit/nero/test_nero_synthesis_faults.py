@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from gimbal_nero.errors import SynthesisError
+from gimbal_nero.exporting.exr import exr_bytes
 from gimbal_nero.synthesis import cameras, lights
 from gimbal_nero.synthesis.objects import make_object, mesh_bytes, shaded, torus
 from gimbal_nero.synthesis.settings import FaultSettings, LightSettings, SyntheticSettings
@@ -137,3 +138,14 @@ def test_what_is_no_light_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(SynthesisError, match=said):
             lights.make_light(LightSettings(hdri=tmp_path / f"{name}.hdr"), seed=0)
+
+
+def test_an_exr_light_is_read_and_one_that_is_not_ours_is_named(tmp_path: Path) -> None:
+    light = np.random.default_rng(0).random((8, 16, 3)).astype(np.float32)
+    path = tmp_path / "light.exr"
+    path.write_bytes(exr_bytes(light))
+    made = lights.make_light(LightSettings(hdri=path, mean_radiance=None), 0)
+    assert np.allclose(made, light)
+    path.write_bytes(b"no picture")
+    with pytest.raises(SynthesisError, match=r"light\.exr"):
+        lights.make_light(LightSettings(hdri=path), 0)

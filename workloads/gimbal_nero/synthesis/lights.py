@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gimbal_nero.errors import SynthesisError
+from gimbal_nero.exporting.errors import ExportError
+from gimbal_nero.exporting.exr import read_exr
 from gimbal_nero.synthesis.settings import LightSettings
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
@@ -77,21 +79,12 @@ def hdr_bytes(light: Floats) -> bytes:
 
 
 def _from_file(path: Path, width: int) -> Floats:
-    import os
-
     import cv2
 
-    os.environ.setdefault("OPENCV_IO_ENABLE_OPENEXR", "1")
     remedy = "name a latitude-longitude image in .hdr or .exr format: light.hdri"
     if not path.is_file():
         raise SynthesisError(f"there is no light {path}", remedy)
-    try:
-        read: Any = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise SynthesisError(f"{path} cannot be read: {error.err}", remedy) from error
-    if read is None or read.ndim != 3 or read.shape[2] < 3 or read.dtype != np.float32:
-        raise SynthesisError(f"{path} is no image of floating-point colours", remedy)
-    light = read[..., 2::-1]
+    light = _exr(path) if path.suffix.lower() == ".exr" else _radiance(path, remedy)
     if light.shape[1] != 2 * light.shape[0]:
         raise SynthesisError(
             f"{path} has {light.shape[1]} x {light.shape[0]} pixels, not twice as many columns as "
@@ -103,6 +96,25 @@ def _from_file(path: Path, width: int) -> Floats:
     if light.shape[1] > width:
         light = cv2.resize(light, (width, width // 2), interpolation=cv2.INTER_AREA)
     return np.asarray(light, np.float32)
+
+
+def _exr(path: Path) -> Floats:
+    try:
+        return read_exr(path)
+    except ExportError as error:
+        raise SynthesisError(error.message, error.remedy) from error
+
+
+def _radiance(path: Path, remedy: str) -> Floats:
+    import cv2
+
+    try:
+        read: Any = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise SynthesisError(f"{path} cannot be read: {error.err}", remedy) from error
+    if read is None or read.ndim != 3 or read.shape[2] < 3 or read.dtype != np.float32:
+        raise SynthesisError(f"{path} is no image of floating-point colours", remedy)
+    return np.asarray(read[..., 2::-1], np.float32)
 
 
 def _room(rng: np.random.Generator) -> Floats:
