@@ -94,8 +94,9 @@ def _from_file(path: Path, width: int) -> Floats:
     if not (np.isfinite(light).all() and light.min() >= 0 and light.max() > 0):
         raise SynthesisError(f"{path} has colours that are negative, not finite or all 0", remedy)
     if light.shape[1] > width:
-        light = cv2.resize(light, (width, width // 2), interpolation=cv2.INTER_AREA)
-    return np.asarray(light, np.float32)
+        reduced = cv2.resize(light, (width, width // 2), interpolation=cv2.INTER_AREA)
+        return np.asarray(reduced, np.float32)
+    return light
 
 
 def _exr(path: Path) -> Floats:
