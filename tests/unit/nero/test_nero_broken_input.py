@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from capture_folders import ring_of_cameras, write_colmap
 from nero_ball import ball_capture
 from PIL import Image
 
+from gimbal_nero.errors import CaptureError
 from gimbal_nero.preparing.checks import exposure_numbers, sphere_numbers
+from gimbal_nero.preparing.developing import require_fit
 from gimbal_nero.readers.colmap import read_colmap
+from gimbal_nero.readers.source import Lens, Photo
 from gimbal_nero.stages.preparing import GATES
 from gimbal_nero.synthesis.writing import is_finished
 
@@ -78,3 +82,22 @@ def test_a_view_is_finished_only_when_its_pictures_are_whole(tmp_path):
     (tmp_path / "0.png").write_bytes(whole)
     (tmp_path / "0-depth.png").unlink()
     assert not is_finished(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [((24, 20), None), ((20, 24), "a quarter"), ((24, 24), "but its camera is for 20x24")],
+)
+def test_photographs_that_do_not_fit_their_camera_are_told_how(size, words):
+    lens = Lens(model="PINHOLE", params=(1.0, 1.0, 1.0, 1.0), height=24, width=20)
+    photo = Photo(name="p", path=Path("p.png"), lens=lens, cam2source=np.eye(4))
+    if words is None:
+        require_fit(photo, size)
+    else:
+        with pytest.raises(CaptureError, match=words):
+            require_fit(photo, size)
+
+
+def test_square_photographs_are_not_taken_for_turned_ones():
+    lens = Lens(model="PINHOLE", params=(1.0, 1.0, 1.0, 1.0), height=96, width=96)
+    require_fit(Photo(name="p", path=Path("p.png"), lens=lens, cam2source=np.eye(4)), (96, 96))

@@ -54,7 +54,7 @@ def develop(photo: Photo, settings: PrepareSettings, layout: Layout) -> Develope
     """
     image, alpha = read_image(photo.path)
     size = (image.shape[0], image.shape[1])
-    _fits(photo, size)
+    require_fit(photo, size)
     mask = _mask(photo, alpha, settings)
     if mask is not None and mask.shape != size:
         raise CaptureError(
@@ -118,20 +118,30 @@ def _flat_mask(mask: Bytes, camera: Any, options: Any) -> Bytes:
     return np.array(bitmap.to_array(), np.uint8).reshape(bitmap.height, bitmap.width)
 
 
-def _fits(photo: Photo, size: tuple[int, int]) -> None:
+def require_fit(photo: Photo, size: tuple[int, int]) -> None:
+    """Refuse a photograph that is not of its camera's size.
+
+    Args:
+        photo: With its lens, whose size may be unknown.
+        size: Height and width of the file.
+
+    Raises:
+        CaptureError: They differ; turned by a quarter is told apart.
+    """
     expected = (photo.lens.height, photo.lens.width)
-    if None not in expected and expected == size[::-1]:
+    if None in expected or expected == size:
+        return
+    if expected == size[::-1]:
         raise CaptureError(
             f"{photo.path} is {size[1]}x{size[0]} pixels, and its camera is for the same turned by "
             "a quarter, as EXIF may say it is to be shown: poses and images disagree",
             "turn the pixels themselves (magick mogrify -auto-orient), or find the poses anew",
         )
-    if None not in expected and expected != size:
-        raise CaptureError(
-            f"{photo.path} is {size[1]}x{size[0]} pixels, but its camera is for "
-            f"{expected[1]}x{expected[0]}: poses and images disagree",
-            "give the images the poses were made with",
-        )
+    raise CaptureError(
+        f"{photo.path} is {size[1]}x{size[0]} pixels, but its camera is for "
+        f"{expected[1]}x{expected[0]}: poses and images disagree",
+        "give the images the poses were made with",
+    )
 
 
 def _mask(photo: Photo, alpha: Bytes | None, settings: PrepareSettings) -> Bytes | None:
