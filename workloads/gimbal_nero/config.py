@@ -10,11 +10,16 @@ from pydantic import model_validator
 from gimbal.experiment.settings import ExperimentSettings
 from gimbal.training.settings import TrainSettings
 from gimbal_nero.data_settings import DataSettings
+from gimbal_nero.exporting.settings import ExportSettings
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.judging.settings import JudgeSettings
 from gimbal_nero.learning.settings import LossSettings, RaySettings, ScheduleSettings
+from gimbal_nero.material.fit_settings import FitSettings
+from gimbal_nero.material.point_settings import PointSettings
 from gimbal_nero.meshing.settings import MeshSettings
 from gimbal_nero.preparing.settings import PrepareSettings
+from gimbal_nero.reflectance.settings import EstimatorSettings
+from gimbal_nero.relighting.settings import RelightSettings
 from gimbal_nero.watching.settings import WatchSettings
 
 __all__ = ["DataSettings", "NeroConfig"]
@@ -24,7 +29,7 @@ VALIDATED = ("psnr", "ssim", "opacity")
 
 
 class NeroConfig(ExperimentSettings):
-    """A shape from photographs of a reflective object."""
+    """Shape, material and light from photographs of a reflective object."""
 
     workload: Literal["nero"] = "nero"
     data: DataSettings = DataSettings()
@@ -36,6 +41,12 @@ class NeroConfig(ExperimentSettings):
     train: TrainSettings
     watch: WatchSettings = WatchSettings()
     mesh: MeshSettings = MeshSettings()
+    material: FitSettings | None = None
+    """None: the shape alone is learnt, and nothing below but `evaluate` counts."""
+    points: PointSettings = PointSettings()
+    mc: EstimatorSettings = EstimatorSettings()
+    export: ExportSettings = ExportSettings()
+    relight: RelightSettings = RelightSettings()
     evaluate: JudgeSettings = JudgeSettings()
 
     @model_validator(mode="after")

@@ -66,7 +66,7 @@ def test_open_directions_see_afar_and_others_the_object(ball):
     light = TracedLight(TwoLights(), ball)
     points = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.3, 0.0]])
     directions = torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
-    found = light(points, directions)
+    found = light(points, directions, torch.arange(len(points)))
     assert found[0].tolist() == [1.0, 1.0, 1.0]
     assert found[1].tolist() == pytest.approx([0.5, 1.0, 0.0], abs=2e-3)
     normal = np.array([0.4, 0.3]) / 0.5
@@ -78,8 +78,8 @@ def test_light_reaches_its_networks_and_nothing_is_asked_of_no_ray(ball):
     networks = LightNetworks(MaterialSettings(size="tiny"))
     light = TracedLight(networks, ball)
     outward = unit(40)
-    found = light(0.6 * outward, torch.cat([outward[:20], -outward[20:]]))
+    found = light(0.6 * outward, torch.cat([outward[:20], -outward[20:]]), torch.arange(len(outward)))
     assert float(found.min()) > 0.0
     found.sum().backward()
     assert all(p.grad is not None for p in networks.parameters())
-    assert light(outward[:0], outward[:0]).shape == (0, 3)
+    assert light(outward[:0], outward[:0], torch.arange(0)).shape == (0, 3)

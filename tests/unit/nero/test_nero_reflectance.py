@@ -53,11 +53,11 @@ def point(cosine, alpha, count=1, albedo=1.0, metallic=1.0, turn=None):
     )
 
 
-def white(points, directions):
+def white(points, directions, rows):
     return torch.ones_like(directions)
 
 
-def spot(points, directions):
+def spot(points, directions, rows=None):
     return torch.exp(40.0 * (directions @ SPOT - 1.0))[:, None].expand(-1, 3)
 
 
@@ -91,9 +91,9 @@ def test_the_published_sum_makes_metals_as_bright_as_was_measured(alpha):
 
 def test_the_published_even_directions_are_not_cosine_weighted():
     settings = EstimatorSettings(estimator="official")
-    shaded = shade(point(0.5, 0.5), lambda p, d: d[:, 2:] ** 8 + 0 * d, settings, fixed_draws(1))
+    shaded = shade(point(0.5, 0.5), lambda p, d, rows: d[:, 2:] ** 8 + 0 * d, settings, fixed_draws(1))
     assert shaded.diffuse_light[0, 0].item() == pytest.approx(0.078, abs=0.001)
-    shaded = shade(point(0.5, 0.5), lambda p, d: d[:, 2:] + 0 * d, settings, fixed_draws(1))
+    shaded = shade(point(0.5, 0.5), lambda p, d, rows: d[:, 2:] + 0 * d, settings, fixed_draws(1))
     assert shaded.diffuse_light[0, 0].item() == pytest.approx(0.561, abs=0.002)
 
 
@@ -134,14 +134,14 @@ def test_turning_the_world_changes_nothing():
     settings = EstimatorSettings()
     still = mean_radiance(point(0.5, 0.1, 64), spot, settings)
     turned = point(0.5, 0.1, 64, turn=turn)
-    found = mean_radiance(turned, lambda p, d: spot(p, d @ turn), settings)
+    found = mean_radiance(turned, lambda p, d, rows: spot(p, d @ turn, rows), settings)
     assert found == pytest.approx(still, rel=0.01)
 
 
 def test_light_is_never_asked_for_from_below_the_surface():
     asked = []
 
-    def light(points, directions):
+    def light(points, directions, rows):
         asked.append((points, directions))
         return torch.ones_like(directions)
 
@@ -243,7 +243,7 @@ def test_the_slope_by_alpha_is_that_of_the_integral():
 def test_light_learns_through_what_it_lights():
     strength = torch.tensor(2.0, requires_grad=True)
     settings = EstimatorSettings()
-    shaded = shade(point(0.5, 0.3, 4), lambda p, d: strength + 0 * d, settings, fixed_draws(4))
+    shaded = shade(point(0.5, 0.3, 4), lambda p, d, rows: strength + 0 * d, settings, fixed_draws(4))
     torch.autograd.backward(shaded.radiance.sum())
     assert strength.grad.item() == pytest.approx(shaded.radiance.sum().item() / 2.0, rel=1e-4)
 

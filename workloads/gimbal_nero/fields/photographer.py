@@ -22,9 +22,10 @@ class PhotographerLight(nn.Module):
 
     Args:
         settings: Size of its network.
+        start: Colour and coverage that it begins with.
     """
 
-    def __init__(self, settings: HeadSettings) -> None:
+    def __init__(self, settings: HeadSettings, start: float = 0.01) -> None:
         super().__init__()
         self.light = Predictor(
             2 * 2 * _DEGREES,
@@ -32,7 +33,7 @@ class PhotographerLight(nn.Module):
             layers=settings.layers,
             width=settings.width,
             activation="exp",
-            bias=math.log(0.01),
+            bias=math.log(start),
         )
 
     def forward(

@@ -62,11 +62,11 @@ def load_shape(stage_dir: Path, model: ModelSettings, which: Which = "best") -> 
         StorageError: It is damaged.
     """
     found = checkpoint_of(stage_dir, which)
-    state = _state_of(found)
+    state = state_of(found)
     exposures = state.get(_EXPOSURES)
     fields = ShapeFields(model, views=0 if exposures is None else len(exposures))
     module, _ = fields.build()
-    _fill(module, state, found)
+    fill(module, state, found)
     return LoadedShape(
         fields=fields,
         module=module.eval().requires_grad_(False),
@@ -109,7 +109,7 @@ def _best_of(stage_dir: Path, found: Sequence[Checkpoint]) -> Checkpoint:
     )
 
 
-def _state_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
+def state_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Return weights by name.
 
     Raises:
@@ -125,7 +125,7 @@ def _state_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
     return state
 
 
-def _fill(module: nn.Module, state: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+def fill(module: nn.Module, state: dict[str, Tensor], checkpoint: Checkpoint) -> None:
     """Load weights, or say which do not fit.
 
     Raises:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gimbal_nero.fields import directional
 from gimbal_nero.fields.encodings import positional
 from gimbal_nero.fields.layers import Predictor
+from gimbal_nero.fields.photographer import PhotographerLight
 from gimbal_nero.fields.shading import sphere_exit
 from gimbal_nero.material.settings import MaterialSettings
 from gimbal_nero.tracing.secondary import SecondaryRays
@@ -62,19 +63,27 @@ class TracedLight:
     Args:
         networks: What open directions and hit points send.
         rays: Trace the mesh.
+        photographer: Who stands in the way of light from afar, as a network and his frames
+            [N, 3, 4], one for each surface point; None: nobody.
     """
 
-    def __init__(self, networks: LightNetworks, rays: SecondaryRays) -> None:
+    def __init__(
+        self,
+        networks: LightNetworks,
+        rays: SecondaryRays,
+        photographer: tuple[PhotographerLight, Tensor] | None = None,
+    ) -> None:
         self._networks = networks
         self._rays = rays
+        self._photographer = photographer
 
-    def __call__(self, points: Tensor, directions: Tensor) -> Tensor:
+    def __call__(self, points: Tensor, directions: Tensor, rows: Tensor) -> Tensor:
         """Return radiance [M, 3] that arrives at points [M, 3] from unit directions [M, 3]."""
         hits = self._rays.trace(points, directions)
         open_ = ~hits.hit
         light = points.new_zeros((len(points), 3))
         if bool(open_.any()):
-            afar = self._networks.from_afar(points[open_], directions[open_])
+            afar = self._from_afar(points[open_], directions[open_], rows[open_])
             light = light.index_put((open_,), afar)
         if len(hits):
             towards = directions[hits.hit]
@@ -84,6 +93,15 @@ class TracedLight:
             far = (hits.distances > _TOO_NEAR)[:, None]
             light = light.index_put((hits.hit,), sent * far)
         return light
+
+    def _from_afar(self, points: Tensor, directions: Tensor, rows: Tensor) -> Tensor:
+        light = self._networks.from_afar(points, directions)
+        if self._photographer is None:
+            return light
+        network, frames = self._photographer
+        sharp = directions.new_zeros(len(directions), 1)
+        colour, coverage = network(points, directions, sharp, frames[rows])
+        return coverage * colour + (1.0 - coverage) * light
 
 
 def _light(settings: MaterialSettings, inputs: int) -> Predictor:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from gimbal.experiment.paths import at_home
 from gimbal.experiment.settings import Settings
+
+MeshPath = Annotated[Path, AfterValidator(at_home)]
 
 
 class MeshSettings(Settings):
     """From a trained shape to a mesh."""
 
+    file: MeshPath | None = None
+    """Somebody else's mesh, in the frame of the photographs' poses; none: a shape is learnt, and
+    its mesh cut out as the rest of this section says."""
     resolution: Annotated[int, Field(ge=16, le=1024)] = 512
     """Samples along each side of the cube around the unit sphere; published: 512."""
     largest_component: bool = False

@@ -16,6 +16,6 @@ def light_from(light: Light, points: Tensor, directions: Tensor, asked: Tensor) 
         directions: [N, K, 3] of the world.
         asked: [N, K]
     """
-    everywhere = points[:, None].expand_as(directions)
-    answers = light(everywhere[asked], directions[asked])
+    rows = asked.nonzero()[:, 0]
+    answers = light(points[rows], directions[asked], rows)
     return answers.new_zeros(directions.shape).masked_scatter(asked[..., None], answers)

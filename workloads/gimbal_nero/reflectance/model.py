@@ -15,8 +15,9 @@ from torch import Tensor
 SMALLEST_ALPHA = 0.0016
 """Below it a lobe is narrower than single precision tells directions apart."""
 
-Light = Callable[[Tensor, Tensor], Tensor]
-"""Points [M, 3] and unit directions away from them [M, 3] to linear radiance [M, 3]."""
+Light = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Points [M, 3], unit directions away from them [M, 3], and int64 [M], of which of the N surface
+points they are, to linear radiance [M, 3]."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

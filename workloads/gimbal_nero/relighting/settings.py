@@ -1,0 +1,29 @@
+"""How pictures of a learnt surface are made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from gimbal.experiment.settings import Settings
+
+
+class RelightSettings(Settings):
+    """Which pictures stage `relight` makes."""
+
+    lights: tuple[Path, ...] = ()
+    """Latitude-longitude `.hdr` or `.exr` files, z-up, in the frame of the photographs' poses; with
+    made photographs, their other lights come first."""
+    directions: Annotated[int, Field(ge=1)] = 64
+    """Of each of the three ways (cosine, highlight, light) at what a pixel shows."""
+    bounce_directions: Annotated[int, Field(ge=0)] = 8
+    """Of each way at what those directions hit; 0: hits send nothing."""
+    bounces: Annotated[int, Field(ge=0, le=8)] = 2
+    """Times that light is reflected between parts of the object."""
+    orbit_frames: Annotated[int, Field(ge=0, le=720)] = 36
+    """Frames of the turntable under the learnt light; 0: none."""
+    orbit_elevation_deg: Annotated[float, Field(gt=-90, lt=90)] = 20.0
+    orbit_side: Annotated[int, Field(ge=8, le=4096)] = 128
+    """Pixels of a side of its frames."""
