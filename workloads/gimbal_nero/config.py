@@ -26,6 +26,8 @@ __all__ = ["DataSettings", "NeroConfig"]
 
 VALIDATED = ("psnr", "ssim", "opacity")
 """Numbers of held-out views while training, which `train.best_metric` may name."""
+VALIDATED_MATERIAL = ("psnr",)
+"""Likewise of stage `material`."""
 
 
 class NeroConfig(ExperimentSettings):
@@ -38,7 +40,8 @@ class NeroConfig(ExperimentSettings):
     loss: LossSettings = LossSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     rays: RaySettings = RaySettings()
-    train: TrainSettings
+    train: TrainSettings | None = None
+    """Of the shape; none where `mesh.file` names one."""
     watch: WatchSettings = WatchSettings()
     mesh: MeshSettings = MeshSettings()
     material: FitSettings | None = None
@@ -57,6 +60,7 @@ class NeroConfig(ExperimentSettings):
 
     def _problems(self) -> Iterator[str]:
         """Yield settings that contradict each other."""
+        yield from self._stage_problems()
         if self.loss.occlusion_weight and self.model.mode == "radiance":
             yield (
                 "loss.occlusion_weight needs model.mode: reflection, since a radiance network has "
@@ -72,13 +76,32 @@ class NeroConfig(ExperimentSettings):
                 f"loss.charbonnier_epsilon has no effect with loss.colour: {self.loss.colour}: "
                 "drop it, or write loss.colour: charbonnier"
             )
-        if self.train.best_metric not in (None, *VALIDATED):
-            yield (
-                f"train.best_metric: {self.train.best_metric} is not validated: write one of "
-                f"{', '.join(VALIDATED)}"
-            )
         if self.prepare.masks == "none":
             yield from self._mask_problems("with prepare.masks: none there are none")
+
+    def _stage_problems(self) -> Iterator[str]:
+        fit = None if self.material is None else self.material.train
+        named = (
+            ("train", self.train, VALIDATED),
+            ("material.train", fit, VALIDATED_MATERIAL),
+        )
+        for key, train, validated in named:
+            if train is not None and train.best_metric not in (None, *validated):
+                yield (
+                    f"{key}.best_metric: {train.best_metric} is not validated: write one of "
+                    f"{', '.join(validated)}"
+                )
+        if self.mesh.file is None and self.train is None:
+            yield (
+                "a shape is learnt from section train, and there is none: write train: {steps: "
+                "..., global_batch: ...}, or name a mesh with mesh.file"
+            )
+        if self.mesh.file is not None and self.material is None:
+            yield "mesh.file is there for a material: write a section material, or drop it"
+        if self.material is None:
+            for key in ("points", "mc", "export", "relight"):
+                if key in self.model_fields_set:
+                    yield f"{key} has no effect without section material: drop it, or write one"
 
     @property
     def _changed_epsilon(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
 from gimbal_nero.config import NeroConfig
+from gimbal_nero.stages.fitting import material_stage
 from gimbal_nero.stages.judging import EVALUATE, judge_gates, judge_stage
 from gimbal_nero.stages.meshing import mesh_stage
 from gimbal_nero.stages.preparing import prepare_stage
@@ -18,32 +19,25 @@ from gimbal_nero.stages.watching import WATCH, watch_gates, watch_stage
 
 
 class NeroWorkload(Workload[NeroConfig]):
-    """Photographs (or made ones) → prepare → shape → watch → mesh → evaluate → report."""
+    """Photographs (or made ones) → shape → mesh → material → export → relight → judged, told."""
 
     name: ClassVar[str] = "nero"
     config = NeroConfig
 
     def stages(self, config: NeroConfig) -> Sequence[Stage]:
-        """Return the stages from photographs to a page about the judged mesh."""
-        made = config.data.root is None
-        first = (synthesize_stage(config.data.synthetic, config.seed),) if made else ()
+        """Return the stages from photographs to a page about what was learnt."""
+        learnt = config.mesh.file is None
         stages: tuple[Stage, ...] = (
-            *first,
-            prepare_stage(
-                config.prepare,
-                config.data.root,
-                config.seed,
-                steady_exposure=config.model.exposure == "same",
-            ),
-            shape_stage(config),
-            watch_stage(config.watch, config.model, config.seed),
+            *_photographs(config),
+            *((shape_stage(config),) if learnt else ()),
+            *((watch_stage(config.watch, config.model, config.seed),) if learnt else ()),
             mesh_stage(config),
+            *(_second_half(config) if config.material is not None else ()),
             judge_stage(config),
         )
-        gates = {
-            WATCH: watch_gates(config.watch, config.model),
-            EVALUATE: judge_gates(config.evaluate, config.data.root),
-        }
+        gates = {EVALUATE: judge_gates(config.evaluate, config.data.root)}
+        if learnt:
+            gates = {WATCH: watch_gates(config.watch, config.model), **gates}
         return (*stages, report_stage(tuple(stage.name for stage in stages), gates))
 
     def cli(self) -> Any:
@@ -51,3 +45,20 @@ class NeroWorkload(Workload[NeroConfig]):
         from gimbal_nero.cli import app
 
         return app
+
+
+def _photographs(config: NeroConfig) -> tuple[Stage, ...]:
+    made = config.data.root is None
+    return (
+        *((synthesize_stage(config.data.synthetic, config.seed),) if made else ()),
+        prepare_stage(
+            config.prepare,
+            config.data.root,
+            config.seed,
+            steady_exposure=config.model.exposure == "same",
+        ),
+    )
+
+
+def _second_half(config: NeroConfig) -> tuple[Stage, ...]:
+    return (material_stage(config),)

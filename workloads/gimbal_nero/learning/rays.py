@@ -147,7 +147,7 @@ class ViewSource:
         self, views: Sequence[View], scale: float, photographer: Photographer = "none"
     ) -> None:
         self._photographer = photographer
-        self._views = tuple(_reduced(view, scale) for view in views)
+        self._views = tuple(reduced(view, scale) for view in views)
         for view in self._views:
             if min(view.camera.height, view.camera.width) < SMALLEST_SIDE:
                 raise CaptureError(
@@ -188,7 +188,7 @@ def _mask_codes(view: View) -> Bytes:
     return view.mask.astype(np.uint8).reshape(-1)
 
 
-def _reduced(view: View, scale: float) -> View:
+def reduced(view: View, scale: float) -> View:
     """Return a view scaled by area averages; the camera has the size that comes out."""
     import cv2
 

@@ -17,6 +17,9 @@ class MaterialLossSettings(Settings):
     """What is minimised (nero.md 6.5)."""
 
     charbonnier_epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    clip_white: bool = True
+    """Whether anything beyond white is as good as white where the photograph is white, since that
+    is where its 8 bits end; published: no, which makes highlights broad and lights dim."""
     smoothness_weight: Weight = 0.005
     """Of the difference of the material at a point and beside it."""
     smoothness_radius: Annotated[float, Field(gt=0, le=1)] = 0.05

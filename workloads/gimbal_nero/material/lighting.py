@@ -101,7 +101,8 @@ class TracedLight:
         network, frames = self._photographer
         sharp = directions.new_zeros(len(directions), 1)
         colour, coverage = network(points, directions, sharp, frames[rows])
-        return coverage * colour + (1.0 - coverage) * light
+        seen: Tensor = coverage * colour + (1.0 - coverage) * light
+        return seen
 
 
 def _light(settings: MaterialSettings, inputs: int) -> Predictor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from gimbal.experiment.paths import at_home
 from gimbal.experiment.settings import Settings
 
+Axes = Literal["as_photographs", "y_up"]
 MeshPath = Annotated[Path, AfterValidator(at_home)]
 
 
@@ -19,6 +20,8 @@ class MeshSettings(Settings):
     file: MeshPath | None = None
     """Somebody else's mesh, in the frame of the photographs' poses; none: a shape is learnt, and
     its mesh cut out as the rest of this section says."""
+    axes: Axes = "as_photographs"
+    """Of `file`: those of the photographs' poses, or y up (as glTF has it) while theirs is z up."""
     resolution: Annotated[int, Field(ge=16, le=1024)] = 512
     """Samples along each side of the cube around the unit sphere; published: 512."""
     largest_component: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from gimbal.errors import ConfigError
 from gimbal.experiment.settings import Settings
 from gimbal.experiment.stage import StageInputs
 from gimbal.training.settings import TrainSettings
@@ -73,7 +74,13 @@ class ShapeStage(TrainStage):
 
 
 def shape_stage(config: NeroConfig) -> ShapeStage:
-    """Return the stage that a config asks for."""
+    """Return the stage that a config asks for.
+
+    Raises:
+        ConfigError: The config says nothing of training.
+    """
+    if config.train is None:
+        raise ConfigError("the config has no section train", "write train: {steps: ...}")
     unset = RaySettings.model_fields["rays_at_once"].default
     return ShapeStage(
         name=SHAPE,
