@@ -16,6 +16,7 @@ from gimbal_nero.judging.settings import JudgeSettings
 from gimbal_nero.learning.settings import LossSettings, RaySettings, ScheduleSettings
 from gimbal_nero.material.fit_settings import FitSettings
 from gimbal_nero.material.point_settings import PointSettings
+from gimbal_nero.material.review_settings import ReviewSettings
 from gimbal_nero.meshing.settings import MeshSettings
 from gimbal_nero.preparing.settings import PrepareSettings
 from gimbal_nero.reflectance.settings import EstimatorSettings
@@ -48,6 +49,7 @@ class NeroConfig(ExperimentSettings):
     """None: the shape alone is learnt, and nothing below but `evaluate` counts."""
     points: PointSettings = PointSettings()
     mc: EstimatorSettings = EstimatorSettings()
+    review: ReviewSettings = ReviewSettings()
     export: ExportSettings = ExportSettings()
     relight: RelightSettings = RelightSettings()
     evaluate: JudgeSettings = JudgeSettings()
@@ -99,7 +101,7 @@ class NeroConfig(ExperimentSettings):
         if self.mesh.file is not None and self.material is None:
             yield "mesh.file is there for a material: write a section material, or drop it"
         if self.material is None:
-            for key in ("points", "mc", "export", "relight"):
+            for key in ("points", "mc", "review", "export", "relight"):
                 if key in self.model_fields_set:
                     yield f"{key} has no effect without section material: drop it, or write one"
 

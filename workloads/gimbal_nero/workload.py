@@ -13,6 +13,7 @@ from gimbal_nero.stages.judging import EVALUATE, judge_gates, judge_stage
 from gimbal_nero.stages.meshing import mesh_stage
 from gimbal_nero.stages.preparing import prepare_stage
 from gimbal_nero.stages.reporting import report_stage
+from gimbal_nero.stages.reviewing import REVIEW, review_gates, review_stage
 from gimbal_nero.stages.shaping import shape_stage
 from gimbal_nero.stages.synthesizing import synthesize_stage
 from gimbal_nero.stages.watching import WATCH, watch_gates, watch_stage
@@ -36,6 +37,8 @@ class NeroWorkload(Workload[NeroConfig]):
             judge_stage(config),
         )
         gates = {EVALUATE: judge_gates(config.evaluate, config.data.root)}
+        if config.material is not None:
+            gates = {REVIEW: review_gates(config), **gates}
         if learnt:
             gates = {WATCH: watch_gates(config.watch, config.model), **gates}
         return (*stages, report_stage(tuple(stage.name for stage in stages), gates))
@@ -61,4 +64,4 @@ def _photographs(config: NeroConfig) -> tuple[Stage, ...]:
 
 
 def _second_half(config: NeroConfig) -> tuple[Stage, ...]:
-    return (material_stage(config),)
+    return (material_stage(config), review_stage(config))

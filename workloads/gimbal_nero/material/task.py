@@ -21,16 +21,13 @@ from gimbal_nero.learning.photographer import Photographer
 from gimbal_nero.material import terms
 from gimbal_nero.material.fit_settings import FitSettings
 from gimbal_nero.material.held_out import HeldOutPoints, validate_views
-from gimbal_nero.material.lighting import TracedLight
 from gimbal_nero.material.model import MaterialModel
-from gimbal_nero.material.networks import Material
 from gimbal_nero.material.point_settings import PointSettings
 from gimbal_nero.material.points import SurfacePoints
-from gimbal_nero.reflectance.estimators import shade
-from gimbal_nero.reflectance.model import Draws, ShadedPoints, Surface, fixed_draws
+from gimbal_nero.material.shading import PointShader, given_of
+from gimbal_nero.reflectance.model import Draws, fixed_draws
 from gimbal_nero.reflectance.settings import EstimatorSettings
 from gimbal_nero.tracing.refining import DistanceField
-from gimbal_nero.tracing.secondary import SecondaryRays
 from gimbal_nero.tracing.surface import TracedMesh
 from gimbal_vision.meshes import Mesh
 
@@ -75,9 +72,8 @@ class MaterialTask:
         self, plan: MaterialPlan, capture: Capture, mesh: Mesh, field: DistanceField | None = None
     ) -> None:
         self._plan = plan
-        self._mesh = mesh
+        self._shader = PointShader(mesh, plan.mc)
         traced = TracedMesh(mesh)
-        self._rays = {torch.device("cpu"): SecondaryRays(traced)}
         self._train = SurfacePoints(
             capture.of("train"),
             traced,
@@ -129,11 +125,11 @@ class MaterialTask:
     def loss(self, module: nn.Module, batch: Batch, step: int) -> LossTerms:
         """Return the terms of some points; see `terms`."""
         model, settings = cast("MaterialModel", module), self._plan.fit.loss
-        given = _like(model, batch)
+        given = given_of(model, batch)
         ids = batch["sample_ids"]
         here = model.surface(given["points"])
         draws = self._draws(ids, step, given["points"])
-        shaded = self._shade(model, given, here, draws)
+        shaded = self._shader.shade(model, given, here, draws)
         found = {"colour": terms.colour_term(shaded.radiance, given["rgb"], settings)}
         if settings.smoothness_weight:
             points = terms.beside(
@@ -155,34 +151,14 @@ class MaterialTask:
         like = next(model.parameters())
 
         def radiance_of(points: dict[str, Tensor]) -> Tensor:
-            given = _like(model, points)
+            given = given_of(model, points)
             draws = fixed_draws(len(given["points"]), like)
             with torch.no_grad():
-                return self._shade(model, given, model.surface(given["points"]), draws).radiance
+                return self._shader.shade(
+                    model, given, model.surface(given["points"]), draws
+                ).radiance
 
         return validate_views(radiance_of, source, self._plan.fit.points_at_once)
-
-    def _shade(
-        self, model: MaterialModel, given: Mapping[str, Tensor], material: Material, draws: Draws
-    ) -> ShadedPoints:
-        surface = Surface(
-            points=given["points"],
-            normals=given["normals"],
-            towards=-given["directions"],
-            albedo=material.albedo,
-            metallic=material.metallic,
-            alpha=material.alpha,
-        )
-        rays = self._rays_on(given["points"].device)
-        standing = model.photographer
-        photographer = None if standing is None else (standing, given["photographer"])
-        light = TracedLight(model.light, rays, photographer)
-        return shade(surface, light, self._plan.mc, draws)
-
-    def _rays_on(self, device: torch.device) -> SecondaryRays:
-        if device not in self._rays:
-            self._rays[device] = SecondaryRays(TracedMesh(self._mesh, device))
-        return self._rays[device]
 
     def _draws(self, ids: Tensor, step: int, like: Tensor) -> Draws:
         numbers = keyed_uniform(self._plan.seed, step, ids, (3, 2), stream="light").to(like)
@@ -193,10 +169,3 @@ class MaterialTask:
         turned = keyed_uniform(seed, step, ids, (1,), stream="beside")
         moved = keyed_normal(seed, step, ids, (1,), stream="beside_by")
         return torch.cat([turned, moved], dim=-1).to(like)
-
-
-def _like(model: MaterialModel, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return what shading needs of a batch in the networks' precision and on their device."""
-    like = next(model.parameters())
-    names = ("points", "normals", "directions", "rgb", "photographer")
-    return {name: torch.as_tensor(batch[name]).to(like) for name in names if name in batch}

@@ -24,6 +24,7 @@ from gimbal_nero.stages.shaping import SHAPE
 if TYPE_CHECKING:
     from gimbal.training.task import TrainTask
     from gimbal_nero.config import NeroConfig
+    from gimbal_nero.tracing.refining import DistanceField
 
 MATERIAL = "material"
 
@@ -60,10 +61,8 @@ class MaterialStage(TrainStage):
     def task(self, inputs: StageInputs) -> TrainTask:
         """Open the capture and the mesh, and trace every training pixel."""
         from gimbal_nero.capture_files import load_capture
-        from gimbal_nero.learning.loading import load_shape
         from gimbal_nero.material.task import MaterialPlan, MaterialTask
         from gimbal_nero.meshing.files import UNIT_MESH
-        from gimbal_nero.tracing.refining import field_of
         from gimbal_vision.meshes import load_mesh
 
         settings = self.settings
@@ -74,12 +73,22 @@ class MaterialStage(TrainStage):
             seed=self.seed,
             photographer=self.model.photographer,
         )
-        field = None
-        if SHAPE in inputs and settings.points.refining_steps:
-            shape = load_shape(inputs[SHAPE].path, self.model)
-            field = field_of(shape.fields, shape.module)
+        field = distance_of(inputs, self.model, settings.points)
         capture = load_capture(inputs[PREPARE].path)
         return MaterialTask(plan, capture, load_mesh(inputs[MESH].path / UNIT_MESH), field)
+
+
+def distance_of(
+    inputs: StageInputs, model: ModelSettings, points: PointSettings
+) -> DistanceField | None:
+    """Return the distance that the mesh was cut out of; None where it is not known or wanted."""
+    from gimbal_nero.learning.loading import load_shape
+    from gimbal_nero.tracing.refining import field_of
+
+    if SHAPE not in inputs or not points.refining_steps:
+        return None
+    shape = load_shape(inputs[SHAPE].path, model)
+    return field_of(shape.fields, shape.module)
 
 
 def material_stage(config: NeroConfig) -> MaterialStage:
