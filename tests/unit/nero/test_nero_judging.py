@@ -13,16 +13,16 @@ from nero_ball import ball_capture
 from gimbal_nero.capture import Capture, View
 from gimbal_nero.errors import ShapeError
 from gimbal_nero.judging.drawing import distance_to_surface, heat, save_surfaces
-from gimbal_nero.judging.judge import NO_TRUTH
+from gimbal_nero.judging.geometry import NO_TRUTH
 from gimbal_nero.judging.summary import summary_table
 from gimbal_nero.judging.surfaces import (
     distances,
     normal_angles_deg,
     points_of,
-    seen_by,
     thinned,
 )
 from gimbal_nero.judging.truth import judged_views, true_depth, true_mesh
+from gimbal_nero.meshing.seeing import seen_by
 from gimbal_nero.normalisation import Normalisation
 from gimbal_vision.cameras.pinhole import Pinhole
 from gimbal_vision.meshes import Mesh

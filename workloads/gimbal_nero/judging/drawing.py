@@ -11,8 +11,8 @@ import numpy as np
 from gimbal.experiment.files import atomic_write_bytes, ensure_folder
 from gimbal_nero.capture import Bytes, View
 from gimbal_nero.judging.photographs import Compared
-from gimbal_nero.judging.surfaces import Seen
 from gimbal_nero.meshing.files import ply_of
+from gimbal_nero.meshing.seeing import Seen
 from gimbal_vision.meshes import Mesh
 
 PICTURES = "pictures"

@@ -1,50 +1,51 @@
-"""Everything that is said of a finished shape, and the files that show it."""
+"""Everything that is said of a finished shape and its material, and the files that show it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gimbal_nero.capture import Capture, View
-from gimbal_nero.judging.drawing import save_error_mesh, save_pictures, save_surfaces
+from gimbal_nero.capture import Bools, Bytes, Capture
+from gimbal_nero.judging.drawing import save_error_mesh, save_pictures
+from gimbal_nero.judging.geometry import NO_TRUTH, Progress, compare_geometry, surfaces_of
+from gimbal_nero.judging.material_drawing import save_material_maps, save_relit
+from gimbal_nero.judging.materials import NO_TRUE_MATERIAL, compare_materials, paired_points
 from gimbal_nero.judging.perceptual import mean_lpips, why_no_lpips
 from gimbal_nero.judging.photographs import compare_views, held_out
+from gimbal_nero.judging.relit import IncomparableError, Pair, compare_relit
+from gimbal_nero.judging.relit_files import listed_pictures, missing_truth
 from gimbal_nero.judging.settings import JudgeSettings
-from gimbal_nero.judging.surfaces import (
-    Distances,
-    Seen,
-    distances,
-    normal_angles_deg,
-    points_of,
-    seen_by,
-)
-from gimbal_nero.judging.truth import has_depth_images, judged_views, true_depth, true_mesh
+from gimbal_nero.judging.surfaces import Surfaces
+from gimbal_nero.judging.true_material import true_material
+from gimbal_nero.judging.truth import judged_views
 from gimbal_nero.learning.loading import LoadedShape
+from gimbal_nero.material.loading import LoadedMaterial
+from gimbal_nero.meshing.seeing import seen_by
 from gimbal_vision.meshes import Mesh
-
-Progress = Callable[[int, int, str], None]
-NO_TRUTH = "beside the photographs are neither truth/mesh.ply nor a depth image of every view"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judged:
-    """A shape and what it is held against.
+    """What is judged, and what it is held against.
 
     Attributes:
         capture: The photographs.
         mesh: In the unit frame.
-        shape: The networks.
         root: Where ground truth lies, if there is any.
+        shape: The networks that the mesh was cut out of; None: it is somebody else's.
+        material: What the surface is made of; None: only the shape was learnt.
+        relight_dir: Folder of stage `relight`; None: it did not run.
     """
 
     capture: Capture
     mesh: Mesh
-    shape: LoadedShape
     root: Path
+    shape: LoadedShape | None = None
+    material: LoadedMaterial | None = None
+    relight_dir: Path | None = None
 
 
 def judge(
@@ -63,67 +64,94 @@ def judge(
         ShapeError: Ground truth is damaged.
         MeshError: The true mesh is damaged.
     """
-    geometry, truth = _geometry(judged, settings, out_dir, progress)
-    compared = compare_views(judged.shape, held_out(judged.capture), rays_at_once, progress)
+    surfaces = surfaces_of(judged.mesh, judged.capture, judged.root, progress)
+    found = compare_geometry(surfaces, settings, out_dir)
+    if surfaces is not None and surfaces.mesh is not None:
+        save_error_mesh(judged.mesh, surfaces.mesh, out_dir)
+    if judged.shape is not None:
+        found |= _photographs(judged, judged.shape, settings, rays_at_once, out_dir, progress)
+    if judged.material is not None:
+        found |= _material(judged, judged.material, surfaces, settings, out_dir)
+    if judged.relight_dir is not None:
+        found |= _relit(judged, judged.relight_dir, surfaces, settings, out_dir)
+    return found
+
+
+def _photographs(
+    judged: Judged,
+    shape: LoadedShape,
+    settings: JudgeSettings,
+    rays_at_once: int,
+    out_dir: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    compared = compare_views(shape, held_out(judged.capture), rays_at_once, progress)
     missing = why_no_lpips()
     pairs = [(one.said, one.view.image) for one in compared]
     save_pictures(compared[: settings.shown_views], out_dir)
-    if truth is not None:
-        save_error_mesh(judged.mesh, truth, out_dir)
     return {
-        **geometry,
         "psnr": float(np.mean([one.psnr for one in compared])),
         "ssim": float(np.mean([one.ssim for one in compared])),
         "lpips": mean_lpips(pairs) if missing is None else None,
         "lpips_missing": missing,
         "views": {one.view.name: {"psnr": one.psnr, "ssim": one.ssim} for one in compared},
-        "step": judged.shape.step,
+        "step": shape.step,
     }
 
 
-def _geometry(
-    judged: Judged, settings: JudgeSettings, out_dir: Path, progress: Progress
-) -> tuple[dict[str, Any], Mesh | None]:
-    """Return distances and angles, and the true mesh if there is one."""
-    views = judged_views(judged.capture)
-    place = judged.capture.normalisation
-    mesh = true_mesh(judged.root, place)
-    if mesh is not None:
-        true = [seen_by(mesh, view) for view in views]
-    elif has_depth_images(judged.root, views):
-        true = [Seen(depth=true_depth(judged.root, view, place)) for view in views]
-    else:
-        return {"chamfer": None, "normal_deg": None, "truth": NO_TRUTH}, None
-    said = []
-    for index, view in enumerate(views):
-        progress(index, len(views), f"surface from view {view.name}")
-        said.append(seen_by(judged.mesh, view))
-    step = max(1, len(views) // max(1, settings.shown_views))
-    shown = slice(0, step * settings.shown_views, step)
-    save_surfaces(views[shown], said[shown], true[shown], out_dir)
-    apart = distances(_points(views, said), _points(views, true), settings.voxel)
-    angles = np.concatenate(
-        [normal_angles_deg(mine, theirs) for mine, theirs in zip(said, true, strict=True)]
+def _material(
+    judged: Judged,
+    material: LoadedMaterial,
+    surfaces: Surfaces | None,
+    settings: JudgeSettings,
+    out_dir: Path,
+) -> dict[str, Any]:
+    """Compare the material where the truth is known; draw its maps either way."""
+    appearance, truth = material.appearance(), true_material(judged.root)
+    shown = slice(0, settings.shown_materials)
+    step = {"material_step": material.step}
+    if surfaces is None or surfaces.true is None or truth is None:
+        views = judged_views(judged.capture)[shown]
+        save_material_maps(views, [seen_by(judged.mesh, v) for v in views], appearance, out_dir)
+        return {**step, "material_missing": NO_TRUE_MATERIAL if surfaces else NO_TRUTH}
+    points = paired_points(surfaces, settings.voxel)
+    found = compare_materials(appearance, truth, points)
+    save_material_maps(
+        surfaces.views[shown],
+        surfaces.said[shown],
+        appearance,
+        out_dir,
+        surfaces.true[shown],
+        truth,
+        found.get("albedo_scale", 1.0),
     )
-    return {
-        **_numbers(apart),
-        "normal_deg": float(angles.mean()) if len(angles) else None,
-        "silhouette_iou": _silhouettes(said, true),
-        "truth": "mesh" if mesh is not None else "depth images",
-        "compared_views": len(views),
-    }, mesh
+    return {**step, **found}
 
 
-def _numbers(apart: Distances | None) -> dict[str, Any]:
-    return {"chamfer": None} if apart is None else asdict(apart)
+def _relit(
+    judged: Judged,
+    relight_dir: Path,
+    surfaces: Surfaces | None,
+    settings: JudgeSettings,
+    out_dir: Path,
+) -> dict[str, Any]:
+    """Compare pictures under other lights where true ones are known."""
+    views = {view.name: view for view in judged.capture.views}
+    listed = listed_pictures(relight_dir, judged.root)
+    pictures = [one for one in listed if one.true is not None and one.view in views]
+    true = None if surfaces is None else surfaces.mesh
+    if not pictures or true is None:
+        return {"relit_missing": missing_truth(listed) if not pictures else NO_TRUTH}
+    shown = pictures[: settings.shown_relit]
 
+    def silhouette(name: str) -> Bools:
+        return np.isfinite(seen_by(true, views[name]).depth)
 
-def _points(views: Sequence[View], seen: Sequence[Seen]) -> list[np.ndarray[Any, Any]]:
-    return [points_of(view, one.depth) for view, one in zip(views, seen, strict=True)]
+    def show(pair: Pair, ours: Bytes) -> None:
+        if pair.picture in shown:
+            save_relit(pair, ours, out_dir)
 
-
-def _silhouettes(said: Sequence[Seen], true: Sequence[Seen]) -> float:
-    """Return the pixels that both surfaces cover over those that either does."""
-    mine = np.concatenate([np.isfinite(one.depth).ravel() for one in said])
-    theirs = np.concatenate([np.isfinite(one.depth).ravel() for one in true])
-    return float((mine & theirs).sum() / max(1, (mine | theirs).sum()))
+    try:
+        return compare_relit(pictures, silhouette, show)
+    except IncomparableError as error:
+        return {"relit_missing": error.message}

@@ -1,4 +1,4 @@
-"""What a terminal shows of a judged shape."""
+"""What a terminal shows of a judged shape and its material."""
 
 from __future__ import annotations
 
@@ -14,6 +14,23 @@ _ROWS = (
     ("psnr", "PSNR of held-out photographs", "{:.1f} dB", ""),
     ("ssim", "SSIM", "{:.3f}", ""),
     ("lpips", "LPIPS", "{:.3f}", "AlexNet"),
+    ("roughness_mae", "roughness off by", "{:.3f}", "perceptual, mean of what views see"),
+    ("metallic_mae", "metallic off by", "{:.3f}", ""),
+    ("albedo_mae", "albedo off by", "{:.3f}", "linear, after one factor"),
+    ("albedo_mae_raw", "  without any", "{:.3f}", ""),
+    ("albedo_mae_channels", "  after one per channel", "{:.3f}", ""),
+    ("albedo_scale", "  the one factor", "{:.3f}", ""),
+    ("relit_psnr", "PSNR under other lights", "{:.1f} dB", "within outlines, after one factor"),
+    ("relit_psnr_raw", "  without any", "{:.1f} dB", ""),
+    ("relit_psnr_channels", "  after one per channel", "{:.1f} dB", ""),
+    ("relit_scale", "  the one factor", "{:.3f}", ""),
+    ("relit_ssim", "SSIM under other lights", "{:.3f}", ""),
+    ("relit_lpips", "LPIPS under other lights", "{:.3f}", "AlexNet"),
+)
+_MISSING = ("lpips_missing", "material_missing", "relit_missing")
+_FACTORS = (
+    "factors are least squares in linear light, one for the whole object: brightness of light and "
+    "of surface cannot be told apart in photographs"
 )
 
 
@@ -26,14 +43,21 @@ def summary_table(found: Mapping[str, Any]) -> dict[str, Any]:
     ]
     against = found["truth"] if found.get("compared_views") else None
     compared = f"surfaces as {found['compared_views']} views see them" if against else None
+    aligned = any(found.get(name) is not None for name in ("albedo_mae", "relit_psnr"))
     said = [
         compared or f"no ground truth: {found['truth']}",
-        *([found["lpips_missing"]] if found.get("lpips_missing") else []),
+        *([_FACTORS] if aligned else []),
+        *dict.fromkeys(found[name] for name in _MISSING if found.get(name)),
     ]
     return {
-        "title": f"the shape at step {found['step']}"
-        + (f", against true {against}" if against else ""),
+        "title": _judged(found) + (f", against true {against}" if against else ""),
         "columns": ["", "found", ""],
         "rows": rows,
         "caption": "; ".join(said),
     }
+
+
+def _judged(found: Mapping[str, Any]) -> str:
+    steps = (("shape", found.get("step")), ("material", found.get("material_step")))
+    named = [f"the {what} at step {step}" for what, step in steps if step is not None]
+    return " and ".join(named) or "the mesh"

@@ -1,4 +1,4 @@
-"""What cameras see of a surface, and how far two such surfaces are apart (nero.md 5).
+"""How far two surfaces are apart as cameras see them (nero.md 5).
 
 Only what views show counts: the underside that no photograph has cannot be right or wrong. Points
 are thinned out on a grid, so what many views see weighs no more than what one does.
@@ -13,25 +13,28 @@ from typing import Any
 import numpy as np
 
 from gimbal_nero.capture import View
-from gimbal_vision.cameras import PinholeCameras
+from gimbal_nero.meshing.seeing import Seen
 from gimbal_vision.meshes import Mesh
 from gimbal_vision.nearest import match
-from gimbal_vision.rendering.raster import RasterRenderer
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Seen:
-    """What one view sees.
+class Surfaces:
+    """What the judged views see.
 
     Attributes:
-        depth: [H, W] along the optical axis in unit lengths, inf where nothing is.
-        normals: [H, W, 3] in the unit frame; None where only depth is known.
+        views: The judged ones.
+        said: What each sees of the judged mesh.
+        true: What each sees of the truth; None where there is none.
+        mesh: The true mesh in the unit frame; None where only depth is known, or nothing.
     """
 
-    depth: Doubles
-    normals: Doubles | None = None
+    views: Sequence[View]
+    said: Sequence[Seen]
+    true: Sequence[Seen] | None = None
+    mesh: Mesh | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +56,6 @@ class Distances:
     true_points: int
 
 
-def seen_by(mesh: Mesh, view: View) -> Seen:
-    """Return what a view sees of a mesh in the unit frame."""
-    camera = view.camera
-    cameras = PinholeCameras(
-        K=camera.K, cam2world=view.cam2world, height=camera.height, width=camera.width
-    )
-    shown = RasterRenderer().render(mesh, cameras, ("depth", "normal", "mask"))
-    depth = np.where(shown.mask[0], shown.depth[0].astype(np.float64), np.inf)
-    return Seen(depth=depth, normals=shown.normal[0].astype(np.float64))
-
-
 def points_of(view: View, depth: Doubles) -> Doubles:
     """Return the points [N, 3] that a view sees, in the unit frame, at its pixels' centres."""
     shown = np.isfinite(depth)
@@ -79,13 +71,22 @@ def thinned(points: Doubles, voxel: float) -> Doubles:
         points: [N, 3]
         voxel: Side of a cell.
     """
+    _, cell, counts = np.unique(cells_of(points, voxel), return_inverse=True, return_counts=True)
+    sums = [np.bincount(cell, weights=points[:, axis], minlength=len(counts)) for axis in range(3)]
+    return np.asarray(np.stack(sums, axis=-1) / counts[:, None], np.float64)
+
+
+def cells_of(points: Doubles, voxel: float) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return a number [N] for each point that only points of the same cell of a grid have.
+
+    Args:
+        points: [N, 3]
+        voxel: Side of a cell.
+    """
     cells = np.floor(points / voxel).astype(np.int64)
     cells -= cells.min(axis=0, initial=0)
     size = cells.max(axis=0, initial=0) + 1
-    code = (cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2]
-    _, cell, counts = np.unique(code, return_inverse=True, return_counts=True)
-    sums = [np.bincount(cell, weights=points[:, axis], minlength=len(counts)) for axis in range(3)]
-    return np.stack(sums, axis=-1) / counts[:, None]
+    return np.asarray((cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2], np.int64)
 
 
 def distances(said: Sequence[Doubles], true: Sequence[Doubles], voxel: float) -> Distances | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 TRUTH_MESH = Path("truth") / "mesh.ply"
+TRUTH_MATERIAL = Path("truth") / "brdf.json"
+TRUTH_RELIT = Path("truth") / "relit"
 DEPTH_ENDING = "-depth.png"
 _CAMERA_ENDING = "-camera.pkl"
 
@@ -12,6 +14,16 @@ _CAMERA_ENDING = "-camera.pkl"
 def has_true_mesh(root: Path) -> bool:
     """Tell whether a folder of photographs has a true mesh, which has normals too."""
     return (root / TRUTH_MESH).is_file()
+
+
+def has_true_material(root: Path) -> bool:
+    """Tell whether a folder says what the object is made of."""
+    return (root / TRUTH_MATERIAL).is_file()
+
+
+def has_relit_truth(root: Path) -> bool:
+    """Tell whether a folder has pictures of the object under another light."""
+    return has_true_mesh(root) and any((root / TRUTH_RELIT).glob("*/*.png"))
 
 
 def has_true_depth(root: Path) -> bool:

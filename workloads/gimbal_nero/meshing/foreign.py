@@ -81,6 +81,6 @@ def _welded(mesh: Mesh) -> Mesh:
 
 
 def _covered(mesh: Mesh, view: View) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    from gimbal_nero.judging.surfaces import seen_by
+    from gimbal_nero.meshing.seeing import seen_by
 
     return np.isfinite(seen_by(mesh, view).depth)
