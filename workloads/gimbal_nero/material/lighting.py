@@ -17,6 +17,7 @@ from gimbal_nero.fields.encodings import positional
 from gimbal_nero.fields.layers import Predictor
 from gimbal_nero.fields.photographer import PhotographerLight
 from gimbal_nero.fields.shading import sphere_exit
+from gimbal_nero.material.picture_light import PictureLight
 from gimbal_nero.material.settings import MaterialSettings
 from gimbal_nero.tracing.secondary import SecondaryRays
 
@@ -37,11 +38,18 @@ class LightNetworks(nn.Module):
         super().__init__()
         self._sphere_direction = settings.sphere_direction
         size, place = directional.SIZE, 3 * (2 * _PLACE + 1)
-        self.outer = _light(settings, 2 * size if settings.sphere_direction else size)
+        self.outer: Predictor | PictureLight = (
+            PictureLight(settings.picture_rows, max_log=settings.light_max_log)
+            if settings.light == "picture"
+            else _light(settings, 2 * size if settings.sphere_direction else size)
+        )
         self.inner = _light(settings, place + size)
 
     def from_afar(self, points: Tensor, directions: Tensor) -> Tensor:
         """Return radiance [M, 3] from unit directions [M, 3], seen from points [M, 3]."""
+        if isinstance(self.outer, PictureLight):
+            seen: Tensor = self.outer(directions)
+            return seen
         sharp = directions.new_zeros(1, 1)
         lobe = directional.directional(directions, sharp)
         if self._sphere_direction:

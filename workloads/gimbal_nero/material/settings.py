@@ -11,7 +11,12 @@ from gimbal_nero.fields.settings import HeadSettings
 
 PRESETS: dict[str, dict[str, Any]] = {
     "published": {},
-    "tiny": {"half_layers": 2, "width": 64, "heads": {"layers": 2, "width": 64}},
+    "tiny": {
+        "half_layers": 2,
+        "width": 64,
+        "heads": {"layers": 2, "width": 64},
+        "light": "picture",
+    },
 }
 
 
@@ -27,6 +32,11 @@ class MaterialSettings(Settings):
     sphere_direction: bool = False
     """Whether light from afar also depends on where its ray leaves the unit sphere; published:
     for real photographs."""
+    light: Literal["network", "picture"] = "network"
+    """Light from afar as a network of the direction (published), or as a picture whose texels are
+    learnt: sharper, faster, and without what `sphere_direction` adds."""
+    picture_rows: Annotated[int, Field(ge=4, le=4096)] = 64
+    """Of that picture, a power of two; twice as many columns."""
     light_max_log: Annotated[float, Field(ge=-5, le=10)] = 5.0
     """Most light a direction may send, as its logarithm."""
 
@@ -40,3 +50,16 @@ class MaterialSettings(Settings):
         if isinstance(given.get("heads"), dict):
             filled["heads"] = preset.get("heads", {}) | given["heads"]
         return filled
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> MaterialSettings:
+        if self.light == "picture" and self.sphere_direction:
+            raise ValueError(
+                "sphere_direction needs light: network, since a picture is the same seen from "
+                "everywhere: drop one of the two"
+            )
+        if self.picture_rows & (self.picture_rows - 1):
+            raise ValueError(
+                f"picture_rows is {self.picture_rows}, no power of two: write 32, 64, 128, ..."
+            )
+        return self
