@@ -108,8 +108,9 @@ def review(
         loaded = reviewed.open_step(step)
         look = look_at(reviewed, loaded, views[0])
         name = f"step-{step:08d}.png"
-        pictures = {**panels(look), "surroundings": _surroundings(loaded, settings.light_rows)}
-        atomic_write_bytes(out_dir / name, png(sheet([list(pictures.items())])))
+        around = ("surroundings", _surroundings(loaded, settings.light_rows))
+        content = png(sheet([list(panels(look).items()), [around]]))
+        atomic_write_bytes(out_dir / name, content)
         timeline.append({"step": step, "file": name, "psnr": look.psnr(), **means([look])})
     loaded, looks = reviewed.open_step(reviewed.best), []
     for index, view in enumerate(views):
@@ -119,7 +120,7 @@ def review(
     for number, look in enumerate(looks[: settings.shown_views]):
         files.append({"file": f"view-{number}.png", "view": look.view.name})
         content = png(sheet([list(panels(look).items())]))
-        atomic_write_bytes(out_dir / files[-1]["file"], content)
+        atomic_write_bytes(out_dir / f"view-{number}.png", content)
     found = {
         "step": reviewed.best,
         "psnr": float(np.mean([look.psnr() for look in looks])),
