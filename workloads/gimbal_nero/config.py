@@ -102,7 +102,7 @@ class NeroConfig(ExperimentSettings):
             yield "mesh.file is there for a material: write a section material, or drop it"
         if self.material is None:
             for key in ("points", "mc", "review", "export", "relight"):
-                if key in self.model_fields_set:
+                if getattr(self, key) != type(self).model_fields[key].default:
                     yield f"{key} has no effect without section material: drop it, or write one"
 
     @property

@@ -13,6 +13,10 @@ from gimbal_nero.workload import NeroWorkload
 
 FOLDER = Path(__file__).parents[3] / "configs" / "nero"
 CONFIGS = sorted(FOLDER.rglob("*.yaml"))
+MATERIAL_TOO = [
+    "prepare", "shape", "watch", "mesh", "material", "review", "export", "relight", "evaluate",
+    "report",
+]  # fmt: skip
 AFTER = ["prepare", "shape", "watch", "mesh", "evaluate", "report"]
 
 
@@ -28,7 +32,7 @@ def test_a_written_config_is_the_same_experiment(path, tmp_path):
     written.write_text(dump_yaml(settings))
     assert load_experiment(written)[1] == settings
     names = [stage.name for stage in make_plan(workload.stages(settings)).stages]
-    assert names == ["synthesize", *AFTER]
+    assert names == ["synthesize", *(AFTER if settings.material is None else MATERIAL_TOO)]
 
 
 def test_photographs_of_ones_own_are_not_made(tmp_path):
@@ -98,3 +102,36 @@ def test_radiance_and_a_shape_without_occlusion_can_be_asked_for():
     base = {"workload": "nero", "experiment": "x", "train": {"steps": 10, "global_batch": 4}}
     for key in ("model.mode=radiance", "model.occlusion=false"):
         default_settings(NeroWorkload(), base, [key, "loss.occlusion_weight=0"])
+
+
+@pytest.mark.parametrize("name", ["material_syn", "material_real"])
+def test_the_published_material_settings_are_those_of_the_paper(name):
+    """nero.md 7, the columns material/syn and material/real."""
+    _, settings = load_experiment(FOLDER / f"{name}.yaml")
+    fit, mc = settings.material, settings.mc
+    train, loss, networks = fit.train, fit.loss, fit.networks
+    assert (train.steps, train.global_batch, train.lr) == (100_000, 512, 5e-4)
+    assert (train.warmup_steps, train.final_share, train.clip_norm) == (1000, 0.05, None)
+    assert (train.validate_every, train.checkpoint_every) == (5000, 500)
+    assert (mc.diffuse_samples, mc.specular_samples, mc.geometry) == (512, 256, "schlick")
+    assert (loss.smoothness_weight, loss.smoothness_radius) == (0.005, 0.05)
+    assert (loss.range_until_step, loss.neutral_light_weight) == (2000, 0.1)
+    assert (loss.clip_white, loss.charbonnier_epsilon) == (False, 1e-3)
+    assert (networks.light, networks.light_max_log) == ("network", 5.0)
+    real = name == "material_real"
+    assert networks.sphere_direction == real
+    assert settings.model.photographer == ("standing" if real else "none")
+    assert settings.prepare.bound == ("auto" if real else "none")
+
+
+def test_fit_material_fits_as_the_quickstart_does(tmp_path):
+    """One set of numbers, wherever they are written."""
+    from gimbal_nero.commands.fit_material import fitting_config
+
+    (tmp_path / "mesh.ply").write_text("")
+    _, quickstart = load_experiment(FOLDER / "quickstart.yaml")
+    own = fitting_config(tmp_path / "mesh.ply", tmp_path, [], axes="as_photographs")
+    assert (own.material, own.mc) == (quickstart.material, quickstart.mc)
+    _, published = load_experiment(FOLDER / "material_syn.yaml")
+    own = fitting_config(tmp_path / "mesh.ply", tmp_path, [], size="published", axes="y_up")
+    assert own.material.train == published.material.train
