@@ -109,8 +109,16 @@ def _course(moments: Sequence[Mapping[str, Any]], name: str) -> list[float | Non
     return [moment["numbers"].get(name) for moment in moments]
 
 
-def training_figures(training: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
-    """Return the log of a training: the loss and its parts, and validation."""
+def training_figures(
+    training: Sequence[Mapping[str, Any]], key: str = "learn", of: str = ""
+) -> dict[str, Figure]:
+    """Return the log of a training: the loss and its parts, and validation.
+
+    Args:
+        training: Its lines.
+        key: What names of figures begin with; each training of a page has its own.
+        of: What was trained, as titles say it; empty: nothing else was.
+    """
     series: dict[str, tuple[list[int], list[float]]] = {}
     for record in training:
         for name, value in record["values"].items():
@@ -120,17 +128,21 @@ def training_figures(training: Sequence[Mapping[str, Any]]) -> dict[str, Figure]
                 values.append(value)
     losses = [name for name in series if name == "train/loss" or name.startswith("train/loss/")]
     shown: dict[str, tuple[str, list[str], str]] = {
-        "learn-loss": ("Loss and its parts", losses, "log"),
-        "learn-psnr": ("Validation: PSNR, dB", [n for n in ("val/psnr",) if n in series], "-"),
-        "learn-ssim": (
+        "loss": ("Loss and its parts", losses, "log"),
+        "psnr": ("Validation: PSNR, dB", [n for n in ("val/psnr",) if n in series], "-"),
+        "ssim": (
             "Validation: SSIM and opacity",
             [n for n in ("val/ssim", "val/opacity") if n in series],
             "-",
         ),
     }
     return {
-        key: (title, "As logged while training.", _log(series, names, kind))
-        for key, (title, names, kind) in shown.items()
+        f"{key}-{name}": (
+            f"{of}: {title}" if of else title,
+            "As logged while training.",
+            _log(series, names, kind),
+        )
+        for name, (title, names, kind) in shown.items()
         if names
     }
 

@@ -1,52 +1,55 @@
-"""The page of a run, one file: what the shape is worth first, then what it looks like."""
+"""The page of a run, one file: what was learnt and its worth first, then what it looks like."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gimbal.experiment.files import storage_errors
 from gimbal.pages.markup import Html, el, join
 from gimbal.pages.skeleton import Page, Section, render_page, section
 from gimbal.pages.tables import plain_table
 from gimbal_nero.judging.drawing import ERROR_FULL
+from gimbal_nero.report.embedding import picture
 from gimbal_nero.report.figures import (
     ray_figures,
     timeline_figures,
     training_figures,
     view_figures,
 )
+from gimbal_nero.report.material_sections import (
+    MOST,
+    cost_words,
+    is_of_material,
+    material_sections,
+    review_figures,
+)
 from gimbal_nero.report.plotting import Figure, figure_grid
 from gimbal_nero.report.told import Told
 from gimbal_nero.watching.strips import LABELS
 
-_WHOLE = "display:block;max-width:100%;image-rendering:pixelated"
-_SCROLL = "overflow-x:auto;margin:8px 0 18px"
 HEADLINE = {
     "chamfer": ("chamfer distance", "unit lengths", 4),
     "normal_deg": ("normal error", "degrees", 2),
     "psnr": ("PSNR", "dB, held-out views", 2),
     "ssim": ("SSIM", "held-out views", 3),
     "lpips": ("LPIPS", "held-out views", 3),
+    "roughness_mae": ("roughness error", "perceptual, mean", 3),
+    "metallic_mae": ("metallic error", "mean", 3),
+    "albedo_mae": ("albedo error", "linear, one factor", 3),
+    "relit_psnr": ("relit PSNR", "dB, other lights, one factor", 2),
+    "relit_ssim": ("relit SSIM", "other lights, one factor", 3),
 }
 """Metrics of stage `evaluate` that stand on top: name, what beside it, digits."""
 
 
 def render(told: Told) -> str:
     """Return the page as text."""
-    watched = told.watched
-    groups: dict[str, dict[str, Figure]] = {
-        "rays": ray_figures(watched) if watched else {},
-        "timeline": timeline_figures(watched) if watched else {},
-        "training": training_figures(told.training),
-        "views": view_figures(watched) if watched else {},
-    }
+    groups = _figures(told)
     run = told.run
     return render_page(
         Page(
-            title=f"Shape · {run.get('run_id') or ''}",
+            title=f"{_learnt(told)} · {run.get('run_id') or ''}",
             overline=_overline(run),
             hero=(_verdict(told), _facts(told.metrics.get("evaluate", {}))),
             sections=_sections(told, groups),
@@ -55,10 +58,30 @@ def render(told: Told) -> str:
     )
 
 
+def _figures(told: Told) -> dict[str, dict[str, Figure]]:
+    watched, material = told.watched, told.material
+    fitting = training_figures(material.training, "fit", "Material") if material else {}
+    return {
+        "rays": ray_figures(watched) if watched else {},
+        "timeline": timeline_figures(watched) if watched else {},
+        "training": training_figures(told.training, of="Shape" if material else "") | fitting,
+        "views": view_figures(watched) if watched else {},
+        "reviewed": review_figures(material.reviewed) if material else {},
+    }
+
+
+def _learnt(told: Told) -> str:
+    if told.material is None:
+        return "Shape"
+    return "Shape and material" if "shape" in told.metrics else "Material"
+
+
 def _sections(told: Told, groups: Mapping[str, Mapping[str, Figure]]) -> list[Section]:
+    shapes = [path for path in told.judged if not is_of_material(path)]
     return [
+        *material_sections(told, None, figure_grid(groups["reviewed"])),
         section("looks", "Held-out views", _strips(told), _panel_words(told)),
-        section("judged", "As judged", _pictures(told.judged)),
+        section("judged", "As judged", _pictures(shapes[:MOST])),
         section("rays", "Along single rays", figure_grid(groups["rays"]), _slices(told)),
         section("timeline", "How it came about", figure_grid(groups["timeline"]), _moments(told)),
         section("training", "Training", figure_grid(groups["training"])),
@@ -86,12 +109,22 @@ def _verdict(told: Told) -> Html:
 
 
 def _worth(told: Told) -> str:
-    judged = told.metrics.get("evaluate", {})
-    if judged.get("chamfer") is not None:
-        return f"The shape is {judged['chamfer']:.4f} unit lengths from the true one."
-    if judged.get("psnr") is not None:
-        return f"Held-out photographs are rendered at {judged['psnr']:.1f} dB."
-    return "The shape was not judged."
+    judged, reviewed = told.metrics.get("evaluate", {}), told.metrics.get("review", {})
+    said = [
+        words.format(value)
+        for words, value in (
+            ("The shape is {:.4f} unit lengths from the true one.", judged.get("chamfer")),
+            ("Roughness is off by {:.3f}.", judged.get("roughness_mae")),
+            ("Under other lights it is rendered at {:.1f} dB.", judged.get("relit_psnr")),
+        )
+        if value is not None
+    ]
+    if said:
+        return " ".join(said)
+    for found in (reviewed, judged):
+        if found.get("psnr") is not None:
+            return f"Held-out photographs are rendered at {found['psnr']:.1f} dB."
+    return f"The {_learnt(told).lower()} was not judged."
 
 
 def _facts(judged: Mapping[str, Any]) -> Html | None:
@@ -109,7 +142,7 @@ def _strips(told: Told) -> Html | None:
         return None
     folder = told.watch_dir
     return join(
-        [_picture(folder / one["file"], f"View {one['view']}") for one in told.watched["strips"]]
+        [picture(folder / one["file"], f"View {one['view']}") for one in told.watched["strips"]]
     )
 
 
@@ -127,7 +160,7 @@ def _slices(told: Told) -> Html | None:
     words = (
         "Slices of the distance: orange within, blue outside, black the surface, grey the sphere"
     )
-    return _picture(told.watch_dir / told.watched["slices"]["file"], words)
+    return picture(told.watch_dir / told.watched["slices"]["file"], words)
 
 
 def _moments(told: Told) -> Html | None:
@@ -135,12 +168,12 @@ def _moments(told: Told) -> Html | None:
         return None
     folder = told.watch_dir
     return join(
-        [_picture(folder / one["file"], f"Step {one['step']}") for one in told.watched["timeline"]]
+        [picture(folder / one["file"], f"Step {one['step']}") for one in told.watched["timeline"]]
     )
 
 
 def _pictures(paths: Sequence[Path]) -> Html | None:
-    return join([_picture(path, picture_words(path.stem)) for path in paths]) if paths else None
+    return join([picture(path, picture_words(path.stem)) for path in paths]) if paths else None
 
 
 def picture_words(stem: str) -> str:
@@ -151,14 +184,6 @@ def picture_words(stem: str) -> str:
             f"are known, and how far depths are apart (white: {ERROR_FULL} unit lengths)"
         )
     return f"View {stem}: photograph, render, and their difference"
-
-
-def _picture(path: Path, words: str) -> Html:
-    """Return a PNG with all of it in its address, since a page asks nothing of the network."""
-    with storage_errors(path, "read"):
-        content = base64.b64encode(path.read_bytes()).decode()
-    image = el("img", src=f"data:image/png;base64,{content}", alt=words, style=_WHOLE)
-    return el("figure", el("div", image, style=_SCROLL), el("figcaption", el("p", words)))
 
 
 def _gates(run: Mapping[str, Any]) -> Html | None:
@@ -198,8 +223,10 @@ def _record(run: Mapping[str, Any]) -> Html:
     names = ("run_id", "created", "commit", "dirty", "command")
     facts = [(name, str(run[name])) for name in names if run.get(name) is not None]
     config = el("pre", el("code", str(run.get("config_yaml", ""))), tabindex=0)
+    cost = cost_words(run.get("stages", []))
     return join(
         plain_table("Time per stage", ("Stage", "State", "Seconds"), stages),
+        el("p", cost) if cost else None,
         plain_table("What made it", ("Fact", "Value"), facts),
         el("details", el("summary", "Config as it ran"), config),
     )
