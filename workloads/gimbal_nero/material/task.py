@@ -95,6 +95,11 @@ class MaterialTask:
             f"{counts.met} of {counts.pixels} pixels meet the mesh"
         )
 
+    @property
+    def settings(self) -> FitSettings:
+        """How it is fitted."""
+        return self._plan.fit
+
     def build(self) -> tuple[nn.Module, ParameterGroups]:
         """Make the networks."""
         standing = self._plan.photographer != "none"
