@@ -9,21 +9,22 @@ from typing import Any
 from gimbal.pages.markup import Html, el, join
 from gimbal.pages.skeleton import Section, section
 from gimbal.pages.tables import plain_table
-from gimbal_nero.judging.material_drawing import MATERIAL_PREFIX, RELIT_PREFIX
+from gimbal_nero.judging.material_drawing import MATERIAL_PREFIX, RELIT_FULL, RELIT_PREFIX
 from gimbal_nero.judging.relit_files import RelitPicture
 from gimbal_nero.material.review import LABELS
-from gimbal_nero.report.embedding import picture
+from gimbal_nero.report.embedding import picture, side_by_side
 from gimbal_nero.report.plotting import Figure, figure, line
 from gimbal_nero.report.told import Told, ToldMaterial
 
 _JUDGED_WORDS = {
-    MATERIAL_PREFIX: "roughness, metallic (black 0, white 1) and albedo, its brightness aligned "
-    "with the truth's; learnt above, true below where it is known",
-    RELIT_PREFIX: "truth, ours with its brightness aligned, and their difference (white: 64 of 255 "
-    "levels), within the outline",
+    MATERIAL_PREFIX: "View {}: roughness, metallic (black 0, white 1) and albedo, its brightness "
+    "aligned with the truth's; learnt above, true below where it is known",
+    RELIT_PREFIX: "Light and view {}: truth, ours with its brightness aligned, and their "
+    f"difference (white: {RELIT_FULL:.0f} of 255 levels), within the outline",
 }
 MOST = 24
 """Pictures of a kind; more would make a page that no browser likes to open."""
+_SINGLE_PX, _TRIPLE_PX = 192, 576
 _COURSE = ("roughness", "metallic", "albedo", "at_ends")
 
 
@@ -99,18 +100,27 @@ def _judged(told: Told, prefix: str) -> Html | None:
     found = [path for path in told.judged if path.stem.startswith(prefix)]
     words = _JUDGED_WORDS[prefix]
     return _all(
-        [picture(path, f"{path.stem.removeprefix(prefix)}: {words}") for path in found[:MOST]]
+        [
+            picture(path, words.format(path.stem.removeprefix(prefix)), _TRIPLE_PX)
+            for path in found[:MOST]
+        ]
     )
 
 
 def _relit(pictures: Sequence[RelitPicture]) -> Html | None:
-    return _all(
-        [picture(one.png, f"Light {one.light}, view {one.view}") for one in pictures[:MOST]]
-    )
+    drawn = [
+        picture(one.png, f"Light {one.light}, view {one.view}", _SINGLE_PX)
+        for one in pictures[:MOST]
+    ]
+    return side_by_side(drawn) if drawn else None
 
 
 def _orbit(one: ToldMaterial) -> Html | None:
-    return None if one.orbit is None else picture(one.orbit, "Once around, in the learnt light")
+    return (
+        None
+        if one.orbit is None
+        else picture(one.orbit, "Once around, in the learnt light", _SINGLE_PX)
+    )
 
 
 def _reviewed(one: ToldMaterial) -> Html | None:

@@ -173,7 +173,7 @@ def _moments(told: Told) -> Html | None:
 
 
 def _pictures(paths: Sequence[Path]) -> Html | None:
-    return join([picture(path, picture_words(path.stem)) for path in paths]) if paths else None
+    return join([picture(path, picture_words(path.stem), 576) for path in paths]) if paths else None
 
 
 def picture_words(stem: str) -> str:
