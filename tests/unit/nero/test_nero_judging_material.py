@@ -11,10 +11,14 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
 import trimesh
 from nero_ball import RADIUS, ball_capture
-from relit_folder import relit_folder
+from relit_folder import relit_folder, write_truth
 
+from gimbal.experiment.stage import StageOutput
+from gimbal.training import checkpoints
+from gimbal_nero.capture_files import save_capture
 from gimbal_nero.config import NeroConfig
 from gimbal_nero.errors import ShapeError
 from gimbal_nero.exporting.material import Appearance
@@ -32,7 +36,10 @@ from gimbal_nero.judging.srgb import linear_of
 from gimbal_nero.judging.summary import summary_table
 from gimbal_nero.judging.surfaces import Surfaces, cells_of
 from gimbal_nero.judging.true_material import UniformMaterial, true_material
+from gimbal_nero.material.model import MaterialModel
+from gimbal_nero.meshing.files import write_meshes
 from gimbal_nero.meshing.seeing import seen_by
+from gimbal_nero.normalisation import Normalisation
 from gimbal_nero.stages.judging import judge_gates, judge_stage
 from gimbal_vision.meshes import Mesh
 
@@ -211,6 +218,54 @@ def test_a_true_surface_of_unknown_material_is_said_to_be_so(tmp_path):
     found = judge(judged(root, root / "relight"), JudgeSettings(), 64, tmp_path / "o", quiet)
     assert found["material_missing"] == NO_TRUE_MATERIAL
     assert "30 x 24" in found["relit_missing"], "of another size than its photograph"
+
+
+def constant_material(networks, metallic, share, albedo):
+    """Networks that say the same of every point; `share` is what alpha is made of."""
+    module = MaterialModel(networks)
+    surface = module.surface
+    for head, value in (
+        (surface.metallic, [metallic]), (surface.roughness, [share]), (surface.albedo, albedo)
+    ):  # fmt: skip
+        last = head.layers[-1]
+        last.parametrizations.weight.original0.data.zero_()
+        last.bias.data = torch.logit(torch.tensor(value))
+    return module
+
+
+def test_the_stage_judges_the_files_of_others(tmp_path):
+    """From checkpoint, capture, mesh and relit pictures on disk to numbers."""
+    root = truth_folder(tmp_path / "data")
+    config = configured(
+        material={"train": {"steps": 10, "global_batch": 4}, "networks": {"size": "tiny"}},
+        mesh={"file": "a.glb"},
+        data={"root": str(root)},
+        train=None,
+    )
+    stage = judge_stage(config)
+    module = constant_material(stage.networks, 0.9, 0.25, [0.4, 0.3, 0.2])
+    state = {"model": module.state_dict(), "step": 7}
+    checkpoints.save(tmp_path / "material", state, card={}, metrics={})
+    save_capture(ball_capture(), tmp_path / "prepare")
+    write_meshes(ball(), Normalisation.identity(), tmp_path / "mesh")
+    true = np.full((24, 26, 3), 120, np.uint8)
+    relit_folder(tmp_path, {"1": {"v0": (linear_of(true) / 4, None)}})
+    write_truth(root / "truth" / "relit" / "1" / "v0.png", true)
+    inputs = {
+        name: StageOutput(name=name, path=tmp_path / name, fingerprint="", metrics={})
+        for name in ("prepare", "mesh", "material", "relight")
+    }
+    out = tmp_path / "evaluate"
+    out.mkdir()
+    found = stage.run(inputs, out, quiet)
+    assert found["roughness_mae"] == pytest.approx(0.2, abs=0.002), "alpha .25 is roughness .5"
+    assert found["metallic_mae"] == pytest.approx(0.1, abs=1e-5)
+    assert found["albedo_scale"] == pytest.approx(2.0, rel=1e-4) and found["albedo_mae"] < 1e-5
+    assert found["relit_scale"] == pytest.approx(4.0, rel=1e-3) and found["relit_psnr"] > 55
+    assert found["material_step"] == 7 and "psnr" not in found
+    written = json.loads((out / "evaluation.json").read_text())
+    assert written["relit"]["1/v0"]["relit_psnr_global"] == found["relit_psnr"]
+    assert (out / "summary.json").is_file() and (out / "error.ply").is_file()
 
 
 def configured(**more):

@@ -110,6 +110,15 @@ def test_only_what_ran_is_told(inputs):
     assert len(half.training) == 1
 
 
+def test_why_nothing_was_held_against_a_truth_stands_where_it_would(inputs):
+    told = inputs | {
+        "evaluate": output(inputs["evaluate"].path.parent, "evaluate", relit_missing="no <truth>")
+    }
+    body = without_scripts(render(read_told(told, RUN)))
+    words = "Not held against a truth: no &lt;truth&gt;."
+    assert body.count(words) == 1 and body.index('id="relit"') < body.index(words)
+
+
 def test_a_turntable_that_was_not_asked_for_is_not_missed(inputs):
     (inputs["relight"].path / "orbit.gif").unlink()
     told = read_told(inputs, RUN)

@@ -49,11 +49,19 @@ def paired_points(surfaces: Surfaces, voxel: float) -> PairedPoints:
     said, true = [np.zeros((0, 3))], [np.zeros((0, 3))]
     for view, mine, theirs in zip(surfaces.views, surfaces.said, surfaces.true or (), strict=True):
         both = np.isfinite(mine.depth) & np.isfinite(theirs.depth)
-        said.append(points_of(view, np.where(both, mine.depth, np.inf)))
-        true.append(points_of(view, np.where(both, theirs.depth, np.inf)))
+        points = points_of(view, np.where(both, mine.depth, np.inf))
+        kept = _one_a_cell(points, voxel)
+        said.append(points[kept])
+        true.append(points_of(view, np.where(both, theirs.depth, np.inf))[kept])
     points = np.concatenate(said)
+    kept = _one_a_cell(points, voxel)
+    return PairedPoints(said=points[kept], true=np.concatenate(true)[kept])
+
+
+def _one_a_cell(points: Doubles, voxel: float) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the indices of the first point in each cell that holds any."""
     _, first = np.unique(cells_of(points, voxel), return_index=True)
-    return PairedPoints(said=points[first], true=np.concatenate(true)[first])
+    return np.asarray(first, np.int64)
 
 
 def compare_materials(

@@ -139,13 +139,14 @@ def compare_relit(
     """
     scales = relit_scales(pictures, silhouette)
     each: dict[str, dict[str, float]] = {}
-    lpips: list[float] = []
+    shown: list[tuple[Bytes, Bytes]] = []
+    perceived = why_no_lpips() is None
     for picture in pictures:
         pair = load_pair(picture, silhouette)
         ours = pair.aligned(scales[HEADLINE])
         each[f"{picture.light}/{picture.view}"] = _numbers(pair, scales)
-        if why_no_lpips() is None:
-            lpips.append(mean_lpips([(ours, pair.truth())]))
+        if perceived:
+            shown.append((ours, pair.truth()))
         if show is not None:
             show(pair, ours)
     names = next(iter(each.values()))
@@ -153,7 +154,7 @@ def compare_relit(
     return {
         "relit_psnr": means[f"relit_psnr_{HEADLINE}"],
         **means,
-        **({"relit_lpips": float(np.mean(lpips))} if lpips else {}),
+        **({"relit_lpips": mean_lpips(shown)} if shown else {}),
         "relit_scale": float(scales[HEADLINE][0]),
         "relit_pictures": len(each),
         "relit": each,

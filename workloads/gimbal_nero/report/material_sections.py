@@ -44,11 +44,12 @@ def material_sections(told: Told, viewer: Html | None, course: Html | None) -> l
     one = told.material
     if one is None:
         return []
-    maps = _judged(told, MATERIAL_PREFIX)
+    maps = (_missing(told, "material"), _judged(told, MATERIAL_PREFIX))
+    relit = (_missing(told, "relit"), _judged(told, RELIT_PREFIX), _relit(one.relit))
     return [
         section("object", "The object", viewer, _orbit(one)),
-        section("relit", "Under other lights", _judged(told, RELIT_PREFIX), _relit(one.relit)),
-        section("material", "Material", maps, _reviewed(one), _words(one)),
+        section("relit", "Under other lights", *relit),
+        section("material", "Material", *maps, _reviewed(one), _words(one)),
         section("fitted", "How the material came about", course, _moments(one)),
     ]
 
@@ -94,6 +95,11 @@ def cost_words(stages: Sequence[Mapping[str, Any]]) -> str | None:
         f"The material cost {more} than the shape: {material:.0f} s against {shape:.0f} s, "
         f"{material / shape:.2f} times as much."
     )
+
+
+def _missing(told: Told, what: str) -> Html | None:
+    why = told.metrics.get("evaluate", {}).get(f"{what}_missing")
+    return el("p", f"Not held against a truth: {why}.") if why else None
 
 
 def _judged(told: Told, prefix: str) -> Html | None:

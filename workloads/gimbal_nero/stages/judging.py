@@ -40,6 +40,7 @@ _HEADLINE = (
     "material_points", "material_step",
     "relit_ssim", "relit_lpips", "relit_psnr_raw", "relit_psnr_global", "relit_psnr_channels",
     "relit_scale", "relit_pictures",
+    "material_missing", "relit_missing",
 )  # fmt: skip
 _FAR_SHAPE = (
     "the shape is further off than evaluate allows: train longer, or look at the page for what "
