@@ -1,8 +1,8 @@
 """A mesh with its material as one GLB file, metallic-roughness as glTF 2.0 means it.
 
 The base colour is sRGB-encoded; green of the second picture is perceptual roughness and blue is
-metallic, both linear. glTF is y-up: a z-up mesh keeps its numbers and gets a node that turns it, so
-that a viewer shows it upright and a program that ignores nodes still finds the frame it came from.
+metallic, both linear. glTF is y-up: a mesh keeps its numbers and gets a node that turns it, so that
+a viewer shows it upright and a program that ignores nodes still finds the frame it came from.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +25,9 @@ Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Faces = np.ndarray[Any, np.dtype[np.int32]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-Up = Literal["y", "z"]
-
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError, struct.error)
 """What trimesh raises on damaged files."""
-_Y_UP_FROM_Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+_Y_UP_FROM_Z_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,20 +55,22 @@ class TexturedMesh:
     metallic: Bytes
 
 
-def write_glb(path: Path, surface: Unwrapped, textures: Textures, up: Up = "z") -> None:
+def write_glb(
+    path: Path, surface: Unwrapped, textures: Textures, upright: Doubles | None = None
+) -> None:
     """Write a GLB file, having read it back.
 
     Args:
         path: Replaced in one piece.
         surface: The mesh, its normals and its texture coordinates.
         textures: Its material.
-        up: Which axis of the mesh's frame points upwards; the unit frame is z-up.
+        upright: [3, 3] rotation from the mesh's frame to one that is z-up; None: it is z-up.
 
     Raises:
         ExportError: What is read back is not what was meant.
         StorageError: It cannot be written.
     """
-    meant = _meant(surface, textures, up)
+    meant = _meant(surface, textures, np.eye(3) if upright is None else upright)
     content = _encoded(meant)
     _compare(_decoded(content, path), meant, path)
     atomic_write_bytes(path, content)
@@ -100,13 +100,15 @@ def levels(values: Any) -> Bytes:
     return np.asarray(np.rint(255.0 * np.clip(values, 0.0, 1.0)), np.uint8)
 
 
-def _meant(surface: Unwrapped, textures: Textures, up: Up) -> TexturedMesh:
+def _meant(surface: Unwrapped, textures: Textures, upright: Doubles) -> TexturedMesh:
+    node = np.eye(4)
+    node[:3, :3] = _Y_UP_FROM_Z_UP @ upright
     return TexturedMesh(
         vertices=surface.mesh.vertices,
         normals=surface.normals,
         faces=surface.mesh.faces,
         uv=surface.uv.astype(np.float64),
-        node=_Y_UP_FROM_Z_UP if up == "z" else np.eye(4),
+        node=node,
         base_colour=srgb_levels(textures.albedo),
         roughness=levels(textures.roughness),
         metallic=levels(textures.metallic),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gimbal_nero.exporting.errors import ExportError
-from gimbal_vision.meshes.measures import vertex_normals
+from gimbal_vision.meshes.measures import face_areas, vertex_normals
 from gimbal_vision.meshes.model import Mesh, Vertices
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -21,6 +21,11 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 GAP_TEXELS = 8
 """Between charts where the picture is as large as asked: three halvings keep neighbours apart."""
+
+FEWEST_CHARTS = 12
+"""A chart is at most so great a part of the surface, about: xatlas takes time that grows with the
+square of a chart's faces. 20,000 faces took 6.8 CPU seconds in 37 charts without this, 2.9 with it
+in 36, and 1.0 in 100, whose borders would waste small pictures."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,7 +87,9 @@ def _atlas(mesh: Mesh, side: int) -> Any:
     packing = xatlas.PackOptions()
     packing.resolution = side
     packing.padding = min(GAP_TEXELS, max(2, side // 64))
-    atlas.generate(xatlas.ChartOptions(), packing)
+    charts = xatlas.ChartOptions()
+    charts.max_chart_area = float(face_areas(mesh).sum()) / size**2 / FEWEST_CHARTS
+    atlas.generate(charts, packing)
     return atlas
 
 

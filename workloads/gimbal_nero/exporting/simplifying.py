@@ -1,0 +1,84 @@
+"""Fewer faces for files that others open, with the normals of the mesh that had them all.
+
+Quadric error decimation (Garland and Heckbert, 1997) as `fast_simplification` has it, through
+trimesh. A mesh from marching cubes has far more faces than its curvature needs, and laying it out
+flat takes longer than in proportion to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gimbal_nero.exporting.errors import ExportError
+from gimbal_vision.meshes.measures import vertex_normals
+from gimbal_vision.meshes.model import Mesh
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
+
+_NEIGHBOURS = 4
+_RAYS = 20_000
+"""As many places tell how far a surface moved."""
+
+
+def simplified(mesh: Mesh, most_faces: int | None) -> Mesh:
+    """Return a mesh with at most about `most_faces` faces; itself where it has no more.
+
+    Raises:
+        ExportError: Nothing is left.
+    """
+    import trimesh
+
+    if most_faces is None or len(mesh.faces) <= most_faces:
+        return mesh
+    full: Any = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    fewer = full.simplify_quadric_decimation(face_count=most_faces)
+    if not len(fewer.faces):
+        raise ExportError(
+            f"nothing is left of {len(mesh.faces)} faces simplified to {most_faces}",
+            "raise export.most_faces, or write none to keep all faces",
+        )
+    return Mesh(np.asarray(fewer.vertices, np.float64), np.asarray(fewer.faces, np.int32))
+
+
+def normals_at(mesh: Mesh, points: Doubles) -> Doubles:
+    """Return the smooth normals [N, 3] of a mesh near points [N, 3] on or beside its surface.
+
+    Those of the nearest vertices, weighted by inverse distance; exact at vertices.
+    """
+    from scipy.spatial import KDTree
+
+    normals = vertex_normals(mesh)
+    count = min(_NEIGHBOURS, len(normals))
+    found: Any = KDTree(mesh.vertices).query(points, k=[*range(1, count + 1)])
+    apart, near = found
+    weights = 1.0 / np.maximum(apart, 1e-9 * max(float(np.ptp(mesh.vertices)), 1e-300))
+    # Neighbours on the other side of a thin wall face away and say nothing about this side.
+    same = np.einsum("nkd,nd->nk", normals[near], normals[near[:, 0]]) > 0
+    mixed = ((weights * same)[..., None] * normals[near]).sum(axis=1)
+    length = np.linalg.norm(mixed, axis=-1, keepdims=True)
+    unit: Doubles = mixed / np.where(length > 0, length, 1.0)
+    return unit
+
+
+def moved_by(mesh: Mesh, simpler: Mesh) -> Doubles:
+    """Return how far the surface is at vertices of `mesh`, along their normals, from `simpler`.
+
+    At most 20,000 vertices are asked; those whose normal meets nothing are left out.
+    """
+    from gimbal_vision.rendering.rays import RayCaster
+
+    if simpler is mesh:
+        return np.zeros(1)
+    some = np.linspace(0, len(mesh.vertices) - 1, min(_RAYS, len(mesh.vertices))).astype(int)
+    normals, caster = vertex_normals(mesh)[some], RayCaster(simpler)
+    # A step back, so that a surface which did not move at all is met as well.
+    back = 1e-4 * max(float(np.ptp(mesh.vertices, axis=0).max()), 1e-300)
+    found = []
+    for sign in (1.0, -1.0):
+        away = sign * normals
+        distance, face = caster.first_hit(mesh.vertices[some] - back * away, away)
+        found.append(np.where(face >= 0, np.abs(np.asarray(distance) - back), np.inf))
+    moved = np.minimum(*found)
+    return np.asarray(moved[np.isfinite(moved)], np.float64)
