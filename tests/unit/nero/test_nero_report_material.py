@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 
@@ -16,6 +18,7 @@ from gimbal_nero.report.embedding import picture
 from gimbal_nero.report.material_sections import cost_words, review_figures
 from gimbal_nero.report.page import render
 from gimbal_nero.report.told import read_told
+from gimbal_nero.report.viewer import viewer_scripts
 
 RUN = {
     "run_id": "r-2",
@@ -153,6 +156,24 @@ def test_curves_over_checkpoints_are_those_of_the_review():
     names = {trace["name"]: trace["y"] for trace in figures["course-means"][2]["data"]}
     assert names == {"roughness": [0.5, 0.25], "at ends": [0.0, 0.5]}
     assert review_figures(None) == review_figures({"timeline": []}) == {}
+
+
+def test_the_exported_object_is_in_the_page_with_the_scripts_that_draw_it(inputs):
+    """Its policy runs no script whose hash it does not name."""
+    folder = inputs["material"].path.parent / "export"
+    folder.mkdir()
+    told = inputs | {"export": output(folder.parent, "export")}
+    bare = render(read_told(told, RUN))
+    assert "gimbal-viewer" not in bare, "nothing was exported"
+    (folder / "object.glb").write_bytes(b"glTF and so on")
+    page = render(read_told(told, RUN))
+    assert 'class="gimbal-viewer"' in without_scripts(page)
+    assert base64.b64encode(b"glTF and so on").decode() in page
+    hashes = re.search("script-src ([^;]*);", page).group(1).split()
+    assert len(hashes) == 2 + len(re.search("script-src ([^;]*);", bare).group(1).split())
+    for script in viewer_scripts():
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in hashes and f"<script>{script}</script>" in page
 
 
 def test_a_picture_that_is_gone_is_named(tmp_path):

@@ -47,15 +47,28 @@ def render(told: Told) -> str:
     """Return the page as text."""
     groups = _figures(told)
     run = told.run
+    viewer, scripts = _viewer(told)
     return render_page(
         Page(
             title=f"{_learnt(told)} · {run.get('run_id') or ''}",
             overline=_overline(run),
             hero=(_verdict(told), _facts(told.metrics.get("evaluate", {}))),
-            sections=_sections(told, groups),
+            sections=_sections(told, groups, viewer),
             figures={key: f for group in groups.values() for key, (_, _, f) in group.items()},
+            scripts=scripts,
         )
     )
+
+
+def _viewer(told: Told) -> tuple[Html | None, Sequence[str]]:
+    """Return the exported object, and the scripts that a page with it must run."""
+    folder = told.material.export_dir if told.material is not None else None
+    if folder is None:
+        return None, ()
+    from gimbal_nero.report.viewer import viewer_scripts, viewer_section
+
+    found = viewer_section(folder)
+    return found, viewer_scripts() if found is not None else ()
 
 
 def _figures(told: Told) -> dict[str, dict[str, Figure]]:
@@ -76,10 +89,12 @@ def _learnt(told: Told) -> str:
     return "Shape and material" if "shape" in told.metrics else "Material"
 
 
-def _sections(told: Told, groups: Mapping[str, Mapping[str, Figure]]) -> list[Section]:
+def _sections(
+    told: Told, groups: Mapping[str, Mapping[str, Figure]], viewer: Html | None
+) -> list[Section]:
     shapes = [path for path in told.judged if not is_of_material(path)]
     return [
-        *material_sections(told, None, figure_grid(groups["reviewed"])),
+        *material_sections(told, viewer, figure_grid(groups["reviewed"])),
         section("looks", "Held-out views", _strips(told), _panel_words(told)),
         section("judged", "As judged", _pictures(shapes[:MOST])),
         section("rays", "Along single rays", figure_grid(groups["rays"]), _slices(told)),
