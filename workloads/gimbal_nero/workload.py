@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 from gimbal.experiment.stage import Stage
 from gimbal.experiment.workload import Workload
 from gimbal_nero.config import NeroConfig
+from gimbal_nero.stages.exporting import export_stage
 from gimbal_nero.stages.fitting import material_stage
 from gimbal_nero.stages.judging import EVALUATE, judge_gates, judge_stage
 from gimbal_nero.stages.meshing import mesh_stage
 from gimbal_nero.stages.preparing import prepare_stage
+from gimbal_nero.stages.relighting import relight_stage
 from gimbal_nero.stages.reporting import report_stage
 from gimbal_nero.stages.reviewing import REVIEW, review_gates, review_stage
 from gimbal_nero.stages.shaping import shape_stage
@@ -64,4 +66,9 @@ def _photographs(config: NeroConfig) -> tuple[Stage, ...]:
 
 
 def _second_half(config: NeroConfig) -> tuple[Stage, ...]:
-    return (material_stage(config), review_stage(config))
+    return (
+        material_stage(config),
+        review_stage(config),
+        export_stage(config),
+        relight_stage(config),
+    )
