@@ -278,12 +278,12 @@ def test_the_stage_reads_what_its_config_makes():
     assert judge_stage(configured()).inputs == ("synthesize", "prepare", "shape", "mesh")
     assert judge_stage(configured()).networks is None
     whole = judge_stage(configured(material=fit))
-    assert whole.inputs == ("synthesize", "prepare", "shape", "mesh", "material")
+    assert whole.inputs == ("synthesize", "prepare", "shape", "mesh", "material", "relight")
     assert whole.networks is not None
     foreign = judge_stage(
         configured(material=fit, mesh={"file": "a.glb"}, data={"root": "here"}, train=None)
     )
-    assert foreign.inputs == ("prepare", "mesh", "material")
+    assert foreign.inputs == ("prepare", "mesh", "material", "relight")
 
 
 def test_checks_of_a_material_are_asked_where_truth_can_answer(tmp_path):

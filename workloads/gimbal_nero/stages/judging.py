@@ -24,6 +24,7 @@ from gimbal_nero.material.settings import MaterialSettings
 from gimbal_nero.stages.fitting import MATERIAL
 from gimbal_nero.stages.meshing import MESH
 from gimbal_nero.stages.preparing import PREPARE
+from gimbal_nero.stages.relighting import RELIGHT
 from gimbal_nero.stages.shaping import SHAPE
 from gimbal_nero.stages.synthesizing import SYNTHESIZE
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 EVALUATE = "evaluate"
 EVALUATION_FILE = "evaluation.json"
-RELIGHT = "relight"
 _HEADLINE = (
     "chamfer", "normal_deg", "psnr", "roughness_mae", "albedo_mae", "relit_psnr",
     "ssim", "lpips", "accuracy", "completeness", "silhouette_iou", "step",
@@ -116,7 +116,7 @@ def judge_stage(config: NeroConfig) -> JudgeStage:
     root, material = config.data.root, config.material
     made = () if root is not None else (SYNTHESIZE,)
     learnt = () if config.mesh.file is not None else (SHAPE,)
-    fitted = () if material is None else (MATERIAL,)
+    fitted = () if material is None else (MATERIAL, RELIGHT)
     return JudgeStage(
         name=EVALUATE,
         settings=config.evaluate,
