@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from gimbal_nero.learning.loading import LoadedShape
 from gimbal_nero.material.loading import LoadedMaterial
 from gimbal_nero.meshing.seeing import seen_by
 from gimbal_vision.meshes import Mesh
+
+_OUTLINES = 64
+"""True outlines that are kept, since every light shows the same views."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,6 +148,7 @@ def _relit(
         return {"relit_missing": missing_truth(listed) if not pictures else NO_TRUTH}
     shown = pictures[: settings.shown_relit]
 
+    @lru_cache(maxsize=_OUTLINES)
     def silhouette(name: str) -> Bools:
         return np.isfinite(seen_by(true, views[name]).depth)
 

@@ -11,7 +11,7 @@ from gimbal.pages.markup import Html, el
 
 _WHOLE = "display:block;max-width:100%;image-rendering:pixelated"
 _SCROLL = "overflow-x:auto;margin:8px 0 18px"
-_ROWS = "display:flex;flex-wrap:wrap;gap:0 18px"
+_ROWS = "display:grid;grid-template-columns:repeat(auto-fill,minmax(192px,1fr));gap:0 18px"
 _KINDS = {".png": "image/png", ".gif": "image/gif"}
 
 
