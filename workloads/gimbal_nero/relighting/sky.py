@@ -20,7 +20,6 @@ from gimbal_nero.reflectance.environment import EnvironmentTable
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-_INSIDE = 1.0 - 1e-6
 _TENT = (0.125, 0.75, 0.125)
 """Means of the bilinear weights over a pixel: its own, and those of the two beside it."""
 
@@ -56,7 +55,7 @@ class Sky:
         """Return linear radiance [M, 3] from unit directions [M, 3] of the unit frame."""
         x, y, z = (directions @ self._turn.T.to(directions)).unbind(-1)
         columns = (0.5 - torch.atan2(y, x) / (2.0 * math.pi)) % 1.0 * (2 * self._rows)
-        rows = z.clamp(-_INSIDE, _INSIDE).acos() * (self._rows / math.pi)
+        rows = z.clamp(-1.0, 1.0).acos() * (self._rows / math.pi)
         across = (columns + 1.0) / (self._rows + 1) - 1.0
         down = 2.0 * (rows + 1.0) / (self._rows + 2) - 1.0
         places = torch.stack([across, down], dim=-1)[None, None]
