@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from gimbal_nero.errors import ShapeError
 from gimbal_nero.synthesis.objects import torus
+from gimbal_nero.tracing.casting import EmbreeCaster, _warn_once, caster_for
 from gimbal_nero.tracing.refining import field_of, newton
 from gimbal_nero.tracing.secondary import SecondaryRays
 from gimbal_nero.tracing.surface import TracedMesh
@@ -242,11 +243,13 @@ def test_a_mesh_without_faces_is_refused():
         TracedMesh(Mesh(np.zeros((3, 3)), np.zeros((0, 3), np.int32)))
 
 
-def test_a_card_without_warp_says_what_is_missing(monkeypatch):
+def test_a_card_without_warp_is_served_by_the_cpu_and_says_so_once(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "warp", None)
-    with pytest.raises(ShapeError, match="warp-lang") as error:
-        TracedMesh(ball(1), "cuda")
-    assert "gimbal[warp]" in error.value.remedy
+    _warn_once.cache_clear()
+    casters = [caster_for(ball(1), torch.device("cuda")) for _ in range(2)]
+    assert all(isinstance(caster, EmbreeCaster) for caster in casters)
+    (said,) = caplog.records
+    assert "warp-lang" in said.message and "gimbal[warp]" in said.message
 
 
 @pytest.mark.skipif(importlib.util.find_spec("warp") is None, reason="warp-lang is not installed")

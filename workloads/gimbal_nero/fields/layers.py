@@ -47,7 +47,7 @@ class Predictor(nn.Module):
         hidden = [
             part
             for size, following in itertools.pairwise(sizes)
-            for part in (normed_linear(size, following), nn.ReLU())
+            for part in (normed_linear(size, following), nn.ReLU(inplace=True))
         ]
         last = normed_linear(sizes[-1], outputs)
         if bias is not None:

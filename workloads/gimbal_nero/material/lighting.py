@@ -12,12 +12,13 @@ import math
 import torch
 from torch import Tensor, nn
 
+from gimbal_nero.exporting.environment import environment_directions
 from gimbal_nero.fields import directional
 from gimbal_nero.fields.encodings import positional
 from gimbal_nero.fields.layers import Predictor
 from gimbal_nero.fields.photographer import PhotographerLight
 from gimbal_nero.fields.shading import sphere_exit
-from gimbal_nero.material.picture_light import PictureLight
+from gimbal_nero.material.picture_light import PictureLight, looked_up
 from gimbal_nero.material.settings import MaterialSettings
 from gimbal_nero.tracing.secondary import SecondaryRays
 
@@ -36,7 +37,7 @@ class LightNetworks(nn.Module):
 
     def __init__(self, settings: MaterialSettings) -> None:
         super().__init__()
-        self._sphere_direction = settings.sphere_direction
+        self._sphere_direction, self._rows = settings.sphere_direction, settings.light_rows
         size, place = directional.SIZE, 3 * (2 * _PLACE + 1)
         self.outer: Predictor | PictureLight = (
             PictureLight(settings.picture_rows, max_log=settings.light_max_log)
@@ -46,10 +47,35 @@ class LightNetworks(nn.Module):
         self.inner = _light(settings, place + size)
 
     def from_afar(self, points: Tensor, directions: Tensor) -> Tensor:
-        """Return radiance [M, 3] from unit directions [M, 3], seen from points [M, 3]."""
+        """Return radiance [M, 3] from unit directions [M, 3], seen from points [M, 3].
+
+        A picture that is looked up is drawn anew by every call: it is never older than the
+        weights, and its gradient is theirs.
+        """
         if isinstance(self.outer, PictureLight):
             seen: Tensor = self.outer(directions)
             return seen
+        if self._rows:
+            return looked_up(self._drawn(directions), directions)
+        return self._asked(points, directions)
+
+    def picture(self, rows: int) -> Tensor:
+        """Return light from afar as seen from the centre, [rows, 2 rows, 3], without a gradient.
+
+        It is z-up, row 0 at +z and the centre column at +x: what an `EnvironmentTable` takes.
+        """
+        towards = _texels(rows, next(self.parameters()))
+        with torch.no_grad():
+            seen = self.from_afar(torch.zeros_like(towards), towards)
+        return seen.view(rows, 2 * rows, 3)
+
+    def _drawn(self, like: Tensor) -> Tensor:
+        """Return [1, 3, rows, 2 rows] of the network."""
+        towards = _texels(self._rows, like)
+        said = self._asked(torch.zeros_like(towards), towards)
+        return said.T.reshape(1, 3, self._rows, 2 * self._rows)
+
+    def _asked(self, points: Tensor, directions: Tensor) -> Tensor:
         sharp = directions.new_zeros(1, 1)
         lobe = directional.directional(directions, sharp)
         if self._sphere_direction:
@@ -111,6 +137,11 @@ class TracedLight:
         colour, coverage = network(points, directions, sharp, frames[rows])
         seen: Tensor = coverage * colour + (1.0 - coverage) * light
         return seen
+
+
+def _texels(rows: int, like: Tensor) -> Tensor:
+    """Return directions [2 rows^2, 3] of a picture's texels, in the precision of a tensor."""
+    return torch.from_numpy(environment_directions(rows)).to(like).view(-1, 3)
 
 
 def _light(settings: MaterialSettings, inputs: int) -> Predictor:

@@ -46,16 +46,7 @@ class PictureLight(nn.Module):
 
     def forward(self, directions: Tensor) -> Tensor:
         """Return radiance [M, 3] from unit directions [M, 3], between texels bilinearly."""
-        bordered = _bordered(self._picture())
-        x, y, z = directions.unbind(-1)
-        columns = (0.5 - torch.atan2(y, x) / (2.0 * math.pi)) * (2 * self.rows)
-        rows = z.clamp(-_INSIDE, _INSIDE).acos() / math.pi * self.rows
-        across = (columns % (2 * self.rows) + 1.0) / (self.rows + 1) - 1.0
-        down = 2.0 * (rows + 1.0) / (self.rows + 2) - 1.0
-        places = torch.stack([across, down], dim=-1)[None, None]
-        found = functional.grid_sample(bordered, places, mode="bilinear", align_corners=False)
-        light: Tensor = found[0, :, 0].movedim(0, -1)
-        return light
+        return looked_up(self._picture(), directions)
 
     def _picture(self) -> Tensor:
         """Return radiance [1, 3, rows, 2 rows]."""
@@ -63,6 +54,26 @@ class PictureLight(nn.Module):
         for level in list(self.levels)[:-1]:
             total = total + _enlarged(level, self.rows // level.shape[2])
         return torch.exp((total + self._start).clamp(max=self._max_log))
+
+
+def looked_up(picture: Tensor, directions: Tensor) -> Tensor:
+    """Return radiance [M, 3] along unit directions [M, 3], between texels bilinearly.
+
+    Args:
+        picture: [1, 3, H, 2H], row 0 at +z, its centre column at +x.
+        directions: [M, 3]
+    """
+    height = picture.shape[2]
+    x, y, z = directions.unbind(-1)
+    columns = (0.5 - torch.atan2(y, x) / (2.0 * math.pi)) * (2 * height)
+    rows = z.clamp(-_INSIDE, _INSIDE).acos() / math.pi * height
+    across = (columns % (2 * height) + 1.0) / (height + 1) - 1.0
+    down = 2.0 * (rows + 1.0) / (height + 2) - 1.0
+    places = torch.stack([across, down], dim=-1)[None, None]
+    bordered = _bordered(picture)
+    found = functional.grid_sample(bordered, places, mode="bilinear", align_corners=False)
+    light: Tensor = found[0, :, 0].movedim(0, -1)
+    return light
 
 
 def _enlarged(level: Tensor, times: int) -> Tensor:

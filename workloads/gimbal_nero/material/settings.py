@@ -37,6 +37,9 @@ class MaterialSettings(Settings):
     learnt: sharper, faster, and without what `sphere_direction` adds."""
     picture_rows: Annotated[int, Field(ge=4, le=4096)] = 64
     """Of that picture, a power of two; twice as many columns."""
+    light_rows: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Rows of a picture for whose texels a network of light from afar is asked once a step, and
+    that directions look up; 0: the network is asked for every direction (published)."""
     light_max_log: Annotated[float, Field(ge=-5, le=10)] = 5.0
     """Most light a direction may send, as its logarithm."""
 
@@ -57,6 +60,11 @@ class MaterialSettings(Settings):
             raise ValueError(
                 "sphere_direction needs light: network, since a picture is the same seen from "
                 "everywhere: drop one of the two"
+            )
+        if self.light_rows and (self.light == "picture" or self.sphere_direction):
+            raise ValueError(
+                "light_rows is for light: network without sphere_direction, whose light is the "
+                "same seen from everywhere: write light_rows: 0"
             )
         if self.picture_rows & (self.picture_rows - 1):
             raise ValueError(

@@ -83,7 +83,7 @@ def _check(picture: Tensor) -> None:
     if not float(picture.max()) > 0.0:
         raise ReflectanceError(
             "a picture of the light is black everywhere",
-            "write environment_samples: 0, or give the light's picture",
+            "write mc.environment_samples: 0, or give the light's picture",
         )
 
 

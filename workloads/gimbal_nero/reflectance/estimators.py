@@ -57,8 +57,8 @@ def shade(
     """
     if settings.environment_samples and environment is None:
         raise ReflectanceError(
-            "environment_samples are wanted, but no picture of the light is there",
-            "write environment_samples: 0, or give an EnvironmentTable",
+            "mc.environment_samples are wanted, but no picture of the light is there",
+            "write mc.environment_samples: 0, or give an EnvironmentTable",
         )
     if settings.estimator == "official":
         return shade_as_published(surface, light, settings, draws)

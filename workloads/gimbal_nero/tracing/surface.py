@@ -30,10 +30,10 @@ class TracedMesh:
 
     Args:
         mesh: In the unit frame; open or closed, of either orientation.
-        device: Where rays are; Embree on the CPU, Warp on CUDA.
+        device: Where rays are; see `casting.caster_for`.
 
     Raises:
-        ShapeError: The mesh has no faces, or rays cannot be cast on the device.
+        ShapeError: The mesh has no faces.
     """
 
     def __init__(self, mesh: Mesh, device: torch.device | str = "cpu") -> None:

@@ -74,8 +74,8 @@ def _warp() -> Any:
         import warp
     except ImportError as error:
         raise ShapeError(
-            "tracing light on a CUDA device needs the package warp-lang, which is not installed",
-            "pip install 'gimbal[warp]', or trace on the CPU",
+            "light is not traced on the CUDA device, since the package warp-lang is not installed",
+            "pip install 'gimbal[warp]'",
         ) from error
     warp.config.log_level = max(warp.config.log_level, warp.LOG_WARNING)
     warp.init()
