@@ -43,20 +43,28 @@ def directional(directions: Tensor, inverse_concentration: Tensor) -> Tensor:
 
 
 def _chebyshev(z: Tensor) -> Tensor:
-    """Return [N, 17] Chebyshev polynomials of the first kind."""
-    values = [torch.ones_like(z), z]
-    for _ in range(_TOP - 1):
-        values.append(2.0 * z * values[-1] - values[-2])
-    return torch.stack(values, dim=-1)
+    """Return [N, 17] Chebyshev polynomials of the first kind.
+
+    T_(n+k) = 2 T_n T_k - T_(n-k) doubles their number at once.
+    """
+    values = torch.stack([torch.ones_like(z), z], dim=-1)
+    while values.shape[-1] <= _TOP:
+        more = 2.0 * values[:, -1:] * values[:, 1:] - values[:, :-1].flip(-1)
+        values = torch.cat([values, more], dim=-1)
+    return values
 
 
 def _powers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return real and imaginary parts [N, 17] of (x + iy)^m."""
-    real, imaginary = [torch.ones_like(x)], [torch.zeros_like(x)]
-    for _ in range(_TOP):
-        real.append(x * real[-1] - y * imaginary[-1])
-        imaginary.append(x * imaginary[-1] + y * real[-2])
-    return torch.stack(real, dim=-1), torch.stack(imaginary, dim=-1)
+    """Return real and imaginary parts [N, 17] of (x + iy)^m, their number doubled at once."""
+    real = torch.stack([torch.ones_like(x), x], dim=-1)
+    imaginary = torch.stack([torch.zeros_like(y), y], dim=-1)
+    while real.shape[-1] <= _TOP:
+        a, b, c, d = real[:, -1:], imaginary[:, -1:], real[:, 1:], imaginary[:, 1:]
+        real, imaginary = (
+            torch.cat([real, a * c - b * d], dim=-1),
+            torch.cat([imaginary, a * d + b * c], dim=-1),
+        )
+    return real, imaginary
 
 
 @functools.cache

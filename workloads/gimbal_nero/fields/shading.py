@@ -26,6 +26,7 @@ _PLACE, _TOWARDS = 8, 6
 _F0 = 0.04
 _LOG_HALF = math.log(0.5)
 _EXIT_RADIUS = 0.999
+_MATERIAL = (1, 1, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +54,13 @@ class Shaded:
 
     Attributes:
         colour: [N, 3] linear.
+        plain: [N, 3] the same of a network that knows no light; None without one.
         occlusion_raw: [N, 1] not clamped; None without that network.
         material: What it was made of, as `Rendered.material` names it.
     """
 
     colour: Tensor
+    plain: Tensor | None = None
     occlusion_raw: Tensor | None = None
     material: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -73,9 +76,14 @@ class ReflectionShader(nn.Module):
     def __init__(self, settings: ModelSettings, feature_size: int) -> None:
         super().__init__()
         heads = settings.heads
-        self.metallic = _head(heads, feature_size + 3, 1, "sigmoid")
-        self.roughness = _head(heads, feature_size + 3, 1, "sigmoid")
-        self.albedo = _head(heads, feature_size + 3, 3, "sigmoid")
+        self._shared = settings.trunk == "shared"
+        if self._shared:
+            self.trunk = _head(heads, feature_size + 3, sum(_MATERIAL), "sigmoid")
+        else:
+            self.metallic = _head(heads, feature_size + 3, 1, "sigmoid")
+            self.roughness = _head(heads, feature_size + 3, 1, "sigmoid")
+            self.albedo = _head(heads, feature_size + 3, 3, "sigmoid")
+        self.radiance = RadianceShader(settings, feature_size) if settings.dual else None
         place, towards = 3 * (2 * _PLACE + 1), 3 * (2 * _TOWARDS + 1)
         limit, size = settings.light_max_log, directional.SIZE
         self._sphere_direction = settings.sphere_direction
@@ -92,8 +100,7 @@ class ReflectionShader(nn.Module):
         facing = (samples.normals * samples.towards).sum(-1, keepdim=True)
         reflected = 2.0 * facing * samples.normals - samples.towards
         described = torch.cat([samples.features, samples.points], dim=-1)
-        metallic, roughness = self.metallic(described), self.roughness(described)
-        albedo = self.albedo(described)
+        metallic, roughness, albedo = self._material(described)
         diffuse_light = self._direct(samples.points, samples.normals, torch.ones_like(facing[:1]))
         specular_light, occlusion = self._specular(samples, reflected, roughness)
         scale, offset = split_sum.look_up(facing, roughness)
@@ -109,7 +116,15 @@ class ReflectionShader(nn.Module):
         }
         if occlusion is not None:
             material["occlusion"] = occlusion.clamp(0.0, 1.0)
-        return Shaded(colour=colour, occlusion_raw=occlusion, material=material)
+        plain = None if self.radiance is None else self.radiance(samples).colour
+        return Shaded(colour=colour, plain=plain, occlusion_raw=occlusion, material=material)
+
+    def _material(self, described: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return metallic [N, 1], roughness [N, 1] and albedo [N, 3]."""
+        if self._shared:
+            metallic, roughness, albedo = self.trunk(described).split(_MATERIAL, dim=-1)
+            return metallic, roughness, albedo
+        return self.metallic(described), self.roughness(described), self.albedo(described)
 
     def _specular(
         self, samples: Samples, reflected: Tensor, roughness: Tensor

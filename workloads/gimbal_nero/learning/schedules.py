@@ -16,7 +16,13 @@ def moment_at(settings: ScheduleSettings, step: int) -> Moment:
         step: Optimizer steps already done.
     """
     anneal = min(1.0, step / settings.anneal_steps) if settings.anneal_steps else 1.0
-    return Moment(anneal=anneal, variance_trains=step >= settings.variance_frozen_steps)
+    detail = min(1.0, (step + 1) / settings.detail_steps) if settings.detail_steps else 1.0
+    return Moment(
+        anneal=anneal,
+        variance_trains=step >= settings.variance_frozen_steps,
+        step=step,
+        detail=detail,
+    )
 
 
 def prior_factor(settings: LossSettings, step: int) -> float:

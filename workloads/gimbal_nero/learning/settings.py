@@ -25,6 +25,10 @@ class LossSettings(Settings):
     masked_colour: bool = False
     """Whether rays that a mask puts beside the object have no colour loss."""
 
+    dual_from_step: Steps = 0
+    """With `model.dual`: the step from which the plain colour counts as much as the surface is
+    rough; before, when roughness means nothing yet, both colours count half."""
+
     eikonal_weight: Weight = 0.1
     eikonal_from_step: Steps = 0
     eikonal_uniform_points: Annotated[int, Field(ge=0, le=4096)] = 0
@@ -57,6 +61,8 @@ class ScheduleSettings(Settings):
     """Steps until the slope along a ray is the true one."""
     variance_frozen_steps: Steps = 15_000
     """Steps before the sharpness of the surface is learnt."""
+    detail_steps: Steps = 0
+    """Steps over which the levels of a grid begin to learn, the coarsest first; 0: all at once."""
 
 
 class RaySettings(Settings):

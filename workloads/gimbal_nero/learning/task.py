@@ -110,8 +110,7 @@ class ShapeTask:
         rendered = self._fields.render(module, rays, jitter, moment)
         target = self._fields.target(batch["rgb"].to(like))
         settings = self._plan.loss
-        said = self._fields.expose(module, rendered.colour, batch["view"])
-        found = {"colour": terms.colour_term(said, target, batch["mask"], settings)}
+        found = {"colour": self._colour(module, batch, rendered, step, target)}
         if settings.eikonal_weight:
             found["eikonal"] = self._eikonal(module, batch, rendered, step)
         if settings.occlusion_weight:
@@ -126,6 +125,19 @@ class ShapeTask:
         """Return (sum, count) of `psnr`, `ssim` and `opacity` over views."""
         at_once = self._plan.rays.rays_at_once
         return validate_views(self._fields, module, source, at_once, Moment())
+
+    def _colour(
+        self, module: nn.Module, batch: Batch, rendered: Rendered, step: int, target: Tensor
+    ) -> terms.Term:
+        """Compare what is said with photographs."""
+        loss, view, mask = self._plan.loss, batch["view"], batch["mask"]
+        said = self._fields.expose(module, rendered.colour, view)
+        if rendered.plain_colour is None:
+            return terms.colour_term(said, target, mask, loss)
+        plain = self._fields.expose(module, rendered.plain_colour, view)
+        rough = rendered.material["roughness"].squeeze(-1)
+        share = rough if step >= loss.dual_from_step else torch.full_like(rough, 0.5)
+        return terms.dual_colour_term((said, plain), share, target, mask, loss)
 
     def _jitter(self, ids: Tensor, step: int, like: Tensor) -> Jitter:
         seed, outer = self._plan.seed, (self._fields.background_samples,)

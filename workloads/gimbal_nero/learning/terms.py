@@ -31,11 +31,38 @@ def colour_term(said: Tensor, target: Tensor, mask: Tensor, settings: LossSettin
         mask: [R] 1 on the object, 0 beside it, 2 unknown.
         settings: Which loss.
     """
+    return _counted(_colour_losses(said, target, settings), mask, settings)
+
+
+def dual_colour_term(
+    said: tuple[Tensor, Tensor], share: Tensor, target: Tensor, mask: Tensor, settings: LossSettings
+) -> Term:
+    """Return the colour loss of R rays with two colours each.
+
+    A rough surface mixes light from everywhere, so its reflections tell little of its shape; there
+    a colour that is learnt plainly counts instead.
+
+    Args:
+        said: [R, 3] from material and light, and [R, 3] plainly.
+        share: [R] how much of the loss is of the second; no gradient passes.
+        target: [R, 3]
+        mask: [R] as in `colour_term`.
+        settings: Which loss.
+    """
+    reflected, plain = (_colour_losses(colour, target, settings) for colour in said)
+    share = share.detach()
+    return _counted(share * plain + (1.0 - share) * reflected, mask, settings)
+
+
+def _colour_losses(said: Tensor, target: Tensor, settings: LossSettings) -> Tensor:
+    """Return [R]."""
     off = said - target
     if settings.colour == "charbonnier":
-        loss = (off.square().sum(-1) + settings.charbonnier_epsilon).sqrt()
-    else:
-        loss = (off.abs() if settings.colour == "l1" else off.square()).mean(-1)
+        return (off.square().sum(-1) + settings.charbonnier_epsilon).sqrt()
+    return (off.abs() if settings.colour == "l1" else off.square()).mean(-1)
+
+
+def _counted(loss: Tensor, mask: Tensor, settings: LossSettings) -> Term:
     counts = mask != 0 if settings.masked_colour else torch.ones_like(mask, dtype=torch.bool)
     return (loss * counts).sum(), counts.sum()
 

@@ -44,10 +44,15 @@ class Moment:
     Attributes:
         anneal: 0 to 1, how far cos is the true one (nero.md 3.3).
         variance_trains: Whether inv_s gets a gradient.
+        step: Optimizer steps done, at some of which cached distances are asked anew; None: what is
+            cached stays.
+        detail: 0 to 1, the coarser share of a grid's levels that learns.
     """
 
     anneal: float = 1.0
     variance_trains: bool = True
+    step: int | None = None
+    detail: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,8 @@ class Rendered:
         colour: [R, 3] in the space of the targets (sRGB in faithful mode).
         inner_colour: [R, 3] composited from samples in the sphere alone.
         outer_colour: [R, 3] composited from the background alone.
+        plain_colour: [R, 3] `colour` where samples in the sphere have the colours of the network
+            that knows no light; None without one.
         opacity: [R] weight of all samples in the sphere.
         depth_along_ray: [R] weighted distance of samples in the sphere, at section midpoints.
         normal: [R, 3] weighted unit normals of samples in the sphere, not normalised.
@@ -88,4 +95,5 @@ class Rendered:
     inner_points: Tensor
     material: Mapping[str, Tensor]
     shaded: Tensor | None = None
+    plain_colour: Tensor | None = None
     occlusion_raw: Tensor | None = None

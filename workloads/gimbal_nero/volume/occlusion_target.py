@@ -1,7 +1,7 @@
 """How far a ray from a point is blocked by the surface itself: what the occlusion network learns.
 
 Only sections in which the distance falls count, so a ray that leaves the surface it starts on is
-not blocked by it (nero.md 4).
+not blocked by it (nero.md 4). Where distances are cached, they are marched through instead.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def traced_occlusion(model: ShapeModel, points: Tensor, directions: Tensor) -> T
 
 def _weights(model: ShapeModel, rays: Rays, along: Tensor, inv_s: Tensor) -> Tensor:
     """Return the weights [M, S - 1] of sections between distances [M, S]."""
-    sdf = model.distance.sdf(points_at(rays, along).flatten(0, 1)).view_as(along)
+    distance = model.distance.sdf if model.cache is None else model.cache.look_up
+    sdf = distance(points_at(rays, along).flatten(0, 1)).view_as(along)
     length = along[:, 1:] - along[:, :-1]
     slope = (sdf[:, 1:] - sdf[:, :-1]) / (length + _EPSILON)
     middle = 0.5 * (sdf[:, 1:] + sdf[:, :-1])

@@ -14,6 +14,7 @@ from gimbal_nero.fields.sdf import Distances
 from gimbal_nero.fields.shading import Samples, Shaded
 from gimbal_nero.volume.alpha import annealed_slope, ray_weights, section_alpha
 from gimbal_nero.volume.colour import to_srgb
+from gimbal_nero.volume.guided import guided_sections
 from gimbal_nero.volume.model import Jitter, Moment, Rays, Rendered
 from gimbal_nero.volume.sampling import inner_distances, outer_distances, points_at
 
@@ -40,8 +41,10 @@ def render_rays(
         moment: What depends on the step; None: the end of training.
     """
     moment = moment or Moment()
+    model.prepare(moment.step, moment.detail)
     with torch.no_grad(), parametrize.cached():
-        sections = _sections(model, rays, jitter)
+        whole = model.cache is None
+        sections = _sections(model, rays, jitter) if whole else _guided(model, rays, jitter)
     with parametrize.cached():
         inv_s = model.sharpness()
         inv_s = inv_s if moment.variance_trains else inv_s.detach()
@@ -63,6 +66,26 @@ def _sections(model: ShapeModel, rays: Rays, jitter: Jitter | None) -> _Sections
     return _Sections(middles=middles, lengths=lengths, points=points, inside=inside)
 
 
+def _guided(model: ShapeModel, rays: Rays, jitter: Jitter | None) -> _Sections:
+    """Return where rays are asked by what is cached, in the sphere and behind it."""
+    settings = model.settings.sampling
+    assert model.cache is not None
+    inner = guided_sections(
+        model.cache, model.distance.sdf, rays, model.sharpness(), jitter, settings
+    )
+    along, lengths, inside = inner.along, inner.lengths, inner.near_surface
+    if settings.background:
+        outer = outer_distances(rays, jitter, settings)
+        ends = torch.cat([inner.far[:, None], outer], dim=-1)
+        along = torch.cat([along, ends[:, :-1]], dim=-1)
+        lengths = torch.cat([lengths, ends.diff(dim=-1)], dim=-1)
+        inside = torch.cat([inside, torch.zeros_like(outer, dtype=torch.bool)], dim=-1)
+    middles = along + 0.5 * lengths
+    return _Sections(
+        middles=middles, lengths=lengths, points=points_at(rays, middles), inside=inside
+    )
+
+
 def _composite(
     model: ShapeModel, rays: Rays, sections: _Sections, inv_s: Tensor, moment: Moment
 ) -> Rendered:
@@ -79,6 +102,11 @@ def _composite(
     shaded = _shade(model, rays, (points, normals, found.hidden, ray), chosen)
     place = _scattered(chosen, inside)
     inner_colour = _summed(weights, _encode(model, shaded.colour, clamp=True), place)
+    plain = (
+        None
+        if shaded.plain is None
+        else _summed(weights, _encode(model, shaded.plain, clamp=True), place)
+    )
     outer_colour = (
         torch.zeros_like(inner_colour)
         if outer is None
@@ -89,6 +117,7 @@ def _composite(
         colour=inner_colour + outer_colour,
         inner_colour=inner_colour,
         outer_colour=outer_colour,
+        plain_colour=None if plain is None else plain + outer_colour,
         opacity=inner.sum(-1),
         depth_along_ray=(inner * sections.middles).sum(-1),
         normal=_summed(weights, normals, inside),

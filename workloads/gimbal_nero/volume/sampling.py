@@ -115,15 +115,22 @@ def _refine(
         sharpness = torch.as_tensor(64.0 * 2**index).to(inv_s)
         if settings.clip_sharpness:
             sharpness = torch.minimum(sharpness, inv_s)
-        new = resample(along, _coarse_weights(rays, along, sdf, sharpness), settings.per_round)
+        new = resample(along, coarse_weights(rays, along, sdf, sharpness), settings.per_round)
         along, order = torch.cat([along, new], dim=-1).sort(dim=-1)
         if index + 1 < settings.rounds:
             sdf = torch.cat([sdf, _ask(distance, rays, new)], dim=-1).gather(-1, order)
     return along
 
 
-def _coarse_weights(rays: Rays, along: Tensor, sdf: Tensor, inv_s: Tensor) -> Tensor:
-    """Return the weights [R, S - 1] of sections as their ends alone tell them."""
+def coarse_weights(rays: Rays, along: Tensor, sdf: Tensor, inv_s: Tensor) -> Tensor:
+    """Return the weights [R, S - 1] of sections as their ends alone tell them.
+
+    Args:
+        rays: The rays.
+        along: [R, S] increasing distances.
+        sdf: [R, S] there.
+        inv_s: How sharp the surface is taken to be, scalar.
+    """
     length = along[:, 1:] - along[:, :-1]
     slope = (sdf[:, 1:] - sdf[:, :-1]) / (length + _PDF_FLOOR)
     steeper = torch.cat([torch.zeros_like(slope[:, :1]), slope[:, :-1]], dim=-1)
