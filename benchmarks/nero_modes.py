@@ -27,6 +27,7 @@ import numpy as np
 import torch
 import yaml
 
+from gimbal.training.settings import TrainSettings
 from gimbal_nero.capture import Capture
 from gimbal_nero.capture_files import load_capture
 from gimbal_nero.errors import ShapeError
@@ -180,48 +181,48 @@ def learn(
     torch.manual_seed(0)
     module, _ = task.build()
     module.to(options.device)
-    train = settings["train"]
+    train = TrainSettings(**settings["train"])
     optimizer = torch.optim.Adam(module.parameters(), lr=1.0, fused=True)
     source, order = task.source("train"), np.random.default_rng(0)
     clock, course, step, done = Clock(options.device), Course(), 0, 0.0
     size = sum(parameter.numel() for parameter in module.parameters())
-    print(f"{mode}: {size} parameters, {train['global_batch']} rays a step", flush=True)
+    print(f"{mode}: {size} parameters, {train.global_batch} rays a step", flush=True)
     while done < 1.0:
         clock.start()
         goal = (len(course.rows) + 1) / options.looks
         while done < goal:
             set_rate(optimizer, train, step, done)
-            ids = order.integers(0, len(source), train["global_batch"])
+            ids = order.integers(0, len(source), train.global_batch)
             take_step(task, module, optimizer, batch_of(source, ids, options.device), step)
             step += 1
-            done = progress(clock, step, options)
+            done = progress(clock, step, options, done)
         seconds = clock.stop()
-        found = chamfer(
-            LoadedShape(fields=fields, module=module, step=step), capture, truth, options
-        )
-        course.rows.append({"seconds": seconds, "step": step, "chamfer": found})
-        print(f"{mode}: {seconds:.1f} s, step {step}, chamfer {found:.5f}", flush=True)
+        shape = LoadedShape(fields=fields, module=module, step=step)
+        found = judged(shape, capture, truth, options)
+        course.rows.append({"seconds": seconds, "step": step, **found})
+        numbers = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
+        print(f"{mode}: {seconds:.1f} s, step {step}, {numbers}", flush=True)
     return course
 
 
-def progress(clock: Clock, step: int, options: argparse.Namespace) -> float:
+def progress(clock: Clock, step: int, options: argparse.Namespace, last: float) -> float:
     """Return the share of a mode's time that is over; on a GPU only asked now and then."""
     if options.steps:
         return step / options.steps
     if clock.device == "cuda" and step % 10:
-        return 0.0
+        return last
     return (clock.passed + clock.now() - clock._since) / options.seconds
 
 
 def set_rate(
-    optimizer: torch.optim.Optimizer, train: dict[str, Any], step: int, done: float
+    optimizer: torch.optim.Optimizer, train: TrainSettings, step: int, done: float
 ) -> None:
     """Warm up by steps, then fall along a cosine by the share of time that is over."""
-    warm = min(1.0, (step + 1) / train.get("warmup_steps", 1))
-    last = train.get("final_share", 0.05)
+    warm = min(1.0, (step + 1) / max(1, train.warmup_steps))
+    last = train.final_share
     share = last + (1.0 - last) * 0.5 * (1.0 + np.cos(np.pi * min(1.0, done)))
     for group in optimizer.param_groups:
-        group["lr"] = float(train["lr"]) * warm * share
+        group["lr"] = train.lr * warm * float(share)
 
 
 def batch_of(source: Any, ids: np.ndarray, device: str) -> dict[str, torch.Tensor]:
@@ -245,22 +246,30 @@ def take_step(
     optimizer.step()
 
 
-def chamfer(
+def judged(
     shape: LoadedShape, capture: Capture, truth: Mesh, options: argparse.Namespace
-) -> float:
-    """Return the distance of surfaces in unit lengths; infinite where there is none."""
+) -> dict[str, float]:
+    """Return how far surfaces are apart in unit lengths (infinite where there is none)."""
     settings = MeshSettings(resolution=options.resolution)
     try:
-        mesh, _ = mesh_of(shape, settings, lambda *_: None)
+        mesh, pieces = mesh_of(shape, settings, lambda *_: None)
     except ShapeError:
-        return float("inf")
+        return {"chamfer": float("inf")}
     views = judged_views(capture)
     clouds = [
         [points_of(view, seen_by(surface, view).depth) for view in views]
         for surface in (mesh, truth)
     ]
     found = distances(*clouds, voxel=0.01)
-    return float("inf") if found is None else found.chamfer
+    if found is None:
+        return {"chamfer": float("inf")}
+    return {
+        "chamfer": found.chamfer,
+        "accuracy": found.accuracy,
+        "completeness": found.completeness,
+        "pieces": pieces,
+        "inv_s": float(shape.module.get_submodule("sharpness")()),
+    }
 
 
 def report(courses: dict[str, Course], options: argparse.Namespace) -> None:

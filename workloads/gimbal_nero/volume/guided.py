@@ -24,7 +24,7 @@ from gimbal_nero.volume.sampling import (
 )
 
 _RESOLVED = 4.0
-"""Cells that the cache's own blur is narrower than; sharper than that it knows no place."""
+"""Most sharpness that a cache with cells of side 1 is asked with: its blend knows no better."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def guided_sections(
     reach = cache.reach(inv_s)
     met = ((cached.abs() < reach).any(-1) & (far > near)).nonzero().squeeze(-1)
     hit = Rays(origins=rays.origins[met], directions=rays.directions[met])
-    blur = torch.minimum(inv_s, torch.as_tensor(_RESOLVED / cache.cell).to(inv_s))
+    blur = inv_s.clamp(max=_RESOLVED / cache.cell)
     weights = coarse_weights(hit, coarse[met], cached[met], blur)
     found = _refined(
         distance, hit, resample(coarse[met], weights, settings.per_round), inv_s, settings
@@ -90,7 +90,7 @@ def _refined(
     """Add samples where the network says that the surface is, sharper in each round."""
     for index in range(1, settings.rounds):
         sdf = distance(points_at(rays, along).flatten(0, 1)).view_as(along)
-        sharpness = torch.as_tensor(64.0 * 2**index).to(inv_s)
+        sharpness = torch.full_like(inv_s, 64.0 * 2**index)
         if settings.clip_sharpness:
             sharpness = torch.minimum(sharpness, inv_s)
         weights = coarse_weights(rays, along, sdf, sharpness)
