@@ -270,7 +270,7 @@ def report(
             tail = ", free hits" if name.endswith("free hits") else ""
             key = name.replace(", ", "_").replace(" ", "_")
             ratios[f"{key}_to_plain"] = round(per_s[name] / per_s[f"plain{tail}"], 2)
-            if tail and unit == "CPU-second":
+            if tail and unit == "CPU-second" and LOOKED_UP in ways:
                 ratios[f"{key}_to_published"] = round(per_s[name] / PUBLISHED_POINTS_PER_CPU_S, 2)
     print(
         json.dumps(
