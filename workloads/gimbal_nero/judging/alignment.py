@@ -1,10 +1,13 @@
 """Scales between what is said and what is true, which photographs alone cannot tell.
 
-Light twice as bright on a surface half as bright is the same photograph, so a learnt albedo, and a
-picture of it under a known light, are right but for a factor. Three alignments are told of each:
-`raw` has none, `global` one factor of the whole object, `channels` one for each of red, green and
-blue. **The headline is `global`**: a factor per channel also forgives a wrong colour, which the
-learning is meant to find.
+Light twice as bright, or twice as red, on a surface half as bright, or half as red, is the same
+photograph: a learnt albedo is right but for a factor of each channel, and a picture of it under a
+known light as well. Three alignments are told of each: `raw` has none, `global` one factor of the
+whole object, `channels` one for each of red, green and blue.
+
+**The headline of albedo is `channels`**, as most papers have it: what it forgives cannot be known.
+**The headline of relit pictures is `global`**, which is stricter: a wrong colour shows in them, and
+only the exposure of a picture is anybody's choice.
 
 A factor is s = argmin Σ (s · said - true)² over linear values, all points or all pictures together.
 """
@@ -21,7 +24,8 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 Alignment = Literal["raw", "global", "channels"]
 ALIGNMENTS: tuple[Alignment, ...] = ("raw", "global", "channels")
-HEADLINE: Alignment = "global"
+ALBEDO_HEADLINE: Alignment = "channels"
+RELIT_HEADLINE: Alignment = "global"
 
 
 class Fit:

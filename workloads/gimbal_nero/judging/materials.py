@@ -5,8 +5,7 @@ asked on the mesh, the true one on the true surface. They are thinned out to one
 that distances are measured on, so that every part of the surface counts by its area.
 
 Albedo is the base colour as glTF means it: of a metal what it reflects head-on, of anything else
-what it scatters. It is known but for a factor; see `gimbal_nero.judging.alignment`, whose headline
-is one factor of the whole object.
+what it scatters. It is known but for a factor of each channel; see `gimbal_nero.judging.alignment`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gimbal_nero.exporting.material import Appearance, Material, appearance_at
-from gimbal_nero.judging.alignment import ALIGNMENTS, HEADLINE, Fit
+from gimbal_nero.judging.alignment import ALBEDO_HEADLINE, ALIGNMENTS, Fit
 from gimbal_nero.judging.surfaces import Surfaces, cells_of, points_of
 from gimbal_nero.judging.true_material import TrueMaterial
 
@@ -71,8 +70,8 @@ def compare_materials(
 
     Returns:
         Mean absolute errors over all points: `roughness_mae` (perceptual), `metallic_mae`, and
-        `albedo_mae` (linear, all three channels), which is `albedo_mae_global`, beside
-        `albedo_mae_raw` and `albedo_mae_channels`; `albedo_scale`, the global factor that the
+        `albedo_mae` (linear, all three channels), which is `albedo_mae_channels`, beside
+        `albedo_mae_raw` and `albedo_mae_global`; `albedo_scale`, the global factor that the
         learnt albedo was multiplied by; and `material_points`, how many points were compared.
 
     Raises:
@@ -88,9 +87,9 @@ def compare_materials(
     errors = {name: _mean_error(scales[name] * albedo, true_albedo) for name in ALIGNMENTS}
     return {
         **_plain_errors(learnt, true),
-        "albedo_mae": errors[HEADLINE],
+        "albedo_mae": errors[ALBEDO_HEADLINE],
         **{f"albedo_mae_{name}": error for name, error in errors.items()},
-        "albedo_scale": float(scales[HEADLINE][0]),
+        "albedo_scale": float(scales["global"][0]),
         "material_points": len(points.said),
     }
 

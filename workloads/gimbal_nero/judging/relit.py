@@ -23,7 +23,7 @@ import numpy as np
 
 from gimbal_nero.capture import Bools, Bytes
 from gimbal_nero.errors import ShapeError
-from gimbal_nero.judging.alignment import ALIGNMENTS, HEADLINE, Alignment, Fit
+from gimbal_nero.judging.alignment import ALIGNMENTS, RELIT_HEADLINE, Alignment, Fit
 from gimbal_nero.judging.perceptual import mean_lpips, why_no_lpips
 from gimbal_nero.judging.relit_files import RelitPicture, radiance_of, true_picture
 from gimbal_nero.judging.srgb import bytes_of, linear_of
@@ -143,7 +143,7 @@ def compare_relit(
     perceived = why_no_lpips() is None
     for picture in pictures:
         pair = load_pair(picture, silhouette)
-        ours = pair.aligned(scales[HEADLINE])
+        ours = pair.aligned(scales[RELIT_HEADLINE])
         each[f"{picture.light}/{picture.view}"] = _numbers(pair, scales)
         if perceived:
             shown.append((ours, pair.truth()))
@@ -152,10 +152,10 @@ def compare_relit(
     names = next(iter(each.values()))
     means = {name: float(np.mean([one[name] for one in each.values()])) for name in names}
     return {
-        "relit_psnr": means[f"relit_psnr_{HEADLINE}"],
+        "relit_psnr": means[f"relit_psnr_{RELIT_HEADLINE}"],
         **means,
         **({"relit_lpips": mean_lpips(shown)} if shown else {}),
-        "relit_scale": float(scales[HEADLINE][0]),
+        "relit_scale": float(scales[RELIT_HEADLINE][0]),
         "relit_pictures": len(each),
         "relit": each,
     }
@@ -168,7 +168,7 @@ def _numbers(pair: Pair, scales: Mapping[Alignment, Doubles]) -> dict[str, float
         f"relit_psnr_{name}": psnr_db(said[name][pair.counted], true[pair.counted])
         for name in ALIGNMENTS
     }
-    return {**found, "relit_ssim": _ssim(said[HEADLINE], true, pair.counted)}
+    return {**found, "relit_ssim": _ssim(said[RELIT_HEADLINE], true, pair.counted)}
 
 
 def _ssim(said: Bytes, true: Bytes, counted: Bools) -> float:

@@ -16,9 +16,9 @@ _ROWS = (
     ("lpips", "LPIPS", "{:.3f}", "AlexNet"),
     ("roughness_mae", "roughness off by", "{:.3f}", "perceptual, mean of what views see"),
     ("metallic_mae", "metallic off by", "{:.3f}", ""),
-    ("albedo_mae", "albedo off by", "{:.3f}", "linear, after one factor"),
+    ("albedo_mae", "albedo off by", "{:.3f}", "linear, after a factor per channel"),
+    ("albedo_mae_global", "  after one factor", "{:.3f}", ""),
     ("albedo_mae_raw", "  without any", "{:.3f}", ""),
-    ("albedo_mae_channels", "  after one per channel", "{:.3f}", ""),
     ("albedo_scale", "  the one factor", "{:.3f}", ""),
     ("relit_psnr", "PSNR under other lights", "{:.1f} dB", "within outlines, after one factor"),
     ("relit_psnr_raw", "  without any", "{:.1f} dB", ""),
@@ -29,8 +29,8 @@ _ROWS = (
 )
 _MISSING = ("lpips_missing", "material_missing", "relit_missing")
 _FACTORS = (
-    "factors are least squares in linear light, one for the whole object: brightness of light and "
-    "of surface cannot be told apart in photographs"
+    "factors are least squares in linear light, of the whole object: brightness and colour of "
+    "light and of surface cannot be told apart in photographs"
 )
 
 

@@ -36,7 +36,7 @@ HEADLINE = {
     "lpips": ("LPIPS", "held-out views", 3),
     "roughness_mae": ("roughness error", "perceptual, mean", 3),
     "metallic_mae": ("metallic error", "mean", 3),
-    "albedo_mae": ("albedo error", "linear, one factor", 3),
+    "albedo_mae": ("albedo error", "linear, one factor per channel", 3),
     "relit_psnr": ("relit PSNR", "dB, other lights, one factor", 2),
     "relit_ssim": ("relit SSIM", "other lights, one factor", 3),
 }
