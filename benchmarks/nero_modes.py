@@ -268,7 +268,7 @@ def judged(
         "accuracy": found.accuracy,
         "completeness": found.completeness,
         "pieces": pieces,
-        "inv_s": float(shape.module.get_submodule("sharpness")()),
+        "inv_s": float(shape.module.get_submodule("sharpness")().detach()),
     }
 
 

@@ -100,6 +100,13 @@ def test_it_starts_as_a_sphere(geometry):
     assert float((found.gradients - outward).norm(dim=-1).max()) < 0.03
 
 
+@pytest.mark.parametrize("geometry", ["planes", "hash"])
+def test_no_points_have_no_distances(geometry):
+    found = learnt(geometry)(torch.zeros(0, 3, dtype=DOUBLE))
+    assert (found.sdf.shape, found.gradients.shape) == ((0,), (0, 3))
+    found.gradients.sum().backward()
+
+
 def test_only_levels_that_are_awake_learn():
     distance = learnt("planes")
     distance.focus(0.5)

@@ -63,8 +63,8 @@ class TriPlanes(_Levels):
 
     def pull_back(self, slopes: Tensor, gradient: Tensor) -> Tensor:
         """Bring a gradient [N, size] with respect to features back to points, [N, 3]."""
-        of_planes = gradient.view(len(gradient), slopes.shape[1], 1, -1)
-        pulled = (slopes * of_planes).sum(-1).view(len(gradient), -1, 3, 2).sum(1)
+        of_planes = gradient.view(len(gradient), slopes.shape[1], 1, slopes.shape[3])
+        pulled = (slopes * of_planes).sum(-1).unflatten(1, (len(self.tables), 3)).sum(1)
         first, second = pulled.unbind(-1)
         return first + second.roll(1, dims=-1)
 
@@ -114,7 +114,7 @@ class HashGrid(_Levels):
 
     def pull_back(self, slopes: Tensor, gradient: Tensor) -> Tensor:
         """Bring a gradient [N, size] with respect to features back to points, [N, 3]."""
-        of_levels = gradient.view(len(gradient), slopes.shape[1], 1, -1)
+        of_levels = gradient.view(len(gradient), slopes.shape[1], 1, slopes.shape[3])
         pulled: Tensor = (slopes * of_levels).sum(dim=(1, 3))
         return pulled
 

@@ -71,7 +71,7 @@ def blended(table: Tensor, indices: Tensor, counted: Tensor) -> Tensor:
     Returns:
         [N, S, C]
     """
-    gathered = table.index_select(0, indices.flatten()).view(*indices.shape, -1)
+    gathered = table.index_select(0, indices.flatten()).view(*indices.shape, table.shape[1])
     return torch.bmm(counted, gathered)
 
 
