@@ -30,7 +30,7 @@ Doubles = np.ndarray[Any, np.dtype[np.float64]]
 _FOV_DEG = 30.0
 _AIR = 1.08
 """Of the object's radius, that is seen around its centre."""
-_SCHEMA = "write a list of {cam2world: 4 x 4, and where the lens is another K: 3 x 3, width, height}"
+_SCHEMA = "write a list of {cam2world: 4 x 4}, for another lens also K: 3 x 3, width and height"
 
 
 def orbit(vertices: Doubles, frames: int, elevation_deg: float, side: int) -> list[Shot]:
