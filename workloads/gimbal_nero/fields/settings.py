@@ -102,6 +102,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "geometry": "planes",
         "trunk": "shared",
         "inv_s": 0.4,
+        "grid": {"levels": 1, "coarsest": 64},
         "heads": {"layers": 2, "width": 64},
         "background": {"layers": 3, "width": 64, "frequencies": 6},
         "sampling": {
