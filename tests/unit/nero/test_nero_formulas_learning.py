@@ -123,6 +123,6 @@ def test_the_step_reaches_the_renderer_and_sharpness_rests_until_its_own(step, t
     fields = SphereFields()
     total, _ = terms_at(fields, step)["colour"]
     total.backward()
-    assert fields.moments == [Moment(anneal=step / 50_000, variance_trains=trains)]
+    assert fields.moments == [Moment(anneal=step / 50_000, variance_trains=trains, step=step)]
     slope = fields.model.sharpness.theta.grad
     assert (slope is not None and slope.abs().item() > 0) is trains
