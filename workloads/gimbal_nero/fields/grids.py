@@ -64,9 +64,10 @@ class TriPlanes(_Levels):
     def pull_back(self, slopes: Tensor, gradient: Tensor) -> Tensor:
         """Bring a gradient [N, size] with respect to features back to points, [N, 3]."""
         of_planes = gradient.view(len(gradient), slopes.shape[1], 1, slopes.shape[3])
-        pulled = (slopes * of_planes).sum(-1).unflatten(1, (len(self.tables), 3)).sum(1)
+        pulled = (slopes * of_planes).sum(-1).view(len(gradient), len(self.tables), 3, 2).sum(1)
         first, second = pulled.unbind(-1)
-        return first + second.roll(1, dims=-1)
+        total: Tensor = first + second.roll(1, dims=-1)
+        return total
 
     def _asked(self, points: Tensor, *, slopes: bool) -> Tensor:
         """Return [N, 3 levels, 1 or 3, features]."""
