@@ -116,7 +116,7 @@
     scene.environment = light;
     const object = (await loaded(told)).scene;
     scene.add(object);
-    const box = new THREE.Box3().setFromObject(object);
+    const box = new THREE.Box3().setFromObject(object, true);
     const sphere = { center: box.getCenter(new THREE.Vector3()),
       radius: box.getSize(new THREE.Vector3()).length() / 2 || 1 };
     const camera = new THREE.PerspectiveCamera(FOV_DEG, 1);
