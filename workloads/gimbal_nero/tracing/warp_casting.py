@@ -89,9 +89,16 @@ def _device_of(warp: Any, device: torch.device) -> Any:
             "install an NVIDIA driver, or trace on the CPU",
         )
     try:
-        return warp.device_from_torch(device)
+        return warp.device_from_torch(_indexed(device))
     except (RuntimeError, ValueError) as error:
         raise ShapeError(
             f"warp cannot trace on the device {device}: {error}",
             "take cuda, cuda:N or cpu",
         ) from error
+
+
+def _indexed(device: torch.device) -> torch.device:
+    """Name the card that plain `cuda` means, which Warp does not guess."""
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", torch.cuda.current_device())
