@@ -266,3 +266,32 @@ def test_warp_meets_the_faces_that_embree_meets():
     if not torch.cuda.is_available():
         with pytest.raises(ShapeError, match="CUDA"):
             WarpCaster(traced.mesh, torch.device("cuda"))
+
+
+def dented(points):
+    """A ball with ripples that a coarse mesh of its vertices does not show between them."""
+    radius = points.norm(dim=-1)
+    outward = points / radius[:, None]
+    wave = torch.tensor([9.0, 7.0, 5.0], dtype=points.dtype)
+    phase = points @ wave
+    slopes = outward + 0.01 * phase.cos()[:, None] * wave
+    return radius - RADIUS + 0.01 * phase.sin(), slopes
+
+
+def test_slopes_of_the_distance_at_vertices_are_better_normals_than_the_meshs_own():
+    """And where the distance has no surface nearby, the mesh's own stay."""
+    mesh = ball(subdivisions=3)
+    origins, directions = rays_at_the_ball(impact=0.7)
+    hits = TracedMesh(mesh).first_hits(origins, directions)
+    truth = newton(hits.points, dented, 4, 0.1)
+    own = (hits.normals * truth.normals).sum(-1)
+    sloped = TracedMesh(mesh, field=dented).first_hits(origins, directions)
+    better = (sloped.normals * truth.normals).sum(-1)
+    assert (1.0 - better).mean() < 0.3 * (1.0 - own).mean()
+
+    def elsewhere(points):
+        distance, slopes = dented(points)
+        return distance + 5.0, slopes
+
+    kept = TracedMesh(mesh, field=elsewhere).first_hits(origins, directions)
+    torch.testing.assert_close(kept.normals, hits.normals)

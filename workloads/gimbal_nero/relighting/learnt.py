@@ -36,8 +36,8 @@ class Sources:
         prepare: The capture.
         mesh: The mesh.
         material: The material.
-        shape: The shape that the mesh was cut out of; None: it came from elsewhere, or hits are
-            not to be refined.
+        shape: The shape that the mesh was cut out of, whose slopes are its normals; None: it came
+            from elsewhere, or its own normals are wanted.
         networks: Of the material.
         model: Of the shape.
     """
@@ -105,13 +105,12 @@ def load_object(sources: Sources, device: torch.device | str = "cpu") -> LearntO
     loaded = load_material(sources.material, sources.networks)
     seen = torch.as_tensor(environment_of(loaded.environment(), _STEERING_ROWS), device=device)
     module = loaded.module.to(device)
-    traced = TracedMesh(mesh, device)
+    traced = TracedMesh(mesh, device, field=_field(sources))
     at_once = DIRECTIONS_AT_ONCE * (_ON_A_GPU if traced.device.type == "cuda" else 1)
-    field = _field(sources, device)
     return LearntObject(
         capture=load_capture(sources.prepare),
         vertices=mesh.vertices,
-        renderer=Renderer(traced, module.surface, field=field, directions_at_once=at_once),
+        renderer=Renderer(traced, module.surface, directions_at_once=at_once),
         light=LearntLight(module.light, traced, EnvironmentTable(seen)),
         step=loaded.step,
         _traced=traced,
@@ -119,11 +118,11 @@ def load_object(sources: Sources, device: torch.device | str = "cpu") -> LearntO
     )
 
 
-def _field(sources: Sources, device: torch.device | str) -> DistanceField | None:
+def _field(sources: Sources) -> DistanceField | None:
     from gimbal_nero.learning.loading import load_shape
     from gimbal_nero.tracing.refining import field_of
 
     if sources.shape is None:
         return None
     shape = load_shape(sources.shape, sources.model)
-    return field_of(shape.fields, shape.module.to(device))
+    return field_of(shape.fields, shape.module)

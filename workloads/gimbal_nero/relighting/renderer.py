@@ -33,7 +33,6 @@ from gimbal_nero.relighting.illumination import (
     surface_of,
 )
 from gimbal_nero.tracing.hits import Hits
-from gimbal_nero.tracing.refining import DistanceField
 from gimbal_nero.tracing.surface import TracedMesh
 from gimbal_vision.cameras.pinhole import Pinhole
 
@@ -86,8 +85,6 @@ class Renderer:
     Args:
         traced: The surface, in the unit frame.
         material: What it is made of; asked on the mesh's device.
-        field: The distance that the mesh was cut out of, to refine what cameras see; None: the
-            mesh is all there is.
         directions_at_once: Of one estimate; it changes no number.
     """
 
@@ -96,11 +93,10 @@ class Renderer:
         traced: TracedMesh,
         material: MaterialOf,
         *,
-        field: DistanceField | None = None,
         directions_at_once: int = DIRECTIONS_AT_ONCE,
     ) -> None:
         self.material = material
-        self._traced, self._field = traced, field
+        self._traced = traced
         self._at_once = directions_at_once
 
     @torch.no_grad()
@@ -145,8 +141,6 @@ class Renderer:
         towards = _rays(shot, pixels, ray_places(seed, pixels))
         origin = torch.as_tensor(np.array(shot.cam2world[:3, 3])).to(towards).expand_as(towards)
         hits = self._traced.first_hits(origin, towards)
-        if self._field is not None:
-            hits = self._traced.refined(hits, self._field)
         each = directions_a_ray(directions)
         numbers = ray_numbers(seed, pixels, each).reshape(-1, 6)[hits.hit]
         sent = self._sent(hits, -towards[hits.hit], numbers, light, each)

@@ -7,13 +7,14 @@ and broken at creases. The published code takes flat ones, which mirrors show as
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gimbal_nero.errors import ShapeError
-from gimbal_nero.synthesis.objects import shaded
+from gimbal_nero.synthesis.objects import ShadedMesh, shaded
 from gimbal_nero.tracing.casting import caster_for
 from gimbal_nero.tracing.hits import Hits
 from gimbal_nero.tracing.refining import DistanceField, newton_in_parts
@@ -23,6 +24,10 @@ from gimbal_vision.meshes import Mesh
 _ALIKE = 0.5
 """Least cosine between a refined normal and the mesh's: further apart, the field means another
 surface."""
+_STEPS, _AT_ONCE = 2, 65_536
+"""Of Newton at vertices, and vertices of one call of the field."""
+
+Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class TracedMesh:
@@ -36,7 +41,13 @@ class TracedMesh:
         ShapeError: The mesh has no faces.
     """
 
-    def __init__(self, mesh: Mesh, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        device: torch.device | str = "cpu",
+        *,
+        field: DistanceField | None = None,
+    ) -> None:
         if not len(mesh.faces):
             raise ShapeError("the mesh has no faces, so no ray meets it", "give another mesh")
         smooth = shaded(mesh)
@@ -44,7 +55,10 @@ class TracedMesh:
         self.device = torch.device(device)
         self.caster = caster_for(self.mesh, self.device)
         self.mean_edge = _mean_edge(self.mesh)
-        self._triangles = Triangles.of(self.mesh, smooth.normals)
+        normals = smooth.normals
+        if field is not None:
+            normals = _slopes(smooth, field, self.mean_edge)
+        self._triangles = Triangles.of(self.mesh, normals)
         self._like: dict[torch.dtype, Triangles] = {}
 
     def first_hits(self, origins: Tensor, directions: Tensor) -> Hits:
@@ -99,6 +113,16 @@ def _above(points: Tensor, hits: Hits) -> Tensor:
     height = ((points - hits.points) * hits.face_normals).sum(-1, keepdim=True)
     wanted = ((hits.starts - hits.points) * hits.face_normals).sum(-1, keepdim=True)
     return points + (wanted - height).clamp(min=0.0) * hits.face_normals
+
+
+def _slopes(smooth: ShadedMesh, field: DistanceField, reach: float) -> Doubles:
+    """Return normals [V, 3] of a distance beside vertices, the mesh's where it has no surface."""
+    own = torch.from_numpy(np.array(smooth.normals))
+    with torch.no_grad():
+        places = torch.from_numpy(np.array(smooth.vertices))
+        found = newton_in_parts(places, field, _STEPS, reach, _AT_ONCE)
+    kept = found.settled & ((found.normals * own).sum(-1) > _ALIKE)
+    return np.asarray(torch.where(kept[:, None], found.normals, own).numpy(), np.float64)
 
 
 def _mean_edge(mesh: Mesh) -> float:

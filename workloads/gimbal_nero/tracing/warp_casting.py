@@ -99,6 +99,5 @@ def _device_of(warp: Any, device: torch.device) -> Any:
 
 def _indexed(device: torch.device) -> torch.device:
     """Name the card that plain `cuda` means, which Warp does not guess."""
-    if device.type != "cuda" or device.index is not None:
-        return device
-    return torch.device("cuda", torch.cuda.current_device())
+    plain = str(device) == "cuda"
+    return torch.device("cuda", torch.cuda.current_device()) if plain else device
