@@ -44,7 +44,9 @@ def estimated(settings: EstimatorSettings, points: int) -> dict[str, object]:
         row = []
         for cosine in COSINES:
             surface, draws = surface_of(alpha, cosine, points), random_draws(points, generator)
-            sent = shade(surface, lambda _, d, rows: torch.ones_like(d), settings, draws).radiance[:, 0]
+            sent = shade(surface, lambda _, d, rows: torch.ones_like(d), settings, draws).radiance[
+                :, 0
+            ]
             row.append(float(sent.double().mean()))
             errors.append(float(sent.double().std()) / math.sqrt(points))
         table.append(row)

@@ -66,8 +66,9 @@ def test_a_run_ends_with_a_judged_mesh_that_can_be_cut_anew(tmp_path: Path, addr
     refused = gimbal(tmp_path, address, *cut[:5], "5", status=2)
     assert "no checkpoint of step 5" in refused["err"] and "3, 6" in refused["err"]
 
-
-    exported = gimbal(tmp_path, address, "nero", "export", "--run", run["run_dir"], "--out", "files")
+    exported = gimbal(
+        tmp_path, address, "nero", "export", "--run", run["run_dir"], "--out", "files"
+    )
     assert (tmp_path / "files" / "object.glb").is_file() and exported["exported_faces"] <= 500
     light = ("nero", "env-light", "--run", run["run_dir"], "--height", "16", "--out", "room.exr")
     gimbal(tmp_path, address, *light)

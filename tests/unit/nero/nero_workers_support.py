@@ -34,9 +34,7 @@ MODEL = ModelSettings(
     background={"layers": 2, "width": 8},
     sampling={"uniform": 12, "rounds": 1, "per_round": 6, "background": 3},
 )
-NETWORKS = MaterialSettings(
-    size="tiny", half_layers=1, width=16, heads={"layers": 1, "width": 16}
-)
+NETWORKS = MaterialSettings(size="tiny", half_layers=1, width=16, heads={"layers": 1, "width": 16})
 LOSS = LossSettings(
     occlusion_from_step=1, occlusion_band=0.05, mask_weight=0.1, eikonal_from_step=1, prior_steps=3
 )

@@ -98,7 +98,11 @@ def write_ball(path, *, y_up=False, outwards=True, uv=False):
     if not outwards:
         made.invert()
     if uv:
-        made = trimesh.Trimesh(made.triangles.reshape(-1, 3), np.arange(3 * len(made.faces)).reshape(-1, 3), process=False)  # noqa: E501
+        made = trimesh.Trimesh(
+            made.triangles.reshape(-1, 3),
+            np.arange(3 * len(made.faces)).reshape(-1, 3),
+            process=False,
+        )
     content = made.export(file_type=path.suffix[1:])
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
@@ -137,7 +141,7 @@ def test_a_mesh_twice_as_large_is_told_by_the_masks(tmp_path):
 def test_a_damaged_mesh_is_refused_in_words(tmp_path):
     path = tmp_path / "broken.glb"
     path.write_bytes(io.BytesIO(b"glTF nonsense").getvalue())
-    with pytest.raises(ShapeError, match="broken.glb"):
+    with pytest.raises(ShapeError, match=r"broken\.glb"):
         load_foreign(path, turned_capture(), "as_photographs")
 
 

@@ -91,7 +91,9 @@ def test_the_published_sum_makes_metals_as_bright_as_was_measured(alpha):
 
 def test_the_published_even_directions_are_not_cosine_weighted():
     settings = EstimatorSettings(estimator="official")
-    shaded = shade(point(0.5, 0.5), lambda p, d, rows: d[:, 2:] ** 8 + 0 * d, settings, fixed_draws(1))
+    shaded = shade(
+        point(0.5, 0.5), lambda p, d, rows: d[:, 2:] ** 8 + 0 * d, settings, fixed_draws(1)
+    )
     assert shaded.diffuse_light[0, 0].item() == pytest.approx(0.078, abs=0.001)
     shaded = shade(point(0.5, 0.5), lambda p, d, rows: d[:, 2:] + 0 * d, settings, fixed_draws(1))
     assert shaded.diffuse_light[0, 0].item() == pytest.approx(0.561, abs=0.002)
@@ -243,7 +245,9 @@ def test_the_slope_by_alpha_is_that_of_the_integral():
 def test_light_learns_through_what_it_lights():
     strength = torch.tensor(2.0, requires_grad=True)
     settings = EstimatorSettings()
-    shaded = shade(point(0.5, 0.3, 4), lambda p, d, rows: strength + 0 * d, settings, fixed_draws(4))
+    shaded = shade(
+        point(0.5, 0.3, 4), lambda p, d, rows: strength + 0 * d, settings, fixed_draws(4)
+    )
     torch.autograd.backward(shaded.radiance.sum())
     assert strength.grad.item() == pytest.approx(shaded.radiance.sum().item() / 2.0, rel=1e-4)
 
