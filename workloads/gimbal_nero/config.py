@@ -98,9 +98,16 @@ class NeroConfig(ExperimentSettings):
                 "a shape is learnt from section train, and there is none: write train: {steps: "
                 "..., global_batch: ...}, or name a mesh with mesh.file"
             )
+        if self.mesh.file is None and self.mesh.axes != "as_photographs":
+            yield "mesh.axes is about mesh.file, and there is none: drop it, or name a file"
+        if self.loss.dual_from_step and not self.model.dual:
+            yield "loss.dual_from_step has no effect without model.dual: true: drop one of the two"
         if self.mesh.file is not None and self.material is None:
             yield "mesh.file is there for a material: write a section material, or drop it"
         if self.material is None:
+            for key in ("max_roughness_mae", "max_albedo_mae", "min_relit_psnr"):
+                if getattr(self.evaluate, key) is not None:
+                    yield f"evaluate.{key} is about a material: drop it, or write one"
             for key in ("points", "mc", "review", "export", "relight"):
                 if getattr(self, key) != type(self).model_fields[key].default:
                     yield f"{key} has no effect without section material: drop it, or write one"

@@ -1,4 +1,4 @@
-"""The workload `nero`: the shape of a reflective object from photographs."""
+"""The workload `nero`: shape, material and light of a reflective object from photographs."""
 
 from __future__ import annotations
 

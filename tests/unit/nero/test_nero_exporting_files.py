@@ -24,6 +24,7 @@ from gimbal_nero.exporting.gltf import read_glb
 from gimbal_nero.exporting.settings import ExportSettings
 from gimbal_nero.exporting.simplifying import moved_by, normals_at, simplified
 from gimbal_nero.material.loading import load_material
+from gimbal_nero.normalisation import Normalisation
 from gimbal_nero.stages.exporting import EXPORT_GATES, export_stage
 from gimbal_vision.meshes import load_mesh
 from gimbal_vision.meshes.measures import is_watertight, signed_volume
@@ -72,7 +73,8 @@ def test_fewer_faces_are_the_same_surface_with_the_normals_it_had():
     assert signed_volume(fewer) == pytest.approx(signed_volume(mesh), rel=0.01)
     level = np.linalg.norm(fewer.vertices / [1.0, 0.6, 0.4], axis=-1)
     np.testing.assert_allclose(level, 1.0, atol=0.01)
-    cosine = (normals_at(mesh, fewer.vertices) * exact_normals(fewer.vertices)).sum(-1)
+    exact = exact_normals(fewer.vertices)
+    cosine = (normals_at(mesh, fewer.vertices, exact) * exact).sum(-1)
     assert np.rad2deg(np.arccos(cosine.clip(-1, 1))).max() < 3.0
     assert simplified(mesh, None) is mesh
     assert simplified(mesh, len(mesh.faces)) is mesh
@@ -82,7 +84,47 @@ def test_normals_do_not_mix_the_sides_of_a_thin_wall():
     wall = trimesh.creation.box((1.0, 1.0, 1e-3)).subdivide().subdivide()
     mesh = Mesh(np.asarray(wall.vertices) * 1.0, np.asarray(wall.faces, np.int32))
     top = np.array([[0.1, 0.05, 5e-4], [-0.2, 0.15, 5e-4]])
-    np.testing.assert_allclose(normals_at(mesh, top), [[0, 0, 1]] * 2, atol=1e-6)
+    up = np.tile([0.0, 0.0, 1.0], (2, 1))
+    np.testing.assert_allclose(normals_at(mesh, top, up), up, atol=1e-6)
+    np.testing.assert_allclose(normals_at(mesh, top, -up), -up, atol=1e-6)
+
+
+@pytest.mark.parametrize("most_faces", [None, 400])
+def test_creases_stay_creases(tmp_path, most_faces):
+    """A cube's exported normals are those of its faces, as they are fitted and relit with."""
+    cube = trimesh.creation.box((0.8, 0.8, 0.8)).subdivide().subdivide().subdivide()
+    mesh = Mesh(np.asarray(cube.vertices) * 1.0, np.asarray(cube.faces, np.int32))
+    learnt = Learnt(
+        mesh=mesh, material=material, light=light, normalisation=Normalisation.identity()
+    )
+    settings = SETTINGS.model_copy(update={"most_faces": most_faces})
+    export(learnt, settings, tmp_path, lambda *_: None)
+    read = read_glb(tmp_path / "object.glb")
+    corners = read.vertices[read.faces]
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = np.linalg.norm(flat, axis=-1)
+    cosine = np.einsum("fcd,fd->fc", read.normals[read.faces], flat)[area > 1e-9]
+    assert (cosine / area[area > 1e-9, None]).min() > 0.999
+    assert area.sum() / 2 == pytest.approx(6 * 0.64, rel=1e-6)
+
+
+def test_an_interrupted_export_is_done_again(tmp_path):
+    """What the first call left is ours, since its record is written first."""
+    from gimbal_nero.commands.runs import free_folder
+    from gimbal_nero.exporting.export import RECORD
+
+    def broken(points):
+        raise KeyboardInterrupt
+
+    learnt = Learnt(
+        mesh=ellipsoid(2), material=material, light=broken,
+        normalisation=Normalisation.identity(),
+    )  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        export(learnt, SETTINGS, tmp_path, lambda *_: None)
+    assert (tmp_path / "albedo.npy").is_file() and not (tmp_path / "viewer.html").exists()
+    free_folder(tmp_path, FILES.__contains__, (RECORD,))
+    assert json.loads((tmp_path / RECORD).read_text()) == {"finished": False}
 
 
 def test_how_far_a_surface_moved_is_told_in_lengths():

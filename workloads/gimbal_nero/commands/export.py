@@ -88,13 +88,13 @@ def _validated(values: dict[str, Any]) -> Any:
 def _write(run: RunFolder, settings: ExportStageSettings, folder: Path) -> dict[str, Any]:
     from gimbal.cli.run_commands import running
     from gimbal_nero.commands.runs import free_folder, stage_folder
-    from gimbal_nero.exporting.export import FILES
+    from gimbal_nero.exporting.export import FILES, RECORD
     from gimbal_nero.stages.exporting import EXPORT, export_of
     from gimbal_nero.stages.fitting import MATERIAL
     from gimbal_nero.stages.meshing import MESH
     from gimbal_nero.stages.preparing import PREPARE
 
-    free_folder(folder, FILES.__contains__, FILES)
+    free_folder(folder, FILES.__contains__, (RECORD,))
     folders = {name: stage_folder(run, name) for name in (PREPARE, MESH, MATERIAL)}
     with running() as observer:
         numbers = export_of(

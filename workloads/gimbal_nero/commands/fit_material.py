@@ -36,7 +36,7 @@ def fit_material_command(
     """Fit material and light to somebody else's mesh, export them, and relight it.
 
     This is `gimbal run` without the stages that learn a shape: prepare, mesh (which says how well
-    mesh and photographs fit together), material, export, relight, evaluate, report. It is
+    mesh and photographs fit together), material, review, export, relight, evaluate, report. It is
     continued by the same command, and its run is one like any other.
 
     Examples:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gimbal_nero.commands.relight import (
     AsJson,
+    Device,
     Directions,
     Frames,
     Out,
@@ -30,6 +31,7 @@ def novel_views_command(
     side: Side = None,
     frames: Frames = None,
     directions: Directions = None,
+    device: Device = None,
     out: Out = None,
     runs_dir: RunsDir = Path("runs"),
     as_json: AsJson = False,
@@ -57,4 +59,6 @@ def novel_views_command(
 
     found, config = nero_run(run, at_home(runs_dir))
     folder = folder_of(out, found.path, f"{_LEARNT}-{path_word(path)}")
-    film_run(found, config, lights, (path, side, frames, directions), folder, as_json=as_json)
+    film_run(
+        found, config, lights, (path, side, frames, directions, device), folder, as_json=as_json
+    )

@@ -38,15 +38,21 @@ Directions = Annotated[
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder; none: pictures/ in the run's folder.")
 ]
+Device = Annotated[
+    str | None, typer.Option("--device", help="cpu or cuda; none: the run's relight.device.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def relight_command(
     run: Run,
     hdri: Annotated[
-        list[Path],
-        typer.Option("--hdri", help="Latitude-longitude .hdr or .exr, z up. Repeatable."),
-    ],
+        list[Path] | None,
+        typer.Option(
+            "--hdri",
+            help="Latitude-longitude .hdr or .exr, z up. Repeatable; none: the run's other lights.",
+        ),
+    ] = None,
     frame: Annotated[
         str,
         typer.Option("--frame", help="Whose z is up in it: photographs (their poses') or unit."),
@@ -55,6 +61,7 @@ def relight_command(
     side: Side = None,
     frames: Frames = None,
     directions: Directions = None,
+    device: Device = None,
     out: Out = None,
     runs_dir: RunsDir = Path("runs"),
     as_json: AsJson = False,
@@ -66,6 +73,8 @@ def relight_command(
     photographs' poses, OpenCV axes} with K, width and height where the lens is another.
 
     Examples:
+      gimbal nero relight --run latest
+
       gimbal nero relight --run latest --hdri studio.hdr
 
       gimbal nero relight --run latest --hdri a.exr --hdri b.exr --frame unit --side 512
@@ -78,21 +87,50 @@ def relight_command(
     from gimbal.errors import ConfigError
     from gimbal.experiment.paths import at_home
     from gimbal_nero.commands.runs import nero_run
-    from gimbal_nero.relighting.lights import file_lights
+    from gimbal_nero.relighting.lights import file_lights, named_apart, true_lights
 
     if frame not in ("photographs", "unit"):
         raise ConfigError(f"--frame: {frame} is none", "write photographs or unit")
     found, config = nero_run(run, at_home(runs_dir))
-    files = [at_home(file) for file in hdri]
+    files = [at_home(file) for file in hdri or config.relight.lights]
+    root = None if hdri else made_folder(found, config)
 
     def lights(learnt: LearntObject) -> dict[str, Any]:
         place = learnt.capture.normalisation
         given = file_lights(files, place, frame, learnt.device)  # type: ignore[arg-type]
+        if root is not None:
+            given = named_apart((*true_lights(root, place, learnt.device), *given))
+        if not given:
+            raise ConfigError("there is no other light", "name one: --hdri FILE")
         return {light.name: learnt.under(light.sky, config.relight) for light in given}
 
-    words = "-".join(file.stem for file in files)
+    words = "-".join(file.stem for file in files) or "other-lights"
     folder = folder_of(out, found.path, f"{words}-{path_word(path)}")
-    film_run(found, config, lights, (path, side, frames, directions), folder, as_json=as_json)
+    film_run(
+        found, config, lights, (path, side, frames, directions, device), folder, as_json=as_json
+    )
+
+
+def made_folder(run: RunFolder, config: NeroConfig) -> Path:
+    """Return the folder of photographs, beside which made ones have other lights."""
+    from gimbal_nero.commands.runs import stage_folder
+    from gimbal_nero.stages.synthesizing import SYNTHESIZE
+
+    return config.data.root or stage_folder(run, SYNTHESIZE)
+
+
+def device_word(device: str | None, config: NeroConfig) -> str:
+    """Return `--device`, or what the run says.
+
+    Raises:
+        ConfigError: It is no device.
+    """
+    from gimbal.errors import ConfigError
+
+    word = device or config.relight.device
+    if word not in ("cpu", "cuda"):
+        raise ConfigError(f"--device: {word} is none", "write cpu or cuda")
+    return word
 
 
 def path_word(path: str) -> str:
@@ -111,7 +149,7 @@ def film_run(
     run: RunFolder,
     config: NeroConfig,
     lights: Any,
-    wanted: tuple[str, int | None, int | None, int | None],
+    wanted: tuple[str, int | None, int | None, int | None, str | None],
     folder: Path,
     *,
     as_json: bool,
@@ -122,7 +160,7 @@ def film_run(
         run: The run.
         config: Its settings.
         lights: From the learnt object to lights by name.
-        wanted: --path, --side, --frames and --directions.
+        wanted: --path, --side, --frames, --directions and --device.
         folder: Where; holds nothing that is somebody else's.
         as_json: Print one JSON object.
 
@@ -132,11 +170,12 @@ def film_run(
     from gimbal.cli.run_commands import print_json, running
     from gimbal_nero.commands.runs import free_folder
     from gimbal_nero.relighting.filming import PICTURES_FILE, film, is_ours
-    from gimbal_nero.relighting.learnt import best_device, load_object
+    from gimbal_nero.relighting.learnt import device_named, load_object
 
     free_folder(folder, is_ours, (PICTURES_FILE,))
-    learnt = load_object(sources_of(run, config), best_device())
-    path, side, frames, directions = wanted
+    device = wanted[-1]
+    learnt = load_object(sources_of(run, config), device_named(device_word(device, config)))
+    path, side, frames, directions, _ = wanted
     shots = shots_of(learnt, config, path, side, frames)
     named = lights(learnt)
     with running() as observer:

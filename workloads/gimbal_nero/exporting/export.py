@@ -31,6 +31,7 @@ from gimbal_nero.exporting.simplifying import moved_by, normals_at, simplified
 from gimbal_nero.exporting.unwrapping import Unwrapped, unwrap
 from gimbal_nero.exporting.viewer import viewer_html
 from gimbal_nero.normalisation import Normalisation
+from gimbal_nero.synthesis.objects import shaded
 from gimbal_vision.meshes.measures import face_areas
 from gimbal_vision.meshes.model import Mesh
 
@@ -110,6 +111,7 @@ def export(
     progress(0, 5, "vertices")
     said = appearance_at(learnt.mesh.vertices, learnt.material)
     ensure_folder(folder / TEXTURES)
+    atomic_write_json(folder / RECORD, {"finished": False})
     arrays.write_arrays(folder, said)
     atomic_write_bytes(folder / MESH, _ply(_in_source(learnt.mesh, learnt.normalisation)))
     laid = _laid_out(learnt, settings, progress)
@@ -140,8 +142,9 @@ def _laid_out(learnt: Learnt, settings: ExportSettings, progress: Progress) -> _
     began = time.perf_counter()
     progress(1, 5, "texture coordinates")
     simpler = simplified(learnt.mesh, settings.most_faces)
-    surface = unwrap(simpler, settings.texture_side)
-    normals = normals_at(learnt.mesh, simpler.vertices)[surface.source]
+    split = shaded(simpler)
+    surface = unwrap(Mesh(split.vertices, split.faces), settings.texture_side)
+    normals = normals_at(learnt.mesh, split.vertices, split.normals)[surface.source]
     surface = replace(surface, normals=normals)
     unwrapped = time.perf_counter()
     progress(2, 5, "textures")
@@ -173,9 +176,8 @@ def _measured(learnt: Learnt, said: Appearance, laid: _Laid) -> dict[str, Any]:
     cut, textures = laid.surface.mesh, laid.textures
     covered = int(textures.covered.sum())
     texel = float(np.sqrt(face_areas(cut).sum() / covered))
-    uncut = Mesh(cut.vertices, cut.faces)
     kept = len(cut.faces) == len(learnt.mesh.faces)
-    moved = np.zeros(1) if kept else moved_by(learnt.mesh, uncut)
+    moved = np.zeros(1) if kept else moved_by(learnt.mesh, cut)
     return {
         "vertices": len(learnt.mesh.vertices),
         "faces": len(learnt.mesh.faces),

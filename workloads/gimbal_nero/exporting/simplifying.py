@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from gimbal_nero.exporting.errors import ExportError
+from gimbal_nero.synthesis.objects import shaded
 from gimbal_vision.meshes.measures import vertex_normals
 from gimbal_vision.meshes.model import Mesh
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 
-_NEIGHBOURS = 4
+_NEIGHBOURS = 12
+"""Vertices that say what a normal is; on a crease, half of them are of the other side."""
+_ALIKE = float(np.cos(np.radians(50.0)))
 _RAYS = 20_000
 """As many places tell how far a surface moved."""
 
@@ -42,24 +45,29 @@ def simplified(mesh: Mesh, most_faces: int | None) -> Mesh:
     return Mesh(np.asarray(fewer.vertices, np.float64), np.asarray(fewer.faces, np.int32))
 
 
-def normals_at(mesh: Mesh, points: Doubles) -> Doubles:
+def normals_at(mesh: Mesh, points: Doubles, sides: Doubles) -> Doubles:
     """Return the smooth normals [N, 3] of a mesh near points [N, 3] on or beside its surface.
 
-    Those of the nearest vertices, weighted by inverse distance; exact at vertices.
+    Those of the nearest vertices, weighted by inverse distance; exact at vertices. They break at
+    creases, as in `synthesis.objects.shaded`.
+
+    Args:
+        mesh: The full mesh.
+        points: On a simpler one.
+        sides: [N, 3] unit, roughly the normals there: of two sides of a crease or a thin wall, only
+            the one that faces alike says anything.
     """
     from scipy.spatial import KDTree
 
-    normals = vertex_normals(mesh)
-    count = min(_NEIGHBOURS, len(normals))
-    found: Any = KDTree(mesh.vertices).query(points, k=[*range(1, count + 1)])
+    full = shaded(mesh)
+    count = min(_NEIGHBOURS, len(full.vertices))
+    found: Any = KDTree(full.vertices).query(points, k=[*range(1, count + 1)])
     apart, near = found
     weights = 1.0 / np.maximum(apart, 1e-9 * max(float(np.ptp(mesh.vertices)), 1e-300))
-    # Neighbours on the other side of a thin wall face away and say nothing about this side.
-    same = np.einsum("nkd,nd->nk", normals[near], normals[near[:, 0]]) > 0
-    mixed = ((weights * same)[..., None] * normals[near]).sum(axis=1)
+    same = np.einsum("nkd,nd->nk", full.normals[near], sides) > _ALIKE
+    mixed = ((weights * same)[..., None] * full.normals[near]).sum(axis=1)
     length = np.linalg.norm(mixed, axis=-1, keepdims=True)
-    unit: Doubles = mixed / np.where(length > 0, length, 1.0)
-    return unit
+    return np.where(length > 0, mixed / np.where(length > 0, length, 1.0), sides)
 
 
 def moved_by(mesh: Mesh, simpler: Mesh) -> Doubles:
@@ -69,8 +77,6 @@ def moved_by(mesh: Mesh, simpler: Mesh) -> Doubles:
     """
     from gimbal_vision.rendering.rays import RayCaster
 
-    if simpler is mesh:
-        return np.zeros(1)
     some = np.linspace(0, len(mesh.vertices) - 1, min(_RAYS, len(mesh.vertices))).astype(int)
     normals, caster = vertex_normals(mesh)[some], RayCaster(simpler)
     # A step back, so that a surface which did not move at all is met as well.

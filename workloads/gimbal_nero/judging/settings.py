@@ -22,7 +22,7 @@ class JudgeSettings(Settings):
     max_roughness_mae: Annotated[float, Field(gt=0)] | None = None
     """Of perceptual roughness, in [0, 1]; none: not asked."""
     max_albedo_mae: Annotated[float, Field(gt=0)] | None = None
-    """Of linear albedo, after one factor of the whole object; none: not asked."""
+    """Of linear albedo, after a factor of each channel; none: not asked."""
     min_relit_psnr: Annotated[float, Field(gt=0)] | None = None
     """Decibels, under lights that were not learnt from, after one factor of all pictures; none: not
     asked."""

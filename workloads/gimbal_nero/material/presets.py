@@ -24,6 +24,8 @@ QUICK: dict[str, Any] = {
 }
 PUBLISHED: dict[str, Any] = {
     "material": {
+        "loss": {"clip_white": False},
+        "validation_scale": 1.0,
         "train": {
             "steps": 100_000,
             "global_batch": 512,
@@ -33,7 +35,8 @@ PUBLISHED: dict[str, Any] = {
             "final_share": 0.05,
             "clip_norm": None,
             "validate_every": 5000,
-            "checkpoint_every": 500,
+            "checkpoint_every": 5000,
+            "keep_checkpoints": 20,
         },
     },
 }

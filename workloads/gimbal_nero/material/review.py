@@ -42,7 +42,7 @@ LABELS = {
     "surroundings": "the light from afar, in latitude and longitude",
 }
 """What each picture shows."""
-_ENDS = (0.03, 0.97)
+_ENDS = (0.05, 0.97)
 """Perceptual roughness beyond which it sits at an end of its range."""
 
 
@@ -93,9 +93,10 @@ def review(
     """Write `view-*.png`, `step-*.png` and `review.json`, and return their numbers.
 
     Returns:
-        `psnr` of held-out views (the object's pixels, full size as `longest_side` has it),
-        `psnr_gain_db` from the first kept checkpoint to the best, means of the material over these
-        pixels, and `at_ends`, the share of them whose roughness is below .03 or above .97.
+        `psnr` of held-out views (the object's pixels, at the size of `longest_side`);
+        `psnr_gain_db`, of the first of them, from the first kept checkpoint to the best; means of
+        the material over these pixels; and `at_ends`, the share of them whose roughness is below
+        .05 (.04 is the least there is) or above .97.
     """
     held_out = reviewed.capture.of("test") or reviewed.capture.of("validate")
     views = [reduced(view, settings.longest_side) for view in held_out]

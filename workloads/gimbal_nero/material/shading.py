@@ -11,6 +11,7 @@ from torch import Tensor
 from gimbal_nero.material.lighting import TracedLight
 from gimbal_nero.material.model import MaterialModel
 from gimbal_nero.material.networks import Material
+from gimbal_nero.reflectance.environment import EnvironmentTable
 from gimbal_nero.reflectance.estimators import shade
 from gimbal_nero.reflectance.model import Draws, ShadedPoints, Surface
 from gimbal_nero.reflectance.settings import EstimatorSettings
@@ -18,6 +19,8 @@ from gimbal_nero.tracing.secondary import SecondaryRays
 from gimbal_nero.tracing.surface import TracedMesh
 from gimbal_vision.meshes import Mesh
 
+_STEERING_ROWS = 32
+"""Of the picture of the light that `mc.environment_samples` follow; it steers, and adds nothing."""
 _NEEDED = ("points", "normals", "directions", "rgb", "photographer")
 
 
@@ -57,7 +60,10 @@ class PointShader:
         standing = model.photographer
         photographer = None if standing is None else (standing, points["photographer"])
         light = TracedLight(model.light, rays, photographer)
-        return shade(surface, light, self._settings, draws)
+        table = None
+        if self._settings.environment_samples:
+            table = EnvironmentTable(model.light.picture(_STEERING_ROWS))
+        return shade(surface, light, self._settings, draws, table)
 
     def _rays_on(self, device: torch.device) -> SecondaryRays:
         if device not in self._rays:

@@ -31,6 +31,11 @@ class EstimatorSettings(Settings):
     def _published_has_no_environment(self) -> Self:
         if self.estimator == "official" and self.environment_samples:
             raise ValueError(
-                "estimator: official takes no environment_samples; write 0, or estimator: mis"
+                "mc.estimator: official takes no mc.environment_samples: write 0, or "
+                "mc.estimator: mis"
             )
+        if self.estimator == "official" and self.highlight != "visible":
+            raise ValueError("mc.highlight is of mc.estimator: mis; drop it")
+        if self.estimator == "mis" and self.geometry != "schlick":
+            raise ValueError("mc.geometry is of mc.estimator: official; drop it")
         return self

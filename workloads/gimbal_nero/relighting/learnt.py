@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from gimbal.errors import ConfigError
 from gimbal_nero.capture import Capture
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.material.settings import MaterialSettings
@@ -80,10 +80,18 @@ class LearntObject:
         return SkyLight(sky, self._traced, self.renderer.material, settings, self._at_once)
 
 
-def best_device() -> torch.device:
-    """Return the GPU where there is one that rays can be cast on, else the CPU."""
-    usable = torch.cuda.is_available() and find_spec("warp") is not None
-    return torch.device("cuda" if usable else "cpu")
+def device_named(name: str) -> torch.device:
+    """Return a device that is there.
+
+    Raises:
+        ConfigError: There is no card.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "pictures are to be made on a card, and torch finds none",
+            "write relight.device: cpu (a command: --device cpu)",
+        )
+    return torch.device(name)
 
 
 def load_object(sources: Sources, device: torch.device | str = "cpu") -> LearntObject:

@@ -15,6 +15,8 @@ LightFrame = Literal["photographs", "unit"]
 class RelightSettings(Settings):
     """Which pictures stage `relight` makes."""
 
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where pictures are made; `cuda` takes a card of its own."""
     lights: tuple[Path, ...] = ()
     """Latitude-longitude `.hdr` or `.exr` files, z-up; with made photographs, their other lights
     come first."""
@@ -24,7 +26,8 @@ class RelightSettings(Settings):
     views: Annotated[int, Field(ge=1)] = 4
     """Most held-out views under each of `lights`; the truth's lights have their own views."""
     directions: Annotated[int, Field(ge=1)] = 64
-    """Of each of the three ways (cosine, highlight, light) at what a pixel shows."""
+    """Of each of the three ways (cosine, highlight, light) at what a pixel shows, rounded up to a
+    multiple of 16, the rays of a pixel."""
     bounce_directions: Annotated[int, Field(ge=0)] = 8
     """Of each way at what those directions hit, a quarter at each further bounce; 0: hits send
     nothing."""

@@ -47,7 +47,13 @@ class MaterialStage(TrainStage):
     """
 
     bookkeeping: ClassVar[frozenset[str]] = TrainStage.bookkeeping | {"points_at_once"}
-    libraries: ClassVar[tuple[str, ...]] = ("numpy", "torch", "trimesh", "embreex")
+    libraries: ClassVar[tuple[str, ...]] = (
+        "numpy",
+        "torch",
+        "trimesh",
+        "embreex",
+        "opencv-python-headless",
+    )
 
     settings: MaterialStageSettings
     model: ModelSettings

@@ -139,7 +139,7 @@ def judge_gates(settings: JudgeSettings, root: Path | None) -> tuple[Gate, ...]:
     normals = root is None or has_true_mesh(root)
     surface = normals or (root is not None and has_true_depth(root))
     material = surface and (root is None or has_true_material(root))
-    relit = root is None or has_relit_truth(root)
+    relit = normals and (root is None or has_relit_truth(root))
     limits: tuple[tuple[bool, str, str, Comparison, float | None, str], ...] = (
         (surface, "shape_close", "chamfer", "<=", settings.max_chamfer, _FAR_SHAPE),
         (normals, "normals_close", "normal_deg", "<=", settings.max_normal_deg, _FAR_SHAPE),

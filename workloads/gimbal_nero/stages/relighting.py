@@ -54,7 +54,7 @@ class RelightStage(TaskStage):
 
     def run(self, inputs: StageInputs, out_dir: Path, progress: Progress) -> dict[str, Any]:
         """Write `light-<name>/<view>.png` and `.npz`, `orbit.gif` and `relight.json`."""
-        from gimbal_nero.relighting.learnt import Sources, best_device, load_object
+        from gimbal_nero.relighting.learnt import Sources, device_named, load_object
         from gimbal_nero.relighting.lights import file_lights, named_apart, true_lights
         from gimbal_nero.relighting.making import relight
 
@@ -66,7 +66,7 @@ class RelightStage(TaskStage):
             networks=self.networks,
             model=self.model,
         )
-        learnt = load_object(sources, best_device())
+        learnt = load_object(sources, device_named(self.settings.device))
         place, device = learnt.capture.normalisation, learnt.device
         root = inputs[SYNTHESIZE].path if self.root is None else self.root
         own = file_lights(self.lights, place, self.settings.lights_frame, device)
@@ -98,6 +98,7 @@ def relight_stage(config: NeroConfig) -> RelightStage:
         name=RELIGHT,
         settings=config.relight.model_copy(update={"lights": ()}),
         seed=config.seed,
+        num_gpus=1.0 if config.relight.device == "cuda" else 0.0,
         networks=config.material.networks,
         model=config.model,
         lights=tuple(path.absolute() for path in config.relight.lights),

@@ -55,7 +55,7 @@ def report_stage(
     """Return the stage.
 
     Args:
-        inputs: Of `prepare`, `shape`, `watch`, `mesh` and `evaluate` those that the run has.
+        inputs: The stages that the run has, all of which the page tells of.
         gates: By the stage whose numbers they are about.
     """
     asked = tuple(

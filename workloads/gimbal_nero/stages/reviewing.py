@@ -55,7 +55,13 @@ class ReviewStage(TaskStage):
         points_at_once: Points of one estimate.
     """
 
-    libraries: ClassVar[tuple[str, ...]] = ("numpy", "torch", "trimesh", "opencv-python-headless")
+    libraries: ClassVar[tuple[str, ...]] = (
+        "numpy",
+        "torch",
+        "trimesh",
+        "embreex",
+        "opencv-python-headless",
+    )
     bookkeeping: ClassVar[frozenset[str]] = TaskStage.bookkeeping | {"points_at_once"}
 
     settings: ReviewedSettings
