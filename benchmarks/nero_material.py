@@ -1,7 +1,8 @@
 """How right a fitted material is, by both estimators of NeRO's stage II, on the true mesh.
 
 Photographs made by `gimbal nero synthesize` are explained by their true surface, so that nothing
-but the estimate of material and light is measured. Both share points, networks, steps and draws.
+but the estimate of material and light is measured. Both share points, networks and draws, and steps
+unless `--seconds` ends them.
 `quick` is what configs/nero/quickstart.yaml fits with, `published` the paper's networks and
 directions (for a GPU; `--steps` shortens its 100,000 steps, `--seconds` ends it where it is).
 

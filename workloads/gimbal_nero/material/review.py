@@ -82,7 +82,9 @@ class Look:
     maps: dict[str, np.ndarray[Any, Any]]
 
     def psnr(self) -> float:
-        """Return decibels over the pixels of the object."""
+        """Return decibels over the pixels of the object; 0 where none is seen."""
+        if not self.shown.any():
+            return 0.0
         said = _srgb(self.maps["render"])
         return psnr_db(said[self.shown][None], self.view.image[self.shown][None])
 

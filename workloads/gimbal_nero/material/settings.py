@@ -66,6 +66,9 @@ class MaterialSettings(Settings):
                 "light_rows is for light: network without sphere_direction, whose light is the "
                 "same seen from everywhere: write light_rows: 0"
             )
+        unset = type(self).model_fields["picture_rows"].default
+        if self.light == "network" and self.picture_rows != unset:
+            raise ValueError("picture_rows has no effect without light: picture; drop it")
         if self.picture_rows & (self.picture_rows - 1):
             raise ValueError(
                 f"picture_rows is {self.picture_rows}, no power of two: write 32, 64, 128, ..."

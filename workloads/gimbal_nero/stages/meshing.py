@@ -20,7 +20,7 @@ MESH = "mesh"
 
 
 _FRAME = (
-    "the mesh must be in the frame of the photographs' poses: `gimbal nero mesh` writes one; "
+    "the mesh must be in the frame of the photographs' poses: `gimbal nero mesh` and `export` write mesh.ply in it; "
     "write mesh.axes: y_up for a y-up file beside z-up poses"
 )
 FOREIGN_GATES = (
