@@ -20,8 +20,8 @@ MESH = "mesh"
 
 
 _FRAME = (
-    "the mesh must be in the frame of the photographs' poses: `gimbal nero mesh` and `export` write mesh.ply in it; "
-    "write mesh.axes: y_up for a y-up file beside z-up poses"
+    "the mesh must be in the frame of the photographs' poses, as mesh.ply of `gimbal nero mesh` and "
+    "`gimbal nero export` is; write mesh.axes: y_up for a y-up file beside z-up poses"
 )
 FOREIGN_GATES = (
     Gate(
