@@ -231,7 +231,7 @@ def load(path: Path, *, verified: bool = False) -> dict[str, Any]:
     problem = None if verified else damage(_at(path))
     if problem is not None:
         raise StorageError(
-            problem, "train anew: gimbal run CONFIG --force train (the stage's name)"
+            problem, "train anew: gimbal run CONFIG --force STAGE, the stage that trains it"
         )
     file = path / STATE_FILE
     with storage_errors(file, "read"):

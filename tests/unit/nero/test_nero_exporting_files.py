@@ -257,7 +257,7 @@ def test_the_command_exports_anew_and_touches_nothing_foreign(run, tmp_path):
 def test_the_command_writes_the_learnt_light(run, tmp_path, ending):
     file = tmp_path / f"light.{ending}"
     for rows in (8, 16):
-        done = invoke("env-light", run, "--height", rows, "--out", file, "--json")
+        done = invoke("env-light", run, "--height", rows, "--out", file, "--overwrite", "--json")
         assert done.exit_code == 0, done.output
         record = json.loads(done.stdout)
         picture = read_environment(file)
@@ -272,3 +272,11 @@ def test_a_light_replaces_no_file_of_another_kind(run, tmp_path):
         done = invoke("env-light", run, "--out", name)
         assert isinstance(done.exception, ConfigError), name
     assert foreign.read_text() == "my own"
+
+
+def test_a_light_of_somebody_elses_is_not_lost_to_a_slip(run, tmp_path):
+    studio = tmp_path / "studio.exr"
+    assert invoke("env-light", run, "--height", 8, "--out", studio).exit_code == 0
+    before = studio.read_bytes()
+    done = invoke("env-light", run, "--height", 16, "--out", studio)
+    assert isinstance(done.exception, ConfigError) and studio.read_bytes() == before

@@ -123,6 +123,24 @@ def test_a_mesh_in_the_poses_frame_comes_to_lie_on_the_photographs(tmp_path, cas
     assert gates_missed(mesh, capture) == []
 
 
+@pytest.mark.parametrize("kind", ["open", "mixed"])
+def test_faces_that_look_inwards_or_either_way_are_turned_to_the_cameras(tmp_path, kind):
+    """Closed or not: an exported object must not be inside out."""
+    capture = turned_capture()
+    made = trimesh.creation.icosphere(subdivisions=3, radius=RADIUS)
+    faces = made.faces.copy()
+    if kind == "open":
+        faces = faces[made.triangles_center[:, 2] < 0.4][:, ::-1]
+    else:
+        faces[::2] = faces[::2, ::-1]
+    turned = trimesh.Trimesh(TURNED.undo_points(made.vertices), faces, process=False)
+    (tmp_path / "ball.off").write_text(turned.export(file_type="off"))
+    mesh = load_foreign(tmp_path / "ball.off", capture, "as_photographs")
+    corners = mesh.vertices[mesh.faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert ((normals * corners.mean(1)).sum(-1) > 0).all()
+
+
 def test_a_y_up_file_is_turned_when_that_is_said_and_missed_when_not(tmp_path):
     capture = turned_capture()
     path = write_ball(tmp_path / "ball.ply", y_up=True)

@@ -79,10 +79,14 @@ def test_no_material_is_said_instead_of_relit():
 
 
 def test_lights_places_are_not_part_of_what_was_done_but_their_frame_is(tmp_path):
-    here = relight_stage(config_of(tmp_path, lights=[str(tmp_path / "a.exr")]))
-    there = relight_stage(config_of(tmp_path, lights=[str(tmp_path / "b" / "a.exr")]))
+    (tmp_path / "b").mkdir()
+    first, second = write_light(tmp_path / "a.exr"), write_light(tmp_path / "b" / "a.exr")
+    here = relight_stage(config_of(tmp_path, lights=[str(first)]))
+    there = relight_stage(config_of(tmp_path, lights=[str(second)]))
     upright = relight_stage(config_of(tmp_path, lights_frame="unit"))
     assert here.settings == there.settings != upright.settings
+    with pytest.raises(ConfigError, match="none.exr"):
+        relight_stage(config_of(tmp_path, lights=[str(tmp_path / "none.exr")]))
 
 
 @pytest.fixture
@@ -117,14 +121,18 @@ def test_relight_leaves_pictures_and_a_gif_for_each_light(tmp_path, run, app):
     done = invoke(app, "relight", "--run", "r", "--hdri", light, "--frames", 3, "--side", 12,
                   "--directions", 2, "--json")  # fmt: skip
     assert done.exit_code == 0, done.output
-    folder = run.path / "pictures" / "studio-orbit"
+    said = json.loads(done.stdout[done.stdout.index("{") :])
+    folder = Path(said["out"])
+    assert folder.parent == run.path / "pictures" and folder.name.startswith("studio-")
     names = sorted(path.name for path in folder.iterdir())
     frames = [f"studio-{number:04d}.png" for number in range(3)]
     assert names == ["pictures.json", *frames, "studio.gif"]
     with Image.open(folder / "studio.gif") as gif:
         assert (gif.n_frames, gif.size) == (3, (12, 12))
-    said = json.loads(done.stdout[done.stdout.index("{") :])
-    assert said["out"] == str(folder) and said["lights"][0]["pictures"] == frames
+    assert said["lights"][0]["pictures"] == frames
+    fewer = invoke(app, "relight", "--run", "r", "--hdri", light, "--frames", 2, "--side", 12,
+                   "--directions", 2)  # fmt: skip
+    assert fewer.exit_code == 0 and not (folder / frames[2]).exists(), "none of the longer call"
     assert json.loads((folder / "pictures.json").read_text())["finished"] is True
 
 

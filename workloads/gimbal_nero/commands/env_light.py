@@ -20,6 +20,9 @@ def env_light_command(
         Path | None,
         typer.Option("--out", help="File .exr or .hdr; none: in lights/ of the run's folder."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a light that is there.")
+    ] = False,
     runs_dir: RunsDir = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -46,7 +49,7 @@ def env_light_command(
     found, config = nero_run(run, at_home(runs_dir))
     rows = height or config.export.environment_height
     file = at_home(out).absolute() if out else found.path / "lights" / f"light-{rows}.exr"
-    _check(file)
+    _check(file, overwrite=overwrite or out is None)
     record = _write(found, config, rows, file)
     typer.echo(
         f"{2 * rows} x {rows} pixels, step {record['step']}\nfile        {file}", err=as_json
@@ -55,7 +58,7 @@ def env_light_command(
         print_json(record)
 
 
-def _check(file: Path) -> None:
+def _check(file: Path, *, overwrite: bool) -> None:
     """Refuse another ending, a folder, and a file that is no light."""
     from gimbal.errors import ConfigError
     from gimbal.experiment.files import exists
@@ -69,6 +72,10 @@ def _check(file: Path) -> None:
         )
     if file.is_dir():
         raise ConfigError(f"--out: {file} is a folder", "name a file")
+    if exists(file) and not overwrite:
+        raise ConfigError(
+            f"--out: {file} is there already", "name a new file, or write --overwrite"
+        )
     if exists(file):
         try:
             read_environment(file)

@@ -49,7 +49,8 @@ def fit_material_command(
       gimbal nero fit-material --mesh scan.obj --data photos --size published --json
 
     Exit status:
-      0 done, 2 a wrong option or setting, 3 a stage failed, 4 mesh and photographs do not fit, or
+      0 done, 1 mesh, photographs or lights cannot be used, 2 a wrong option or setting, 3 a stage
+      failed, 4 mesh and photographs do not fit, or
       another check was missed, 6 disk
     """
     from gimbal.cli.run_commands import report_result, running

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +43,7 @@ Out = Annotated[
 Device = Annotated[
     str | None, typer.Option("--device", help="cpu or cuda; none: the run's relight.device.")
 ]
+_LONGEST_WORD = 60
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -82,7 +85,8 @@ def relight_command(
       gimbal nero relight --run latest --hdri studio.hdr --path poses.json --out shown --json
 
     Exit status:
-      0 done, 1 something is no light or no pose, 2 no such run, stage or option, 6 disk
+      0 done, 1 something is no light or no pose, 2 no such run, stage or option, 6 disk, or a
+      light that is not there
     """
     from gimbal.errors import ConfigError
     from gimbal.experiment.paths import at_home
@@ -104,7 +108,7 @@ def relight_command(
             raise ConfigError("there is no other light", "name one: --hdri FILE")
         return {light.name: learnt.under(light.sky, config.relight) for light in given}
 
-    words = "-".join(file.stem for file in files) or "other-lights"
+    words = lights_word(files)
     folder = folder_of(out, found.path, f"{words}-{path_word(path)}")
     film_run(
         found, config, lights, (path, side, frames, directions, device), folder, as_json=as_json
@@ -131,6 +135,15 @@ def device_word(device: str | None, config: NeroConfig) -> str:
     if word not in ("cpu", "cuda"):
         raise ConfigError(f"--device: {word} is none", "write cpu or cuda")
     return word
+
+
+def lights_word(files: Sequence[Path]) -> str:
+    """Return a folder's name for some lights: another one for other files of the same names."""
+    if not files:
+        return "other-lights"
+    names = "-".join(file.stem for file in files)[:_LONGEST_WORD]
+    told = "\n".join(str(file.absolute()) for file in files)
+    return f"{names}-{hashlib.sha256(told.encode()).hexdigest()[:6]}"
 
 
 def path_word(path: str) -> str:

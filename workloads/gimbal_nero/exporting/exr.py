@@ -53,7 +53,7 @@ def read_exr(path: Path) -> Floats:
         start = len(_header(height, width))
         wanted = content.startswith(_header(height, width))
         lines = np.frombuffer(content, np.uint8, height * (8 + 12 * width), start + 8 * height)
-    except (ValueError, struct.error):
+    except (ValueError, OverflowError, struct.error):
         wanted = False
     if not wanted:
         raise ExportError(

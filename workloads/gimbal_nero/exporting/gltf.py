@@ -128,6 +128,7 @@ def _encoded(meant: TexturedMesh) -> bytes:
         metallicRoughnessTexture=Image.fromarray(packed),
         metallicFactor=1.0,
         roughnessFactor=1.0,
+        doubleSided=True,
     )
     mesh = trimesh.Trimesh(
         meant.vertices,

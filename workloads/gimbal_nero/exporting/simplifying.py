@@ -23,6 +23,7 @@ _NEIGHBOURS = 12
 _ALIKE = float(np.cos(np.radians(50.0)))
 _RAYS = 20_000
 """As many places tell how far a surface moved."""
+_SAMPLES = 200_000
 
 
 def simplified(mesh: Mesh, most_faces: int | None) -> Mesh:
@@ -71,10 +72,15 @@ def normals_at(mesh: Mesh, points: Doubles, sides: Doubles) -> Doubles:
 
 
 def moved_by(mesh: Mesh, simpler: Mesh) -> Doubles:
-    """Return how far the surface is at vertices of `mesh`, along their normals, from `simpler`.
+    """Return how far the surface is at vertices of `mesh` from `simpler`.
 
-    At most 20,000 vertices are asked; those whose normal meets nothing are left out.
+    That is along their normals, or to the nearest of many points of `simpler`, whichever is less:
+    past the border of an open mesh a normal meets something else far away, or nothing. At most
+    20,000 vertices are asked.
     """
+    import trimesh
+    from scipy.spatial import KDTree
+
     from gimbal_vision.rendering.rays import RayCaster
 
     some = np.linspace(0, len(mesh.vertices) - 1, min(_RAYS, len(mesh.vertices))).astype(int)
@@ -86,5 +92,7 @@ def moved_by(mesh: Mesh, simpler: Mesh) -> Doubles:
         away = sign * normals
         distance, face = caster.first_hit(mesh.vertices[some] - back * away, away)
         found.append(np.where(face >= 0, np.abs(np.asarray(distance) - back), np.inf))
-    moved = np.minimum(*found)
-    return np.asarray(moved[np.isfinite(moved)], np.float64)
+    plain: Any = trimesh.Trimesh(simpler.vertices, simpler.faces, process=False)
+    points, _ = trimesh.sample.sample_surface(plain, _SAMPLES, seed=0)
+    nearest, _ = KDTree(np.concatenate([points, simpler.vertices])).query(mesh.vertices[some])
+    return np.minimum(np.minimum(*found), nearest)

@@ -15,11 +15,11 @@ class EstimatorSettings(Settings):
     estimator: Literal["mis", "official"] = "mis"
     """`mis` weighs directions by the balance heuristic and is unbiased; `official` repeats the
     published sum, which makes rough metals up to twice as bright, to compare with it."""
-    diffuse_samples: Annotated[int, Field(ge=1)] = 512
+    diffuse_samples: Annotated[int, Field(ge=1, le=65_536)] = 512
     """Directions spread by the cosine about the normal; published: 512."""
-    specular_samples: Annotated[int, Field(ge=1)] = 256
+    specular_samples: Annotated[int, Field(ge=1, le=65_536)] = 256
     """Directions spread by the highlight; published: 256."""
-    environment_samples: Annotated[int, Field(ge=0)] = 0
+    environment_samples: Annotated[int, Field(ge=0, le=65_536)] = 0
     """Directions spread by the brightness of a picture of the light; `mis` alone has them."""
     highlight: Literal["visible", "halves"] = "visible"
     """What `mis` spreads specular directions by: the normals that the camera sees, which wastes

@@ -12,7 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gimbal.experiment.files import atomic_write_bytes, atomic_write_json, ensure_folder
+from gimbal.experiment.files import (
+    atomic_write_bytes,
+    atomic_write_json,
+    ensure_folder,
+    storage_errors,
+)
 from gimbal_nero.relighting.files import gif_bytes, shown, write_png
 from gimbal_nero.relighting.illumination import Illumination
 from gimbal_nero.relighting.renderer import Renderer, Shot
@@ -70,8 +75,18 @@ def film(
             gif = f"{name}.gif"
             atomic_write_bytes(folder / gif, gif_bytes(frames))
         made.append({"light": name, "gif": gif, "pictures": files})
+    _clear(folder, made)
     progress(total, total, "")
     seconds = round(time.monotonic() - began, 2)
     record = {"finished": True, "lights": made, "directions": directions, "seconds": seconds}
     atomic_write_json(folder / PICTURES_FILE, record)
     return record
+
+
+def _clear(folder: Path, made: Sequence[Mapping[str, Any]]) -> None:
+    """Take away what an earlier call of ours left there and this one did not make."""
+    now = {name for one in made for name in (*one["pictures"], one["gif"])} | {PICTURES_FILE}
+    with storage_errors(folder, "clear"):
+        for path in folder.iterdir():
+            if is_ours(path.name) and path.name not in now:
+                path.unlink()

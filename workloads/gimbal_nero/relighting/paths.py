@@ -30,6 +30,7 @@ Doubles = np.ndarray[Any, np.dtype[np.float64]]
 _FOV_DEG = 30.0
 _AIR = 1.08
 """Of the object's radius, that is seen around its centre."""
+_LARGEST_SIDE = 4096
 _SCHEMA = "write a list of {cam2world: 4 x 4}, for another lens also K: 3 x 3, width and height"
 
 
@@ -77,7 +78,7 @@ def from_file(path: Path, capture: Capture, side: int | None = None) -> list[Sho
         content = path.read_bytes()
     try:
         entries = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CaptureError(f"{path} is no JSON: {error}", _SCHEMA) from error
     if not isinstance(entries, list) or not entries:
         raise CaptureError(f"{path} is no list of poses", _SCHEMA)
@@ -117,6 +118,8 @@ def _shot(
             f"{where}: cam2world is not a rotation and a place",
             "give a right-handed rotation without scale, and 0 0 0 1 in the last row",
         )
+    if {"width", "height"} & set(entry) and "K" not in entry:
+        raise CaptureError(f"{where} has width or height without K", _SCHEMA)
     if "K" in entry:
         lens = _lens(entry, where)
     return Shot(lens=resized(lens, side), cam2world=normalisation.poses(pose))
@@ -126,6 +129,11 @@ def _lens(entry: dict[str, Any], where: str) -> Pinhole:
     height, width = entry.get("height"), entry.get("width")
     if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
         raise CaptureError(f"{where} has K without width and height", _SCHEMA)
+    if max(height, width) > _LARGEST_SIDE:
+        raise CaptureError(
+            f"{where} asks for a picture of {width} x {height}",
+            f"write at most {_LARGEST_SIDE} a side",
+        )
     try:
         return Pinhole.from_matrix(_numbers(entry["K"], (3, 3), f"{where}: K"), height, width)
     except CameraError as error:
@@ -135,7 +143,7 @@ def _lens(entry: dict[str, Any], where: str) -> Pinhole:
 def _numbers(values: Any, shape: tuple[int, int], where: str) -> Doubles:
     try:
         found = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CaptureError(f"{where} is no array of numbers", _SCHEMA) from error
     if found.shape != shape or not np.isfinite(found).all():
         raise CaptureError(f"{where} is not {shape[0]} x {shape[1]} finite numbers", _SCHEMA)

@@ -25,10 +25,10 @@ class RelightSettings(Settings):
     the object stands upright whatever the poses' frame is."""
     views: Annotated[int, Field(ge=1)] = 4
     """Most held-out views under each of `lights`; the truth's lights have their own views."""
-    directions: Annotated[int, Field(ge=1)] = 64
+    directions: Annotated[int, Field(ge=1, le=65_536)] = 64
     """Of each of the three ways (cosine, highlight, light) at what a pixel shows, rounded up to a
     multiple of 16, the rays of a pixel."""
-    bounce_directions: Annotated[int, Field(ge=0)] = 8
+    bounce_directions: Annotated[int, Field(ge=0, le=65_536)] = 8
     """Of each way at what those directions hit, a quarter at each further bounce; 0: hits send
     nothing."""
     bounces: Annotated[int, Field(ge=0, le=8)] = 2

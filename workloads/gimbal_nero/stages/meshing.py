@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from gimbal.errors import ConfigError
 from gimbal.experiment.stage import Gate, Progress, StageInputs, TaskStage
 from gimbal_nero.fields.settings import ModelSettings
 from gimbal_nero.meshing.settings import MeshSettings
@@ -20,8 +21,8 @@ MESH = "mesh"
 
 
 _FRAME = (
-    "the mesh must be in the frame of the photographs' poses, as mesh.ply of `gimbal nero mesh` and "
-    "`gimbal nero export` is; write mesh.axes: y_up for a y-up file beside z-up poses"
+    "the mesh must be in the frame of the photographs' poses, as mesh.ply of `gimbal nero mesh` "
+    "and `gimbal nero export` is; write mesh.axes: y_up for a y-up file beside z-up poses"
 )
 FOREIGN_GATES = (
     Gate(
@@ -109,8 +110,14 @@ class ForeignMeshStage(TaskStage):
 
 
 def mesh_stage(config: NeroConfig) -> MeshStage | ForeignMeshStage:
-    """Return the stage that a config asks for."""
+    """Return the stage that a config asks for.
+
+    Raises:
+        ConfigError: A mesh is named that is not there.
+    """
     if config.mesh.file is not None:
+        if not config.mesh.file.is_file():
+            raise ConfigError(f"there is no mesh {config.mesh.file}", "name a file in mesh.file")
         return ForeignMeshStage(
             name=MESH,
             settings=config.mesh.model_copy(update={"file": None}),

@@ -91,6 +91,9 @@ def relight_stage(config: NeroConfig) -> RelightStage:
             "the config has no section material, so there is nothing to relight",
             "write material: {train: ...}, or take another",
         )
+    for path in config.relight.lights:
+        if not path.is_file():
+            raise ConfigError(f"there is no light {path}", "name files in relight.lights")
     root = config.data.root
     made = () if root is not None else (SYNTHESIZE,)
     refined = config.mesh.file is None and config.points.refining_steps > 0
