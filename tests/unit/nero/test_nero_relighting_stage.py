@@ -85,7 +85,7 @@ def test_lights_places_are_not_part_of_what_was_done_but_their_frame_is(tmp_path
     there = relight_stage(config_of(tmp_path, lights=[str(second)]))
     upright = relight_stage(config_of(tmp_path, lights_frame="unit"))
     assert here.settings == there.settings != upright.settings
-    with pytest.raises(ConfigError, match="none.exr"):
+    with pytest.raises(ConfigError, match=r"none\.exr"):
         relight_stage(config_of(tmp_path, lights=[str(tmp_path / "none.exr")]))
 
 
