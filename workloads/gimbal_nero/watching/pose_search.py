@@ -27,6 +27,8 @@ See = Callable[[dict[str, Array]], Seen]
 TURNS_DEG = (4.0, 2.0, 1.0)
 """Turns about the unit frame's origin that are tried, each at most twice."""
 _LEAST_GAIN_DB = 0.05
+_JUDGED = 4
+"""Pixels that a pose is judged on, for each that it is found on."""
 
 
 def pose_doubt(
@@ -34,9 +36,12 @@ def pose_doubt(
 ) -> dict[str, float]:
     """Return how much better a view is explained from turned poses.
 
+    A pose is found on some pixels and judged on others, four times as many: a highlight or two on
+    the pixels that it was chosen by would speak for it whatever the truth.
+
     Args:
         view: With the pose that was told.
-        count: Pixels that are compared.
+        count: Pixels that a pose is found on.
         seed: Chooses them.
         source_of: Makes rays.
         see: Renders them.
@@ -45,15 +50,17 @@ def pose_doubt(
         `pose_gain_db`: of the best pose found, at least 0; `pose_turn_deg`: how far it is turned.
     """
     pixels = pixels_in_sphere(view)
-    chosen = np.random.default_rng(seed).choice(pixels, min(count, len(pixels)), replace=False)
+    pixels = np.random.default_rng(seed).permutation(pixels)
+    count = min(count, len(pixels) // 2)
+    chosen, others = pixels[:count], pixels[count : count * (1 + _JUDGED)]
 
-    def explained_db(pose: Array) -> float:
-        rays = source_of([replace(view, cam2world=pose)]).fetch(chosen)
+    def explained_db(pose: Array, on: Array = chosen) -> float:
+        rays = source_of([replace(view, cam2world=pose)]).fetch(on)
         said = np.rint(np.clip(see(rays).colour, 0, 1) * 255).astype(np.uint8)
         return psnr_db(said, np.rint(rays["rgb"] * 255).astype(np.uint8))
 
     told = view.cam2world
-    first = best = explained_db(told)
+    best = explained_db(told)
     pose = told
     for turn_deg in TURNS_DEG:
         for _ in range(2):
@@ -63,7 +70,11 @@ def pose_doubt(
                 break
             best, pose = better, candidate
     between = np.clip((np.trace(pose[:3, :3] @ told[:3, :3].T) - 1.0) / 2.0, -1.0, 1.0)
-    return {"pose_gain_db": best - first, "pose_turn_deg": float(np.degrees(np.arccos(between)))}
+    gain = explained_db(pose, others) - explained_db(told, others) if pose is not told else 0.0
+    return {
+        "pose_gain_db": max(0.0, gain),
+        "pose_turn_deg": float(np.degrees(np.arccos(between))),
+    }
 
 
 def doubtful(views: Sequence[dict[str, Any]], count: int) -> list[int]:
