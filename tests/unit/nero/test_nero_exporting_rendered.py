@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
+from nero_glb import textured
 
 from gimbal_nero.exporting import environment, gltf
 from gimbal_nero.exporting.baking import bake
@@ -29,42 +30,6 @@ def exported(tmp_path, material):
     path = tmp_path / "ball.glb"
     gltf.write_glb(path, surface, bake(surface.mesh, surface.uv, material, 192))
     return gltf.read_glb(path)
-
-
-def textured(mi, read):
-    """Return Mitsuba's mesh of what a GLB says, in the frame that its numbers are in."""
-
-    def picture(values, raw):
-        bitmap = mi.Bitmap(np.ascontiguousarray(values))
-        bitmap.set_srgb_gamma(not raw)
-        return {"type": "bitmap", "bitmap": bitmap, "raw": raw}
-
-    properties = mi.Properties()
-    properties["bsdf"] = mi.load_dict(
-        {
-            "type": "principled",
-            "base_color": picture(read.base_colour, False),
-            "roughness": picture(read.roughness[..., None], True),
-            "metallic": picture(read.metallic[..., None], True),
-            "specular": 0.5,
-        }
-    )
-    shape = mi.Mesh(
-        "ball",
-        vertex_count=len(read.vertices),
-        face_count=len(read.faces),
-        has_vertex_normals=True,
-        has_vertex_texcoords=True,
-        props=properties,
-    )
-    values = mi.traverse(shape)
-    values["vertex_positions"] = read.vertices.astype(np.float32).ravel()
-    values["vertex_normals"] = read.normals.astype(np.float32).ravel()
-    uv = read.uv * [1, -1] + [0, 1]
-    values["vertex_texcoords"] = uv.astype(np.float32).ravel()
-    values["faces"] = read.faces.astype(np.uint32).ravel()
-    values.update()
-    return shape
 
 
 def rendered(mi, shape, picture):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from nero_glb import textured
 from torch.nn import functional
 
 from gimbal_nero.exporting import environment, gltf
@@ -93,37 +94,6 @@ def painted(points):
     x, y, z = (points[:, axis] for axis in range(3))
     albedo = np.stack([0.6 + 0.3 * np.sin(3 * x), 0.5 + 0.3 * np.sin(4 * y), 0.4 + 0 * z], -1)
     return albedo, np.ones(len(points)), np.square(0.35 + 0.1 * np.sin(3 * z))
-
-
-def textured(mi, read):
-    """Return Mitsuba's mesh of what a GLB says, in the frame that its numbers are in."""
-
-    def picture(values, raw):
-        bitmap = mi.Bitmap(np.ascontiguousarray(values))
-        bitmap.set_srgb_gamma(not raw)
-        return {"type": "bitmap", "bitmap": bitmap, "raw": raw}
-
-    properties = mi.Properties()
-    properties["bsdf"] = mi.load_dict(
-        {
-            "type": "principled",
-            "base_color": picture(read.base_colour, False),
-            "roughness": picture(read.roughness[..., None], True),
-            "metallic": picture(read.metallic[..., None], True),
-            "specular": 0.5,
-        }
-    )
-    counts = {"vertex_count": len(read.vertices), "face_count": len(read.faces)}
-    shape = mi.Mesh(
-        "glb", **counts, has_vertex_normals=True, has_vertex_texcoords=True, props=properties
-    )
-    values = mi.traverse(shape)
-    values["vertex_positions"] = read.vertices.astype(np.float32).ravel()
-    values["vertex_normals"] = read.normals.astype(np.float32).ravel()
-    values["vertex_texcoords"] = (read.uv * [1, -1] + [0, 1]).astype(np.float32).ravel()
-    values["faces"] = read.faces.astype(np.uint32).ravel()
-    values.update()
-    return shape
 
 
 def material_of(read):

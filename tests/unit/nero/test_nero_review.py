@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,3 +96,19 @@ def test_directions_that_follow_the_learnt_light_change_noise_and_no_mean(tmp_pa
         found = review(reviewed({1: 0.09}, mc), ReviewSettings(), tmp_path, lambda *_: None)
         maps.append(found["psnr"])
     assert maps[0] == pytest.approx(maps[1], abs=0.05)
+
+
+def test_a_photographer_who_stays_is_seen_where_he_was_fitted(tmp_path):
+    """Which of the two he is decides his frame, and so what the surface mirrors of him."""
+    found = []
+    for photographer in ("standing", "fixed"):
+        torch.manual_seed(0)
+        model = MaterialModel(MaterialSettings(size="tiny", picture_rows=8), photographer=True)
+        torch.nn.init.constant_(model.photographer.light.layers[-1].bias, -0.05)
+        model.surface = Uniform(SMALLEST_ALPHA)
+        one = LoadedMaterial(module=model.eval().requires_grad_(False), step=1)
+        seen = replace(
+            reviewed({1: 0.09}), open_step=lambda _, one=one: one, photographer=photographer
+        )
+        found.append(review(seen, ReviewSettings(), tmp_path, lambda *_: None)["psnr"])
+    assert abs(found[0] - found[1]) > 1e-3

@@ -8,6 +8,7 @@ no mask: they only get no gradient (coarse to fine, Neuralangelo). Tables are mu
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import cast
 
 import torch
@@ -31,6 +32,22 @@ class _Levels(nn.Module):
         )
         self._awake = len(rows)
 
+    def features(self, points: Tensor) -> Tensor:
+        """Return [N, size] features of [N, 3] points."""
+        return self._asked(points, slopes=False).flatten(1)
+
+    def with_slopes(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return [N, size] features and slopes [N, pieces, axes, features].
+
+        Pieces are planes of all levels, which have two axes, or levels of space, which has three.
+        """
+        found = self._asked(points, slopes=True)
+        return found[:, :, 0].flatten(1), found[:, :, 1:]
+
+    @abstractmethod
+    def _asked(self, points: Tensor, *, slopes: bool) -> Tensor:
+        """Return [N, pieces, 1 or 1 + axes, features]: values, and their slopes where asked."""
+
     def focus(self, detail: float) -> None:
         """Let only the coarser share of the levels learn; 1: all."""
         self._awake = max(1, math.ceil(detail * len(self.tables)))
@@ -51,15 +68,6 @@ class TriPlanes(_Levels):
     def __init__(self, settings: GridSettings) -> None:
         super().__init__(settings, [3 * side * side for side in resolutions(settings)])
         self.size = 3 * settings.features * settings.levels
-
-    def features(self, points: Tensor) -> Tensor:
-        """Return [N, size] features of [N, 3] points."""
-        return self._asked(points, slopes=False).flatten(1)
-
-    def with_slopes(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return [N, size] features and slopes [N, planes of all levels, 2, features]."""
-        found = self._asked(points, slopes=True)
-        return found[:, :, 0].flatten(1), found[:, :, 1:]
 
     def pull_back(self, slopes: Tensor, gradient: Tensor) -> Tensor:
         """Bring a gradient [N, size] with respect to features back to points, [N, 3]."""
@@ -103,15 +111,6 @@ class HashGrid(_Levels):
         most = 2**settings.log2_rows
         super().__init__(settings, [min(side**3, most) for side in resolutions(settings)])
         self.size = settings.features * settings.levels
-
-    def features(self, points: Tensor) -> Tensor:
-        """Return [N, size] features of [N, 3] points."""
-        return self._asked(points, slopes=False).flatten(1)
-
-    def with_slopes(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return [N, size] features and slopes [N, levels, 3, features]."""
-        found = self._asked(points, slopes=True)
-        return found[:, :, 0].flatten(1), found[:, :, 1:]
 
     def pull_back(self, slopes: Tensor, gradient: Tensor) -> Tensor:
         """Bring a gradient [N, size] with respect to features back to points, [N, 3]."""

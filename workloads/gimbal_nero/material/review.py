@@ -14,6 +14,7 @@ from torch import Tensor
 from gimbal.experiment.files import atomic_write_bytes, atomic_write_json
 from gimbal_nero.capture import Bools, Bytes, Capture, View
 from gimbal_nero.exporting.environment import environment_of
+from gimbal_nero.learning.photographer import Photographer
 from gimbal_nero.learning.quality import psnr_db
 from gimbal_nero.learning.rays import RaySource
 from gimbal_nero.material.loading import LoadedMaterial
@@ -60,6 +61,7 @@ class Reviewed:
         steps: Of all kept checkpoints, increasing.
         best: The step that everything later is made of.
         points_at_once: Points of one estimate.
+        photographer: Who stood behind the camera.
     """
 
     capture: Capture
@@ -71,6 +73,7 @@ class Reviewed:
     steps: Sequence[int]
     best: int
     points_at_once: int
+    photographer: Photographer = "none"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,7 +141,7 @@ def look_at(reviewed: Reviewed, loaded: LoadedMaterial, view: View) -> Look:
     """Return maps of everything that a view sees of the surface."""
     seen = see(view, reviewed.traced, reviewed.points, reviewed.field)
     hit = seen.hits.hit.cpu().numpy()
-    source = RaySource([view], photographer="standing" if loaded.module.photographer else "none")
+    source = RaySource([view], photographer=reviewed.photographer)
     batch = source.fetch(np.flatnonzero(hit)) | {
         "points": seen.hits.starts.float().numpy(),
         "normals": seen.hits.normals.float().numpy(),

@@ -93,6 +93,7 @@ class ReviewStage(TaskStage):
             steps=[checkpoint.step for checkpoint in listed(folder)],
             best=checkpoint_of(folder, "best").step,
             points_at_once=self.points_at_once,
+            photographer=self.model.photographer,
         )
         return review(reviewed, self.settings.review, out_dir, progress)
 
